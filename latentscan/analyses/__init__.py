@@ -1,0 +1,1 @@
+"""One module an analysis: a store and parameters in, a result out."""

@@ -1,0 +1,250 @@
+"""images -> encoder -> store: the one job that writes latents of images."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from itertools import islice
+from os import cpu_count
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from latentscan.images.source import Pixels, Status
+from latentscan.kernels.epsilon import epsilon, z_points
+from latentscan.progress import SILENT
+from latentscan.store.schema import Compression, Schema
+from latentscan.store.writer import create_store, write_block
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from latentscan.images.preprocessing import Preprocessing
+    from latentscan.images.source import ImageSource
+    from latentscan.models.encoder import Encoder
+    from latentscan.progress import Progress
+    from latentscan.store.latent_store import LatentStore
+
+DECODED_AHEAD = 3  # batches decoded or being decoded while the encoder works on one
+PIECE_ROWS = 32  # images that a decoding thread takes at a time
+NAMED_REJECTS = 10  # rejected images that a summary names
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How z is drawn from mu and logvar: the seed, the limit of |epsilon|, and the factor on epsilon."""
+
+    seed: int = 0
+    limit: float = 5.0
+    factor: float = 1.0
+
+
+@dataclass
+class Summary:
+    """What came of an encoding.
+
+    Parameters
+    ----------
+    images
+        Images in the store.
+    encoded
+        Images encoded by this run; the others were there already.
+    rejected
+        How many images were rejected, by status.
+    named
+        Path and reason of the first of them.
+    """
+
+    images: int
+    encoded: int
+    rejected: Counter[Status] = field(default_factory=Counter)
+    named: list[tuple[str, str]] = field(default_factory=list)
+
+
+def encode(
+    encoder: Encoder,
+    source: ImageSource,
+    location: str,
+    *,
+    preprocessing: Preprocessing,
+    noise: Noise,
+    chunk_rows: int = 4096,
+    compression: Compression = "none",
+    threads: int | None = None,
+    progress: Progress = SILENT,
+) -> Summary:
+    """Write `mu`, `logvar` and `z` of every image into a store, or what is missing of it.
+
+    Parameters
+    ----------
+    encoder
+        A trained encoder; one without mu and logvar writes `z` alone.
+    source
+        The images, prepared as `preprocessing` says.
+    location
+        The store to write, or to go on with.
+    noise
+        How z is drawn; an image draws the same whatever the chunking or the number of runs.
+    chunk_rows
+        Images of a block: what is encoded, committed and resumed as one.
+    threads
+        Threads that decode; as many as there are processors if None.
+
+    Raises
+    ------
+    UsageError
+        If the store was begun with other images, another encoder or other parameters.
+    """
+    store = create_store(
+        location,
+        _schema(encoder, source, chunk_rows, compression),
+        {
+            "encoder": {"name": encoder.name, "sha256": encoder.sha256, "outputs": list(encoder.outputs)},
+            "source": source.describe(),
+            "preprocessing": preprocessing.model_dump(mode="json"),
+            "seed": noise.seed,
+            "epsilon_limit": noise.limit,
+            "epsilon_factor": noise.factor,
+            "versions": versions("latentscan", "numpy", "zarr", "pillow", "keras", "tensorflow"),
+        },
+    )
+    committed = store.committed()
+    missing = np.flatnonzero(~committed).tolist()
+    rows = [len(store.schema.rows(block)) for block in range(store.schema.blocks)]
+    reasons: dict[int, str] = {}
+    done = sum(rows[block] for block in np.flatnonzero(committed))
+    with (
+        progress.task("encode", total=len(source), unit="images", done=done) as advance,
+        ThreadPoolExecutor(threads or cpu_count(), thread_name_prefix="decode") as pool,
+        ThreadPoolExecutor(1, thread_name_prefix="write") as writer,
+    ):
+        written: Future[None] | None = None
+        batches = _decoded(source, [store.schema.rows(block) for block in missing], encoder.batch_rows, pool)
+        for block in missing:
+            values = _encode_block(encoder, store.schema.rows(block), batches, reasons, advance)
+            if written is not None:
+                written.result()
+            written = writer.submit(_finish_block, store, block, values, source, noise)
+        if written is not None:
+            written.result()
+    return _summary(store, sum(rows[block] for block in missing), reasons)
+
+
+def _schema(encoder: Encoder, source: ImageSource, chunk_rows: int, compression: Compression) -> Schema:
+    return Schema(
+        images=len(source),
+        components=encoder.components,
+        latents=("mu", "logvar", "z") if "logvar" in encoder.outputs else ("z",),
+        chunk_rows=chunk_rows,
+        labels=source.attributes.labels if source.attributes is not None else (),
+        split=source.split is not None,
+        compression=compression,
+    )
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Give the installed versions of packages, and Python's."""
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def _decoded(
+    source: ImageSource, ranges: Iterable[range], batch_rows: int, pool: ThreadPoolExecutor
+) -> Iterator[list[Future[Pixels]]]:
+    """Decode batch after batch of the ranges of images, a few of them ahead of whoever iterates."""
+    waiting = (
+        [
+            pool.submit(source.read, start, min(start + PIECE_ROWS, stop))
+            for start in range(first, stop, PIECE_ROWS)
+        ]
+        for rows in ranges
+        for first in range(rows.start, rows.stop, batch_rows)
+        for stop in (min(first + batch_rows, rows.stop),)
+    )
+    ahead = list(islice(waiting, DECODED_AHEAD))
+    while ahead:
+        yield ahead.pop(0)
+        ahead.extend(islice(waiting, 1))
+
+
+def _encode_block(
+    encoder: Encoder,
+    rows: range,
+    batches: Iterator[list[Future[Pixels]]],
+    reasons: dict[int, str],
+    advance: Any,
+) -> dict[str, NDArray[Any]]:
+    """Encode the next batches, which are those of one block; rejected images become rows of NaN."""
+    block: dict[str, NDArray[Any]] = {
+        name: np.empty((len(rows), encoder.components), np.float32) for name in encoder.outputs
+    }
+    block["status"] = np.empty(len(rows), np.uint8)
+    for first in range(0, len(rows), encoder.batch_rows):
+        pieces = [future.result() for future in next(batches)]
+        start = rows.start + first
+        for piece in pieces:
+            reasons.update({start + row: reason for row, reason in piece.reasons.items()})
+            start += len(piece.status)
+        status = np.concatenate([piece.status for piece in pieces])
+        latents = encoder(np.concatenate([piece.values for piece in pieces]))
+        place = slice(first, first + len(status))
+        for name, array in latents.items():
+            array[status != Status.GOOD] = np.nan
+            block[name][place] = array
+        block["status"][place] = status
+        advance(len(status))
+    return block
+
+
+def _finish_block(
+    store: LatentStore,
+    block: int,
+    values: dict[str, NDArray[Any]],
+    source: ImageSource,
+    noise: Noise,
+) -> None:
+    """Draw z, mark what is not finite, and commit the block."""
+    rows = store.schema.rows(block)
+    place = slice(rows.start, rows.stop)
+    if "logvar" in values:
+        drawn = epsilon(noise.seed, rows.start, rows.stop, store.schema.components, noise.limit)
+        values["z"] = z_points(values["mu"], values["logvar"], drawn, noise.factor)
+    mark_not_finite(values)
+    values["path"] = texts(source.paths[place])
+    if source.split is not None:
+        values["split"] = source.split[place]
+    if source.attributes is not None:
+        values["attribute"] = source.attributes.values[place]
+    write_block(store, block, values)
+
+
+def mark_not_finite(values: dict[str, NDArray[Any]]) -> None:
+    """Reject the rows in which a latent of a good image is NaN or infinite: NaN throughout, and a status."""
+    latents = [values[name] for name in ("mu", "logvar", "z") if name in values]
+    finite = np.logical_and.reduce([np.isfinite(array).all(axis=1) for array in latents])
+    values["status"][~finite & (values["status"] == Status.GOOD)] = Status.NOT_FINITE
+    for array in latents:
+        array[values["status"] != Status.GOOD] = np.nan
+
+
+def texts(paths: Sequence[str]) -> NDArray[Any]:
+    """Give paths as an array of texts; bytes of a file name that are no UTF-8 become U+FFFD."""
+    return np.array(
+        [path.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for path in paths], dtype=object
+    )
+
+
+def _summary(store: LatentStore, encoded: int, reasons: dict[int, str]) -> Summary:
+    status = np.asarray(store.array("status")[:])
+    summary = Summary(store.schema.images, encoded)
+    for code, count in zip(*np.unique(status[status != Status.GOOD], return_counts=True), strict=True):
+        summary.rejected[Status(code)] = int(count)
+    for row in np.flatnonzero(status)[:NAMED_REJECTS].tolist():
+        plain = Status(status[row]).name.lower().replace("_", " ")
+        path = cast("str", np.asarray(store.array("path")[row : row + 1])[0])
+        summary.named.append((path, reasons.get(row, plain)))
+    return summary

@@ -1,0 +1,29 @@
+"""The errors a user can meet, each with the exit code of the command that meets it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class LatentscanError(Exception):
+    """A failure whose message names the object, the value, what was expected, and what to do next."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(LatentscanError):
+    """Parameters or input that do not fit what was asked for."""
+
+    exit_code = 2
+
+
+class StoreError(LatentscanError):
+    """A store that is missing, incomplete or damaged."""
+
+    exit_code = 4
+
+
+class UnsafeInputError(LatentscanError):
+    """Input that could run code, refused unless the user vouches for it."""
+
+    exit_code = 6

@@ -1,0 +1,1 @@
+"""Pure NumPy: one block in, a mergeable partial out."""

@@ -1,0 +1,220 @@
+"""The study's table of statistics as one reduction: logvar, deviation of z from mu, radii, KL, moments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from latentscan.kernels.extremes import Maxima, maxima
+from latentscan.kernels.histogram import Bins, Histogram, histogram
+from latentscan.kernels.moments import Moments, moments
+from latentscan.kernels.tiles import tiles
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from latentscan.kernels.reduction import LatentBlock
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is counted: deviations above a threshold, logvar within an interval, radii in bins and ranges.
+
+    `interval` is closed, [low, high]; `ranges` of the radius of z are half open, [low, high).
+    """
+
+    deviation_threshold: float
+    interval: tuple[float, float]
+    bins: Bins
+    ranges: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class LogvarPartial:
+    """Extremes and sums of logvar per component; `exp_sum` is that of the variance exp(logvar)."""
+
+    maxima: Maxima
+    negated_minima: Maxima
+    total: NDArray[np.float64]
+    exp_total: NDArray[np.float64]
+    within: int
+
+    def merge(self, other: LogvarPartial) -> LogvarPartial:
+        """Give the partial of both sets of rows."""
+        return LogvarPartial(
+            self.maxima.merge(other.maxima),
+            self.negated_minima.merge(other.negated_minima),
+            self.total + other.total,
+            self.exp_total + other.exp_total,
+            self.within + other.within,
+        )
+
+
+@dataclass(frozen=True)
+class DeviationPartial:
+    """Largest |z − mu| of every component, and how many lie above the threshold."""
+
+    maxima: Maxima
+    above: NDArray[np.int64]
+
+    def merge(self, other: DeviationPartial) -> DeviationPartial:
+        """Give the partial of both sets of rows."""
+        return DeviationPartial(self.maxima.merge(other.maxima), self.above + other.above)
+
+
+@dataclass(frozen=True)
+class RadiusPartial:
+    """Extremes (with their images), moments, histogram and counts in ranges of one array's radii."""
+
+    maximum: Maxima
+    negated_minimum: Maxima
+    moments: Moments
+    histogram: Histogram
+    within: NDArray[np.int64]
+
+    def merge(self, other: RadiusPartial) -> RadiusPartial:
+        """Give the partial of both sets of rows."""
+        return RadiusPartial(
+            self.maximum.merge(other.maximum),
+            self.negated_minimum.merge(other.negated_minimum),
+            self.moments.merge(other.moments),
+            self.histogram.merge(other.histogram),
+            self.within + other.within,
+        )
+
+
+@dataclass(frozen=True)
+class DifferencePartial:
+    """Largest (with its image) and sum of |r_z − r_mu|, absolute and relative to r_z; arrays (2,)."""
+
+    maxima: Maxima
+    total: NDArray[np.float64]
+
+    def merge(self, other: DifferencePartial) -> DifferencePartial:
+        """Give the partial of both sets of rows."""
+        return DifferencePartial(self.maxima.merge(other.maxima), self.total + other.total)
+
+
+@dataclass(frozen=True)
+class StatsPartial:
+    """All that `stats` knows of a range of blocks; parts whose arrays are absent are None or left out."""
+
+    images: int
+    rejected: int
+    moments: dict[str, Moments]
+    radii: dict[str, RadiusPartial]
+    logvar: LogvarPartial | None
+    deviation: DeviationPartial | None
+    difference: DifferencePartial | None
+
+    def merge(self, other: StatsPartial) -> StatsPartial:
+        """Give the partial of both ranges, `other` being the later one."""
+        return StatsPartial(
+            self.images + other.images,
+            self.rejected + other.rejected,
+            {name: part.merge(other.moments[name]) for name, part in self.moments.items()},
+            {name: part.merge(other.radii[name]) for name, part in self.radii.items()},
+            self.logvar.merge(other.logvar) if self.logvar and other.logvar else None,
+            self.deviation.merge(other.deviation) if self.deviation and other.deviation else None,
+            self.difference.merge(other.difference) if self.difference and other.difference else None,
+        )
+
+
+def stats_partial(block: LatentBlock, settings: Settings) -> StatsPartial:
+    """Compute all statistics of a block."""
+    images, latents = block.images, block.latents
+    points = {name: latents[name] for name in ("mu", "z") if name in latents}
+    lengths = {name: radii(x) for name, x in points.items()}
+    both = len(points) == 2
+    return StatsPartial(
+        images=len(images),
+        rejected=block.rejected,
+        moments={name: moments(x) for name, x in points.items()},
+        radii={name: radius_partial(r, images, settings) for name, r in lengths.items()},
+        logvar=logvar_partial(latents["logvar"], images, settings) if "logvar" in latents else None,
+        deviation=deviation_partial(latents["mu"], latents["z"], images, settings) if both else None,
+        difference=difference_partial(lengths["mu"], lengths["z"], images) if both else None,
+    )
+
+
+def radii(x: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Compute the radius, the L2 norm, of every row of (n, components).
+
+    Examples
+    --------
+    >>> radii(np.array([[3.0, 4.0]], np.float32))
+    array([5.])
+    """
+    squares = np.empty(len(x))
+    for tile in tiles(len(x)):
+        part = x[tile].astype(np.float64)
+        np.einsum("ij,ij->i", part, part, out=squares[tile])
+    return np.sqrt(squares)
+
+
+def logvar_partial(
+    logvar: NDArray[np.float32], images: NDArray[np.int64], settings: Settings
+) -> LogvarPartial:
+    """Summarise logvar (n, components)."""
+    low, high = settings.interval
+    total, exp_total = np.zeros((2, logvar.shape[1]))
+    largest = smallest = Maxima.empty(logvar.shape[1])
+    within = 0
+    for tile in tiles(len(logvar)):
+        part = logvar[tile]
+        largest = largest.merge(maxima(part, images[tile]))
+        smallest = smallest.merge(maxima(-part, images[tile]))
+        total += part.sum(axis=0, dtype=np.float64)
+        exp_total += np.exp(part).sum(axis=0, dtype=np.float64)
+        within += int(np.count_nonzero((part >= low) & (part <= high)))
+    return LogvarPartial(largest, smallest, total, exp_total, within)
+
+
+def deviation_partial(
+    mu: NDArray[np.float32], z: NDArray[np.float32], images: NDArray[np.int64], settings: Settings
+) -> DeviationPartial:
+    """Summarise |z − mu| of (n, components)."""
+    largest = Maxima.empty(mu.shape[1])
+    above = np.zeros(mu.shape[1], np.int64)
+    for tile in tiles(len(mu)):
+        deviation = np.abs(z[tile] - mu[tile])
+        found = maxima(deviation, images[tile])
+        if found.values.max() > settings.deviation_threshold:
+            above += np.count_nonzero(deviation > settings.deviation_threshold, axis=0)
+        largest = largest.merge(found)
+    return DeviationPartial(largest, above)
+
+
+def radius_partial(r: NDArray[np.float64], images: NDArray[np.int64], settings: Settings) -> RadiusPartial:
+    """Summarise the radii (n,) of one array."""
+    column = r[:, np.newaxis]
+    within = [np.count_nonzero((r >= low) & (r < high)) for low, high in settings.ranges]
+    return RadiusPartial(
+        maxima(column, images),
+        maxima(-column, images),
+        moments(column),
+        histogram(r, settings.bins),
+        np.array(within, np.int64),
+    )
+
+
+def difference_partial(
+    r_mu: NDArray[np.float64], r_z: NDArray[np.float64], images: NDArray[np.int64]
+) -> DifferencePartial:
+    """Summarise |r_z − r_mu| of radii (n,), absolute and relative to r_z; a zero radius differs by 0."""
+    absolute = np.abs(r_z - r_mu)
+    relative = np.divide(absolute, r_z, out=np.zeros_like(r_z), where=r_z > 0)
+    both = np.stack([absolute, relative], axis=1)
+    return DifferencePartial(maxima(both, images), both.sum(axis=0))
+
+
+def unscaled_kl(mu: Moments, logvar: LogvarPartial) -> NDArray[np.float64]:
+    """Average the KL divergence of N(mu, exp(logvar)) from N(0, 1) over the images, in nats, (components,).
+
+    Kingma, D. P., Welling, M. (2014), Auto-encoding variational Bayes, appendix B:
+    −½ (1 + logvar − mu² − exp(logvar)), not multiplied by the fact of the loss.
+    """
+    mean_square = mu.mean**2 + mu.variance
+    return 0.5 * (mean_square + (logvar.exp_total - logvar.total) / mu.count - 1)

@@ -1,0 +1,1 @@
+"""The LatentStore: schema, block writer, reader, check, results. The only door to zarr."""

@@ -1,0 +1,174 @@
+"""Writing a LatentStore: the schema first, then block after block, each committed by its digest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from latentscan.errors import StoreError, UsageError
+from latentscan.store.latent_store import LatentStore, digest_of, open_store
+from latentscan.store.publish import backing, publish
+from latentscan.store.schema import DIGEST_BYTES, FORMAT_VERSION, ArraySpec, Schema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import zarr
+    from numpy.typing import NDArray
+
+
+def create_store(location: str, schema: Schema, provenance: Mapping[str, Any]) -> LatentStore:
+    """Create an empty store, or open the one that was begun with the same schema and provenance.
+
+    Parameters
+    ----------
+    location
+        Path of the Zarr group.
+    schema
+        What it will hold.
+    provenance
+        How its rows come about, as JSON: it is stored in the group's attributes, and a store is resumed
+        only with the same. Entries of ``versions`` may differ.
+
+    Raises
+    ------
+    UsageError
+        If something else is there, or a store that was begun in another way.
+    """
+    try:
+        store = open_store(location)
+    except StoreError:
+        _require_vacant(location, schema)
+        publish(location, "", lambda group: _lay_out(group, schema, provenance))
+        return _writable(location)
+    _require_same(store, schema, provenance)
+    return _writable(location)
+
+
+def write_block(store: LatentStore, block: int, values: Mapping[str, NDArray[Any]]) -> None:
+    """Write all arrays of a block, then the digest that commits it.
+
+    Raises
+    ------
+    UsageError
+        If an array is absent or has another shape than the schema says.
+    """
+    rows = store.schema.rows(block)
+    digests = np.zeros((len(store.schema.names), DIGEST_BYTES), np.uint8)
+    for number, spec in enumerate(store.schema.arrays):
+        array = _as_declared(values, spec, len(rows))
+        store.array(spec.name).with_config({"write_empty_chunks": True})[rows.start : rows.stop] = array
+        digests[number] = np.frombuffer(digest_of(array), np.uint8)
+    store.array("digest")[block] = digests
+
+
+def retract_block(store_location: str, block: int) -> None:
+    """Mark a block as not written, so that the next `encode` or `ingest` writes it anew."""
+    store = _writable(store_location)
+    store.array("digest")[block] = 0
+
+
+def _writable(location: str) -> LatentStore:
+    import zarr
+
+    return LatentStore(
+        location, zarr.open_group(backing(location, read_only=False), mode="r+", zarr_format=3)
+    )
+
+
+def _as_declared(values: Mapping[str, NDArray[Any]], spec: ArraySpec, rows: int) -> NDArray[Any]:
+    shape = (rows,) if spec.second is None else (rows, spec.width)
+    if spec.name not in values or values[spec.name].shape != shape:
+        got = values[spec.name].shape if spec.name in values else "nothing"
+        raise UsageError(f"array {spec.name!r} of a block: got {got}, expected shape {shape}")
+    array = values[spec.name]
+    return array if spec.dtype == "str" else np.ascontiguousarray(array, spec.dtype)
+
+
+def _codecs(schema: Schema, dtype: str) -> tuple[Any, ...]:
+    from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
+
+    if schema.compression == "zstd":
+        return (ZstdCodec(level=3), Crc32cCodec())
+    if schema.compression == "lz4" and dtype != "str":
+        return (
+            BloscCodec(cname="lz4", shuffle="bitshuffle", typesize=np.dtype(dtype).itemsize),
+            Crc32cCodec(),
+        )
+    return (Crc32cCodec(),)
+
+
+def _lay_out(group: zarr.Group, schema: Schema, provenance: Mapping[str, Any]) -> None:
+    for spec in schema.arrays:
+        second = () if spec.second is None else (spec.width,)
+        group.create_array(
+            spec.name,
+            shape=(schema.images, *second),
+            chunks=(schema.chunk_rows, *second),
+            dtype=str if spec.dtype == "str" else spec.dtype,
+            fill_value=spec.fill,
+            compressors=_codecs(schema, spec.dtype),
+            dimension_names=("image",) if spec.second is None else ("image", spec.second),
+        )
+    arrays = len(schema.names)
+    group.create_array(
+        "digest",
+        shape=(schema.blocks, arrays, DIGEST_BYTES),
+        chunks=(1, arrays, DIGEST_BYTES),
+        dtype="uint8",
+        fill_value=0,
+        compressors=_codecs(schema, "uint8")[-1:],
+        dimension_names=("block", "array", "byte"),
+    )
+    _name_coordinate(group, "array", schema.names)
+    if schema.labels:
+        _name_coordinate(group, "label", schema.labels)
+    plain = [spec.name for spec in schema.arrays if spec.second is None]
+    group.attrs.update(
+        {
+            **provenance,
+            "format_version": FORMAT_VERSION,
+            "compression": schema.compression,
+            "coordinates": " ".join(plain),
+        }
+    )
+
+
+def _name_coordinate(group: zarr.Group, name: str, values: tuple[str, ...]) -> None:
+    array = group.create_array(
+        name,
+        shape=(len(values),),
+        chunks=(len(values),),
+        dtype=str,
+        compressors=None,
+        dimension_names=(name,),
+    )
+    array[:] = np.array(values, dtype=object)
+
+
+def _require_vacant(location: str, schema: Schema) -> None:
+    """Refuse a folder with anything in it but what an interrupted creation of a store may leave."""
+    from pathlib import Path
+
+    own = {*schema.names, "digest", "array", "label"}
+    path = Path(location).expanduser()
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{location} is a file; name a folder that does not exist yet")
+    foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in own) if path.is_dir() else []
+    if foreign:
+        raise UsageError(
+            f"{location} exists and is no latent store (it holds {foreign[0]!r}); "
+            "name a folder that does not exist yet"
+        )
+
+
+def _require_same(store: LatentStore, schema: Schema, provenance: Mapping[str, Any]) -> None:
+    begun = {**vars(store.schema), **store.attributes}
+    asked = {**vars(schema), **provenance}
+    for name, value in asked.items():
+        if name != "versions" and begun.get(name) != value:
+            raise UsageError(
+                f"{store.location} was begun with {name} = {begun.get(name)}, now it is {value}; "
+                "repeat the parameters it was begun with, or write another store"
+            )
