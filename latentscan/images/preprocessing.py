@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,7 +16,7 @@ class Preprocessing(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    crop: Literal["square", "none"] | int = Field(
+    crop: Literal["square", "none"] | Annotated[int, Field(ge=1)] = Field(
         default="square",
         description="square: the largest central square; a number: a central square of that many pixels; "
         "none: the whole image, stretched",

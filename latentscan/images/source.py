@@ -56,7 +56,7 @@ class ImageSource(Protocol):
 
     @property
     def split(self) -> NDArray[np.int8] | None:
-        """The partition of every image (n,): 0 train, 1 valid, 2 test, -1 unknown; None where none is known."""
+        """The partition of every image (n,): 0 train, 1 valid, 2 test, -1 unknown; None if not known."""
 
     @property
     def attributes(self) -> Attributes | None:
@@ -71,4 +71,4 @@ class ImageSource(Protocol):
         """Decode the given rows in the given order; safe to call from several threads at once."""
 
     def describe(self) -> dict[str, Any]:
-        """What the store records of this source: kind, number of images, and a sha256 over all paths."""
+        """Give what the store records of this source: kind, name, number of images, sha256 of all paths."""

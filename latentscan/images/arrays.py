@@ -1,0 +1,132 @@
+"""Rows that are images in one array of bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.lib import format as npy
+from PIL import Image
+
+from latentscan.errors import UnsafeInputError, UsageError
+from latentscan.images.decoding import crop_and_resize, decode_rows
+from latentscan.images.folder import check_rows, describe_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from latentscan.images.preprocessing import Preprocessing
+    from latentscan.images.source import Pixels
+
+_EXPECTED = "uint8 of shape (images, height, width, 3) or (images, height, width)"
+
+
+class ArrayLike(Protocol):
+    """What is needed of an array, in memory or not: NumPy, memory-mapped, Zarr."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its length along every axis."""
+
+    @property
+    def dtype(self) -> Any:
+        """The type of its elements."""
+
+    def __getitem__(self, rows: Any, /) -> Any: ...
+
+
+class ArraySource:
+    """Images in an array, (n, height, width, 3) RGB or (n, height, width) grey; row numbers are the paths.
+
+    Raises
+    ------
+    UsageError
+        The type or the shape is another, or the array is empty.
+    """
+
+    split: None = None
+    attributes: None = None
+
+    def __init__(self, array: ArrayLike, name: str, preprocessing: Preprocessing) -> None:
+        shape = tuple(array.shape)
+        if array.dtype != np.uint8 or not (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)):
+            msg = f"{name}: an array of {array.dtype} with shape {shape}; expected {_EXPECTED}"
+            raise UsageError(msg)
+        if 0 in shape:
+            msg = f"{name}: the array of shape {shape} has no images"
+            raise UsageError(msg)
+        self.name = name
+        self.preprocessing = preprocessing
+        self.paths = [str(row) for row in range(shape[0])]
+        self._array = array
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, start: int, stop: int) -> Pixels:
+        """Crop and resize the rows start..stop, taken from the array in one piece."""
+        check_rows(range(start, stop), len(self))
+        return self._prepare(np.asarray(self._array[start:stop]).__getitem__, range(max(0, stop - start)))
+
+    def take(self, rows: Sequence[int]) -> Pixels:
+        """Crop and resize the given rows in the given order."""
+        check_rows(rows, len(self))
+        return self._prepare(self._array.__getitem__, rows)
+
+    def describe(self) -> dict[str, Any]:
+        """Give the kind, the name, the number of images, and a sha256 over all paths."""
+        return describe_rows("array", self.name, self.paths)
+
+    def _prepare(self, image: Callable[[int], Any], rows: Sequence[int]) -> Pixels:
+        def decode(row: int) -> NDArray[np.uint8]:
+            return crop_and_resize(Image.fromarray(np.asarray(image(row))), self.preprocessing)
+
+        return decode_rows(rows, decode, self.preprocessing)
+
+
+def open_npy(file: Path, preprocessing: Preprocessing) -> ArraySource:
+    """Map a .npy file into memory as a source of images.
+
+    Raises
+    ------
+    UnsafeInputError
+        The file holds Python objects, which could run code when loaded.
+    UsageError
+        It is no .npy file, is cut short, or has another type or shape.
+    """
+    return ArraySource(map_npy(file, _EXPECTED), file.name, preprocessing)
+
+
+def map_npy(file: Path, expected: str) -> NDArray[Any]:
+    """Map a .npy file into memory; `expected` says in errors what should be in it.
+
+    Raises
+    ------
+    UnsafeInputError
+        The file holds Python objects, which could run code when loaded.
+    UsageError
+        It is no .npy file, or is cut short.
+    """
+    try:
+        if _holds_objects(file):
+            raise UnsafeInputError(
+                f"{file}: holds pickled Python objects, which can run code; expected {expected}"
+            )
+        return npy.open_memmap(file, mode="r")
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{file}: no .npy file that can be mapped into memory ({error}); expected {expected}"
+        ) from error
+
+
+def _holds_objects(file: Path) -> bool:
+    with file.open("rb") as stream:
+        if stream.read(1) == b"\x80":
+            return True
+        stream.seek(0)
+        version = npy.read_magic(stream)
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        return bool(read_header(stream)[2].hasobject)

@@ -1,0 +1,143 @@
+"""CelebA's layout: a folder of aligned faces, their attributes and their partition."""
+
+from __future__ import annotations
+
+import csv
+from array import array
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from latentscan.errors import UsageError
+from latentscan.images.decoding import PIXEL_LIMIT
+from latentscan.images.folder import FileSource, list_image_files, natural_key, relative_path
+from latentscan.images.source import Attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from latentscan.images.preprocessing import Preprocessing
+
+FACES = "img_align_celeba"
+_FOLDERS_OF_LISTS = ("", "Anno", "Eval")
+_ATTRIBUTE = {"-1": -1, "1": 1}
+_PARTITION = {"0": 0, "1": 1, "2": 2}
+
+
+def open_celeba(root: Path, preprocessing: Preprocessing, pixel_limit: int = PIXEL_LIMIT) -> FileSource:
+    """Open the faces below `root`/img_align_celeba with what the lists beside it say of them.
+
+    The rows are all names in the lists and all files on disk, in natural order: a listed file that is not
+    there is a missing row, a file in no list has split -1 and attributes 0. Paths are relative to the
+    folder of faces, so the nested layout gives the same rows.
+
+    Raises
+    ------
+    UsageError
+        There is no image, or a list is malformed; the message names the file and the line.
+    """
+    faces = root / FACES / FACES if (root / FACES / FACES).is_dir() else root / FACES
+    on_disk = list_image_files(faces)
+    if not on_disk:
+        msg = f"{faces}: no images; unpack CelebA's aligned faces into this folder"
+        raise UsageError(msg)
+    attribute_list, partition_list = _find(root, "list_attr_celeba"), _find(root, "list_eval_partition")
+    labels, flags = _read_attributes(attribute_list) if attribute_list else ((), {})
+    partition = _read_partition(partition_list) if partition_list else {}
+    paths = sorted({*on_disk, *flags, *partition}, key=natural_key)
+    split = np.array([partition.get(path, -1) for path in paths], np.int8) if partition_list else None
+    name = root.absolute().name
+    return FileSource(
+        "celeba", name, faces, paths, preprocessing, pixel_limit, split, _attributes(labels, flags, paths)
+    )
+
+
+def _attributes(labels: tuple[str, ...], flags: dict[str, bytes], paths: list[str]) -> Attributes | None:
+    if not labels:
+        return None
+    unknown = bytes(len(labels))
+    rows = b"".join(flags.get(path, unknown) for path in paths)
+    values: NDArray[np.int8] = np.frombuffer(rows, np.int8).reshape(len(paths), len(labels))
+    return Attributes(labels, values)
+
+
+def _find(root: Path, stem: str) -> Path | None:
+    files = (root / folder / (stem + suffix) for folder in _FOLDERS_OF_LISTS for suffix in (".txt", ".csv"))
+    return next((file for file in files if file.is_file()), None)
+
+
+def _read_attributes(file: Path) -> tuple[tuple[str, ...], dict[str, bytes]]:
+    lines = _lines(file)
+    announced = None
+    if file.suffix == ".txt":
+        announced = _count(file, lines)
+        labels = tuple(next(lines, (2, []))[1])
+    else:
+        labels = tuple(next(lines, (1, []))[1][1:])
+    if not labels:
+        msg = f"{file}: no header with the names of the attributes; download the list again"
+        raise UsageError(msg)
+    flags: dict[str, bytes] = {}
+    for number, fields in lines:
+        name = _new_name(file, number, fields, flags, len(labels))
+        try:
+            flags[name] = array("b", map(_ATTRIBUTE.__getitem__, fields[1:])).tobytes()
+        except KeyError as error:
+            msg = f"{file}, line {number}: attribute {error.args[0]!r}; expected 1 or -1"
+            raise UsageError(msg) from error
+    if announced not in (None, len(flags)):
+        msg = f"{file}, line 1: {announced} images announced, but {len(flags)} listed; correct one of them"
+        raise UsageError(msg)
+    return labels, flags
+
+
+def _read_partition(file: Path) -> dict[str, int]:
+    lines = _lines(file)
+    if file.suffix == ".csv":
+        next(lines, None)
+    partition: dict[str, int] = {}
+    for number, fields in lines:
+        name = _new_name(file, number, fields, partition, 1)
+        if fields[1] not in _PARTITION:
+            msg = f"{file}, line {number}: partition {fields[1]!r}; expected 0 (train), 1 (valid) or 2 (test)"
+            raise UsageError(msg)
+        partition[name] = _PARTITION[fields[1]]
+    return partition
+
+
+def _lines(file: Path) -> Iterator[tuple[int, list[str]]]:
+    """Give the fields of every line that is not blank, with its number."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            rows: Iterable[list[str]] = (
+                map(str.split, stream) if file.suffix == ".txt" else csv.reader(stream, skipinitialspace=True)
+            )
+            yield from ((number, fields) for number, fields in enumerate(rows, 1) if fields)
+    except (OSError, ValueError, csv.Error) as error:
+        msg = f"{file}: this list cannot be read ({error}); expected text in UTF-8"
+        raise UsageError(msg) from error
+
+
+def _count(file: Path, lines: Iterator[tuple[int, list[str]]]) -> int:
+    _, fields = next(lines, (1, []))
+    if len(fields) != 1 or not fields[0].isdecimal():
+        msg = f"{file}, line 1: {' '.join(fields)[:60]!r}; expected the number of images"
+        raise UsageError(msg)
+    return int(fields[0])
+
+
+def _new_name(
+    file: Path, number: int, fields: list[str], known: dict[str, bytes] | dict[str, int], values: int
+) -> str:
+    where = f"{file}, line {number}"
+    if len(fields) != values + 1:
+        msg = f"{where}: {len(fields)} fields; expected a file name and {values} value(s)"
+        raise UsageError(msg)
+    name = relative_path(fields[0], where)
+    if name in known:
+        msg = f"{where}: {name!r} is listed twice; remove one of the two"
+        raise UsageError(msg)
+    return name
