@@ -1,0 +1,70 @@
+"""The door to Keras: every module of this room imports it from here, so that it comes up quietly."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import re
+import sys
+import tempfile
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+import latentscan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["keras", "versions"]
+
+_NATIVE_LOG = re.compile(rb"[IW]\d{4} \d\d:|WARNING: All log messages before absl::InitializeLog")
+
+
+@contextmanager
+def _without_native_log() -> Iterator[None]:
+    """Drop the native log's lines from stderr, and pass every other line on.
+
+    TensorFlow logs to file descriptor 2 while it is imported, before it looks at TF_CPP_MIN_LOG_LEVEL.
+    """
+    try:
+        terminal = os.dup(2)
+    except OSError:  # no stderr: nothing to keep quiet
+        yield
+        return
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as log:
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            log.seek(0)
+            for line in log:
+                if not _NATIVE_LOG.match(line):
+                    os.write(terminal, line)
+            os.close(terminal)
+
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+with _without_native_log():
+    import keras
+# Its warnings, such as that of several models in one process being traced each, are no news to a user.
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+def versions() -> dict[str, str]:
+    """Name the versions of what computes: Python, Keras, its backend, NumPy and latentscan."""
+    found = {
+        "latentscan": latentscan.__version__,
+        "python": platform.python_version(),
+        "backend": keras.backend.backend(),
+    }
+    for package in ("keras", "tensorflow", "jax", "torch", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,106 @@
+"""Batches of pixels for training, decoded by threads ahead of the model."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from latentscan.errors import UsageError
+from latentscan.images.source import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Future
+
+    from numpy.typing import NDArray
+
+    from latentscan.images.source import ImageSource
+
+UNKNOWN = -1
+
+
+class Batches:
+    """The training images of a source, by their position 0..len-1 in `rows`.
+
+    Decoded pixels stay in memory as far as `cache_bytes` reaches, so that later epochs decode only the rest.
+    Rejected images are left out of their batch; `rejected` collects them as path -> reason.
+    """
+
+    def __init__(self, source: ImageSource, rows: NDArray[np.intp], size: int, cache_bytes: int) -> None:
+        self._source = source
+        self._rows = rows
+        shape = (size, size, 3)
+        self._kept = np.empty((min(len(rows), cache_bytes // int(np.prod(shape))), *shape), np.uint8)
+        self._is_kept = np.zeros(len(rows), bool)
+        self._status = np.full(len(rows), UNKNOWN, np.int16)
+        self._workers = min(os.cpu_count() or 1, 8)
+        self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
+        self.rejected: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.shutdown(cancel_futures=True)
+
+    def epoch(self, order: NDArray[np.intp], batch_size: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Yield (positions taken, pixels of the good ones (n, size, size, 3)) in the given order."""
+        waiting = deque(order[start : start + batch_size] for start in range(0, len(order), batch_size))
+        ahead = deque(self._submit(waiting) for _ in range(min(self._workers + 1, len(waiting))))
+        while ahead:
+            count, future = ahead.popleft()
+            pixels = future.result()
+            if waiting:
+                ahead.append(self._submit(waiting))
+            yield count, pixels
+
+    def probe(self, count: int) -> NDArray[np.uint8]:
+        """Decode a fixed sample, evenly spaced over the rows: its good images, at most `count`.
+
+        Raises
+        ------
+        UsageError
+            If none of them can be used.
+        """
+        positions = np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(np.intp)
+        pixels = self.take(positions)
+        if not len(pixels):
+            path, reason = next(iter(self.rejected.items()))
+            raise UsageError(
+                f"no usable image: all {len(positions)} that were tried were rejected, "
+                f"such as {path} ({reason}); expected images that can be decoded"
+            )
+        return pixels
+
+    def take(self, positions: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Return the pixels of the good images among `positions`, in their order; safe in threads."""
+        positions = positions[self._status[positions] <= Status.GOOD]
+        values = np.empty((len(positions), *self._kept.shape[1:]), np.uint8)
+        kept = self._is_kept[positions]
+        values[kept] = self._kept[positions[kept]]
+        if not kept.all():
+            values[~kept] = self._decode(positions[~kept])
+        good = self._status[positions] == Status.GOOD
+        return values if good.all() else values[good]
+
+    def _submit(self, waiting: deque[NDArray[np.intp]]) -> tuple[int, Future[NDArray[np.uint8]]]:
+        positions = waiting.popleft()
+        return len(positions), self._threads.submit(self.take, positions)
+
+    def _decode(self, positions: NDArray[np.intp]) -> NDArray[np.uint8]:
+        pixels = self._source.take(self._rows[positions].tolist())
+        for at in np.flatnonzero(pixels.status):
+            reason = pixels.reasons.get(int(at), Status(pixels.status[at]).name)
+            self.rejected[self._source.paths[int(self._rows[positions[at]])]] = reason
+        keep = (pixels.status == Status.GOOD) & (positions < len(self._kept))
+        self._kept[positions[keep]] = pixels.values[keep]
+        self._is_kept[positions[keep]] = True
+        self._status[positions] = pixels.status
+        return pixels.values

@@ -1,0 +1,248 @@
+"""A trained encoder: images in, mu and logvar or z out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from latentscan.errors import UsageError
+from latentscan.images.preprocessing import Preprocessing
+from latentscan.models.backend import keras, versions
+from latentscan.models.loading import compile_fixed, load_model, sha256
+from latentscan.models.networks import to_range
+from latentscan.models.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+POSITIONAL = {1: ("z",), 2: ("mu", "logvar"), 3: ("mu", "logvar", "z")}
+
+
+@dataclass(frozen=True, eq=False)
+class Encoder:
+    """An encoder with what the store records of it.
+
+    `outputs` is ("z",) or ("mu", "logvar"). `input_size` is None where the model takes images of any size.
+    `preprocessing`, `epsilon_limit` and `epsilon_factor` are those of the training, None where unknown.
+    """
+
+    name: str
+    sha256: str
+    components: int
+    outputs: tuple[str, ...]
+    input_size: int | None
+    preprocessing: Preprocessing | None
+    epsilon_limit: float | None
+    epsilon_factor: float | None
+    versions: Mapping[str, str]
+    batch_size: int
+    model: Any = field(repr=False)
+    positions: tuple[int, ...] = field(repr=False)
+
+    @property
+    def default_preprocessing(self) -> Preprocessing:
+        """Return the preprocessing of the training, else one that fits the model's input."""
+        if self.preprocessing is not None:
+            return self.preprocessing
+        size = {} if self.input_size is None else {"size": self.input_size}
+        return Preprocessing(**size, value_range=(0, 255) if _takes_bytes(self.model) else (0, 1))
+
+    def with_preprocessing(self, preprocessing: Preprocessing) -> Encoder:
+        """Return the same encoder for images prepared in another way.
+
+        Raises
+        ------
+        UsageError
+            If the model cannot take them.
+        """
+        check_input(self, preprocessing)
+        return replace(self, preprocessing=preprocessing)
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Encode bytes (n, size, size, 3), n <= batch_size, into (n, components) for each of `outputs`.
+
+        Every call runs one batch of a fixed shape, filled up with black images, so that a row does not depend
+        on how many others there are.
+
+        Raises
+        ------
+        UsageError
+            If the pixels have another shape or type.
+        """
+        shape = (self.batch_size, *[self.default_preprocessing.size] * 2, 3)
+        if pixels.dtype != np.uint8 or pixels.shape[1:] != shape[1:] or len(pixels) > self.batch_size:
+            raise UsageError(
+                f"encoder {self.name}: expected pixels (n <= {shape[0]}, {shape[1]}, {shape[2]}, 3) uint8, "
+                f"got {pixels.shape} {pixels.dtype}; give --size {shape[1]}"
+            )
+        batch = pixels
+        if len(pixels) < self.batch_size:
+            batch = np.zeros(shape, np.uint8)
+            batch[: len(pixels)] = pixels
+        found = self._forward(batch)
+        return {name: values[: len(pixels)] for name, values in zip(self.outputs, found, strict=True)}
+
+    def probe(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Encode a probe batch, and make sure that the encoder gives finite numbers.
+
+        Raises
+        ------
+        UsageError
+            If the pixels do not fit, or no image of the batch is encoded to finite numbers.
+        """
+        found = self(pixels)
+        for name, values in found.items():
+            if len(values) and not np.isfinite(values).all(axis=1).any():
+                low, high = self.default_preprocessing.value_range
+                raise UsageError(
+                    f"encoder {self.name}: expected finite {name}, got none for all {len(values)} images of "
+                    f"the probe batch; check the model, and that it takes values in {low:g}..{high:g}"
+                )
+        return found
+
+    @cached_property
+    def _forward(self) -> Callable[[NDArray[Any]], list[NDArray[np.float32]]]:
+        preprocessing = self.default_preprocessing
+
+        def forward(pixels: Any) -> Any:
+            images = to_range(pixels, preprocessing.value_range)
+            images = keras.ops.cast(images, self.model.inputs[0].dtype)
+            outputs = keras.tree.flatten(self.model(images, training=False))
+            return [keras.ops.cast(outputs[at], "float32") for at in self.positions]
+
+        return compile_fixed(forward, (self.batch_size, preprocessing.size, preprocessing.size, 3), "uint8")
+
+
+def load_encoder(
+    path: Path, *, outputs: Mapping[str, int] | None = None, trust: bool = False, batch_size: int = 256
+) -> Encoder:
+    """Load the encoder of a run folder, or of a model file of the user's.
+
+    A model's outputs are [z], [mu, logvar] or [mu, logvar, z], or what `outputs` says (name -> position). Of
+    three, mu and logvar are taken: z is drawn from them later, by a generator that depends on the row alone.
+
+    Raises
+    ------
+    UnsafeInputError
+        If the file could run code, and is not trusted.
+    UsageError
+        If the file cannot be read, or its inputs or outputs are not those of an encoder.
+    """
+    folder = RunFolder(path)
+    record = folder.read_record() if folder.record.exists() else None
+    if record is not None and not folder.encoder.exists():
+        raise UsageError(
+            f"{path}: this run has no encoder.keras: no epoch was finished; go on with `train --resume`"
+        )
+    file = path if record is None else folder.encoder
+    model = load_model(file, trust=trust)
+    size = _input_size(model, path)
+    positions = _positions(model, path, outputs)
+    names = ("z",) if "mu" not in positions else ("mu", "logvar")
+    is_vae = record is not None and record.parameters.kind == "vae"
+    return Encoder(
+        name=path.resolve().name,
+        sha256=sha256(file),
+        components=_components(model, path, {name: positions[name] for name in names}),
+        outputs=names,
+        input_size=size,
+        preprocessing=record.preprocessing if record else None,
+        epsilon_limit=record.parameters.epsilon_limit if record and is_vae else None,
+        epsilon_factor=record.parameters.epsilon_factor if record and is_vae else None,
+        versions=versions(),
+        batch_size=batch_size,
+        model=model,
+        positions=tuple(positions[name] for name in names),
+    )
+
+
+def check_input(encoder: Encoder, preprocessing: Preprocessing) -> None:
+    """Make sure that images prepared in this way are what the encoder takes.
+
+    Raises
+    ------
+    UsageError
+        With the shape or the range that is expected, and the one that comes.
+    """
+    size, got = encoder.input_size, preprocessing.size
+    if size is not None and size != got:
+        raise UsageError(
+            f"encoder {encoder.name}: expected images of ({size}, {size}, 3), got ({got}, {got}, 3) "
+            f"from the preprocessing: give --size {size}"
+        )
+    low, high = preprocessing.value_range
+    if _takes_bytes(encoder.model) != (max(abs(low), abs(high)) > 2):
+        expected = (
+            "0..255 (it rescales them itself)" if _takes_bytes(encoder.model) else "about 0..1 or -1..1"
+        )
+        raise UsageError(
+            f"encoder {encoder.name}: expected values in {expected}, "
+            f"got {low:g}..{high:g} from the preprocessing: change its value_range"
+        )
+
+
+def _takes_bytes(model: Any) -> bool:
+    """Tell whether a model wants 0..255: it takes integers, or begins by dividing by about 255."""
+    if "int" in str(model.inputs[0].dtype):
+        return True
+    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    if not layers or not isinstance(layers[0], keras.layers.Rescaling):
+        return False
+    return bool(np.max(np.abs(layers[0].scale)) < 0.1)
+
+
+def _input_size(model: Any, path: Path) -> int | None:
+    shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
+    if len(shapes) != 1 or len(shapes[0]) != 3 or shapes[0][2] != 3 or shapes[0][0] != shapes[0][1]:
+        raise UsageError(
+            f"{path}: expected one input of square RGB images, (size, size, 3), got {_listed(shapes)}; "
+            "an encoder of grey images or of channels first cannot be used"
+        )
+    size = shapes[0][0]
+    return None if size is None else int(size)
+
+
+def _positions(model: Any, path: Path, outputs: Mapping[str, int] | None) -> Mapping[str, int]:
+    shapes = [tuple(tensor.shape) for tensor in model.outputs]
+    if outputs is None:
+        if len(shapes) not in POSITIONAL:
+            raise UsageError(
+                f"{path}: expected 1 output (z), 2 (mu, logvar) or 3 (mu, logvar, z), "
+                f"got {len(shapes)}: {_listed(shapes)}; name them by --outputs mu=0,logvar=1"
+            )
+        return {name: at for at, name in enumerate(POSITIONAL[len(shapes)])}
+    if set(outputs) not in ({"z"}, {"mu", "logvar"}, {"mu", "logvar", "z"}):
+        raise UsageError(
+            f"{path}: expected --outputs to name z, or mu and logvar, got {', '.join(outputs) or 'none'}"
+        )
+    for name, at in outputs.items():
+        if not 0 <= at < len(shapes):
+            raise UsageError(
+                f"{path}: expected --outputs {name}=0..{len(shapes) - 1}, got {at}; "
+                f"the outputs are {_listed(shapes)}"
+            )
+    return outputs
+
+
+def _components(model: Any, path: Path, positions: Mapping[str, int]) -> int:
+    shapes = {name: tuple(model.outputs[at].shape) for name, at in positions.items()}
+    for name, shape in shapes.items():
+        if len(shape) != 2 or shape[1] is None:
+            raise UsageError(f"{path}: expected {name} of shape (n, components), got {_listed([shape])}")
+    if len(set(shapes.values())) != 1:
+        raise UsageError(
+            f"{path}: expected mu and logvar of one shape, got {_listed(shapes.values())}; see --outputs"
+        )
+    return int(next(iter(shapes.values()))[1])
+
+
+def _listed(shapes: Any) -> str:
+    return ", ".join(str(tuple("n" if side is None else side for side in shape)) for shape in shapes).replace(
+        "'", ""
+    )

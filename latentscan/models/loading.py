@@ -1,0 +1,112 @@
+"""The loading of model files, of which some can run code."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from latentscan.errors import UnsafeInputError, UsageError
+from latentscan.models.autoencoder import Sampling
+from latentscan.models.backend import keras
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def load_model(path: Path, *, trust: bool) -> Any:
+    """Load a `.keras` file; with `trust` also `.h5`, a SavedModel folder, and layers that hold code.
+
+    A custom layer called Sampling is replaced by the one of this package.
+
+    Raises
+    ------
+    UnsafeInputError
+        If loading could run code, and the user did not vouch for it.
+    UsageError
+        If there is no such file, or Keras cannot read it.
+    """
+    if not path.exists():
+        raise UsageError(f"{path}: no such file or folder; expected a run folder or a .keras file")
+    kind = "SavedModel" if path.is_dir() else path.suffix.lower()
+    if kind == "SavedModel" and not (path / "saved_model.pb").exists():
+        raise UsageError(
+            f"{path}: neither a run folder (no run.json) nor a SavedModel (no saved_model.pb); "
+            "expected a run folder or a .keras file"
+        )
+    if kind not in {".keras", ".h5", ".hdf5", "SavedModel"}:
+        raise UsageError(f"{path}: expected a run folder or a .keras file (or, trusted, .h5 or SavedModel)")
+    if kind != ".keras" and not trust:
+        raise _unsafe(path, f"a model in the format {kind}")
+    try:
+        if kind == "SavedModel":
+            return _saved_model(path)
+        return keras.models.load_model(
+            path, custom_objects={"Sampling": Sampling}, compile=False, safe_mode=not trust
+        )
+    except (ValueError, TypeError, KeyError, OSError, AttributeError, ImportError, RuntimeError) as error:
+        if "safe_mode=False" in str(error):
+            raise _unsafe(path, "a layer that holds code (Lambda or alike)") from None
+        raise UsageError(
+            f"{path}: expected a model that Keras {keras.__version__} can read, got {_reason(error)}; "
+            "save it with model.save('encoder.keras') and layers that come with Keras"
+        ) from None
+
+
+def sha256(path: Path) -> str:
+    """Hash a file, or the names and contents of all files of a folder."""
+    if path.is_file():
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        digest.update(f"{file.relative_to(path).as_posix()} {sha256(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def compile_fixed(
+    forward: Callable[[Any], Any], shape: tuple[int, ...], dtype: str
+) -> Callable[[NDArray[Any]], list[NDArray[np.float32]]]:
+    """Make one function of `forward` for one input shape (batch, ...).
+
+    On TensorFlow it is one graph, traced once; `predict` would cost three times as much.
+    """
+    inputs = keras.Input(batch_shape=shape, dtype=dtype)
+    model = keras.Model(inputs, forward(inputs))
+    if keras.backend.backend() != "tensorflow":
+        return lambda values: [*keras.tree.flatten(model.predict_on_batch(values))]
+    import tensorflow as tf  # only this backend has it
+
+    graph = tf.function(
+        lambda values: keras.tree.flatten(model(values, training=False)),
+        input_signature=[tf.TensorSpec(shape, dtype)],
+        autograph=False,
+        jit_compile=False,
+    )
+    return lambda values: [output.numpy() for output in graph(values)]
+
+
+def _saved_model(path: Path) -> Any:
+    import tensorflow as tf  # only SavedModels need it
+
+    signature = tf.saved_model.load(str(path)).signatures["serving_default"]
+    specs = list(signature.structured_input_signature[1].values())
+    inputs = [keras.Input(spec.shape[1:], dtype=spec.dtype.name) for spec in specs]
+    outputs = keras.layers.TFSMLayer(str(path), call_endpoint="serving_default")(*inputs)
+    return keras.Model(inputs, keras.tree.flatten(outputs))
+
+
+def _unsafe(path: Path, what: str) -> UnsafeInputError:
+    return UnsafeInputError(
+        f"{path}: holds {what}, which can run any code while it is loaded: expected a .keras file of "
+        "plain layers; if you know who made it, repeat with --trust-model"
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Shorten Keras's report, whose cause stands at its end, after the whole configuration."""
+    text = str(error).rpartition("Exception encountered: ")[2].strip() or type(error).__name__
+    return text.splitlines()[0][:300].rstrip(".")

@@ -1,0 +1,123 @@
+"""What a training may start from: an empty run folder, or an earlier epoch of the same training."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from latentscan.errors import UsageError
+from latentscan.models.backend import versions
+from latentscan.models.run_folder import Epoch, RunFolder, RunRecord, Start
+
+if TYPE_CHECKING:
+    from latentscan.images.preprocessing import Preprocessing
+    from latentscan.images.source import ImageSource
+    from latentscan.models.parameters import TrainParameters
+
+# A folder of images may be renamed: the number of its images and the hash of their paths identify it.
+FREE = frozenset({"epochs", "learning_rate", "cache_bytes", "source.name"})
+
+
+def first_record(
+    folder: RunFolder, source: ImageSource, parameters: TrainParameters, preprocessing: Preprocessing
+) -> RunRecord:
+    """Make the record of a new run.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds a run already.
+    """
+    if folder.record.exists() or folder.history.exists():
+        raise UsageError(
+            f"{folder.path}: holds a training already, expected an empty or new folder: "
+            "go on with it by `--resume`, or choose another --out"
+        )
+    return RunRecord(
+        parameters=parameters,
+        preprocessing=preprocessing,
+        source=json.loads(json.dumps(source.describe())),
+        versions=versions(),
+        starts=(_start(parameters, 0),),
+    )
+
+
+def resumed_record(
+    folder: RunFolder,
+    source: ImageSource,
+    parameters: TrainParameters,
+    preprocessing: Preprocessing,
+    resume_from: int | None,
+) -> tuple[RunRecord, tuple[Epoch, ...]]:
+    """Read the record of a run that goes on, and the history that it goes on from.
+
+    Raises
+    ------
+    UsageError
+        If there is no such run or epoch, or if something contradicts the record: each field is named.
+    """
+    record = folder.read_record()
+    contradictions = _contradictions(record, source, parameters, preprocessing, resume_from)
+    if contradictions:
+        raise UsageError(
+            f"{folder.record}: cannot resume with other parameters: {'; '.join(contradictions)}. "
+            "Give the recorded values, or train into another --out"
+        )
+    history = folder.finished()
+    if resume_from is not None:
+        if not (
+            resume_from == 0 or (resume_from <= len(history) and folder.checkpoint(resume_from).exists())
+        ):
+            there = [str(row.epoch) for row in history if folder.checkpoint(row.epoch).exists()]
+            raise UsageError(
+                f"{folder.path}: cannot resume from epoch {resume_from}: "
+                f"expected 0 or an epoch with a checkpoint, which are {', '.join(there) or 'none'}"
+            )
+        history = history[:resume_from]
+    update = {
+        "parameters": parameters,
+        "versions": versions(),
+        "starts": (*record.starts, _start(parameters, len(history))),
+    }
+    return record.model_copy(update=update), history
+
+
+def _start(parameters: TrainParameters, after_epoch: int) -> Start:
+    return Start(
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        after_epoch=after_epoch,
+        seed=parameters.seed,
+        learning_rate=parameters.learning_rate,
+        epochs=parameters.epochs,
+    )
+
+
+def _contradictions(
+    record: RunRecord,
+    source: ImageSource,
+    parameters: TrainParameters,
+    preprocessing: Preprocessing,
+    resume_from: int | None,
+) -> list[str]:
+    recorded = {
+        **record.parameters.model_dump(),
+        **{f"preprocessing.{name}": value for name, value in record.preprocessing.model_dump().items()},
+        **{f"source.{name}": value for name, value in record.source.items()},
+    }
+    got = {
+        **parameters.model_dump(),
+        **{f"preprocessing.{name}": value for name, value in preprocessing.model_dump().items()},
+        **{f"source.{name}": value for name, value in json.loads(json.dumps(source.describe())).items()},
+    }
+    free = FREE if resume_from is None else FREE | {"seed"}
+    found = [
+        f"{name} is {recorded.get(name)} in the record, got {got.get(name)}"
+        for name in recorded | got
+        if name not in free and recorded.get(name) != got.get(name)
+    ]
+    if parameters.epochs < record.parameters.epochs:
+        found.append(
+            f"epochs is {record.parameters.epochs} in the record and may only grow, got {parameters.epochs}"
+        )
+    return found

@@ -1,0 +1,221 @@
+"""The training of an autoencoder, resumable after every epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from latentscan.errors import LatentscanError, UsageError
+from latentscan.models.autoencoder import build_autoencoder
+from latentscan.models.backend import keras
+from latentscan.models.batches import Batches
+from latentscan.models.networks import check_size, seed_sequence, to_range
+from latentscan.models.resuming import first_record, resumed_record
+from latentscan.models.run_folder import Epoch, RunFolder, history_bytes, replace_all
+from latentscan.progress import SILENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from latentscan.images.preprocessing import Preprocessing
+    from latentscan.images.source import ImageSource
+    from latentscan.models.parameters import TrainParameters
+    from latentscan.progress import Progress
+
+PROBE_IMAGES = 256
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training made; `reasons` is path -> reason of the rejected images met in this call."""
+
+    run: Path
+    history: tuple[Epoch, ...]
+    images: int
+    rejected: int
+    reasons: Mapping[str, str]
+
+
+def train(
+    source: ImageSource,
+    run: Path,
+    parameters: TrainParameters,
+    preprocessing: Preprocessing,
+    *,
+    resume: bool = False,
+    resume_from: int | None = None,
+    progress: Progress = SILENT,
+) -> Training:
+    """Train an autoencoder into a run folder, or go on with one.
+
+    `resume` goes on after the last finished epoch, `resume_from` after the given one; what lay after it is
+    set aside. A resumed training repeats an uninterrupted one: the order of images and the epsilon of an
+    epoch depend on (seed, epoch) alone, and a checkpoint holds the optimizer's state too.
+
+    Raises
+    ------
+    UsageError
+        If the images do not fit the network, none can be used, the folder holds a run already, or what is
+        resumed contradicts its run.json.
+    LatentscanError
+        If the loss or a weight is not finite; the checkpoints of the epochs before are kept.
+    """
+    check_size(parameters, preprocessing.size)
+    rows = _training_rows(source, parameters)
+    folder = RunFolder(run)
+    if resume or resume_from is not None:
+        record, history = resumed_record(folder, source, parameters, preprocessing, resume_from)
+    else:
+        record, history = first_record(folder, source, parameters, preprocessing), ()
+    with Batches(source, rows, preprocessing.size, parameters.cache_bytes) as batches:
+        probe = batches.probe(PROBE_IMAGES)
+        model = build_autoencoder(parameters, preprocessing.size, preprocessing.value_range)
+        if history:
+            _load_checkpoint(model, folder, len(history), parameters.learning_rate)
+        folder.set_aside(len(history))
+        if history and not (folder.encoder.exists() and folder.decoder.exists()):
+            replace_all(_exports(model, folder))
+        folder.write_record(record)
+        for epoch in range(len(history) + 1, parameters.epochs + 1):
+            row = _run_epoch(model, batches, probe, parameters, epoch=epoch, progress=progress)
+            _check_weights(model, epoch)
+            history = (*history, row)
+            record = record.model_copy(
+                update={"images": len(batches) - len(batches.rejected), "rejected": len(batches.rejected)}
+            )
+            folder.write_record(record)
+            _save(model, folder, history)
+    return Training(run, history, record.images or 0, record.rejected or 0, batches.rejected)
+
+
+def _training_rows(source: ImageSource, parameters: TrainParameters) -> NDArray[np.intp]:
+    rows = np.arange(len(source))
+    if parameters.split == "train" and source.split is not None:
+        rows = rows[source.split == 0]
+        if not len(rows) and len(source):
+            raise UsageError(
+                f"none of the {len(source)} images is in the training part of the source's split: "
+                "expected some, or `--split all` to train on every image"
+            )
+    if not len(rows):
+        raise UsageError("the source holds no images: expected at least one to train on")
+    return rows
+
+
+def _run_epoch(
+    model: Any,
+    batches: Batches,
+    probe: NDArray[np.uint8],
+    parameters: TrainParameters,
+    *,
+    epoch: int,
+    progress: Progress,
+) -> Epoch:
+    began_s = time.perf_counter()
+    model.reseed(parameters.seed, epoch)
+    order = np.random.default_rng(seed_sequence(parameters.seed, epoch, 0)).permutation(len(batches))
+    figures = _Figures()
+    with progress.task(f"epoch {epoch}/{parameters.epochs}", len(batches), "images") as advance:
+        for step, (count, pixels) in enumerate(batches.epoch(order, parameters.batch_size), 1):
+            if len(pixels):
+                of_step = model.train_on_batch(pixels, return_dict=True)
+                if not math.isfinite(of_step["loss"]):
+                    raise _diverged(
+                        f"the loss became {of_step['loss']} at step {step} of epoch {epoch}", epoch
+                    )
+                figures.add(len(pixels), of_step)
+            advance(count, **figures.losses())
+    if not figures.images:
+        raise UsageError(f"epoch {epoch}: none of the {len(batches)} images could be read any more")
+    losses, radius = figures.losses(), _radii(model, probe)
+    return Epoch(
+        epoch=epoch,
+        total_loss=losses["total_loss"],
+        reco_loss=losses["reco_loss"],
+        kl_loss=losses.get("kl_loss"),
+        max_abs_epsilon=figures.maxima.get("max_abs_epsilon"),
+        max_logvar=figures.maxima.get("max_logvar"),
+        probe_radius_mean=float(radius.mean()),
+        probe_radius_max=float(radius.max()),
+        seconds=round(time.perf_counter() - began_s, 3),
+    )
+
+
+class _Figures:
+    """The figures of an epoch so far: losses averaged over its images, maxima over its steps."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.maxima: dict[str, float] = {}
+        self._sums: dict[str, float] = {}
+
+    def add(self, images: int, of_step: Mapping[str, float]) -> None:
+        self.images += images
+        for name, value in of_step.items():
+            if name.startswith("max_"):
+                self.maxima[name] = max(value, self.maxima.get(name, value))
+            else:
+                label = "total_loss" if name == "loss" else name
+                self._sums[label] = self._sums.get(label, 0.0) + images * value
+
+    def losses(self) -> dict[str, float]:
+        return {name: total / self.images for name, total in self._sums.items()}
+
+
+def _radii(model: Any, probe: NDArray[np.uint8]) -> NDArray[np.float64]:
+    latent = model.encoder(to_range(probe, model.value_range), training=False)
+    mu = latent[0] if isinstance(latent, list | tuple) else latent
+    radii: NDArray[np.float64] = np.linalg.norm(keras.ops.convert_to_numpy(mu).astype(np.float64), axis=1)
+    return radii
+
+
+def _diverged(what: str, epoch: int) -> LatentscanError:
+    good = (
+        f"the last good checkpoint is epoch {epoch - 1}: go on from it with `--resume`"
+        if epoch > 1
+        else "no epoch was finished: start again with `--resume`"
+    )
+    return LatentscanError(
+        f"training stopped: {what}, expected finite numbers; {good} and a lower --learning-rate"
+    )
+
+
+def _check_weights(model: Any, epoch: int) -> None:
+    """Keep weights and optimizer state that are not finite out of a checkpoint."""
+    for variable in (*model.weights, *model.optimizer.variables):
+        if not np.isfinite(keras.ops.convert_to_numpy(variable)).all():
+            raise _diverged(f"the variable {variable.path} is not finite after epoch {epoch}", epoch)
+
+
+def _save(model: Any, folder: RunFolder, history: tuple[Epoch, ...]) -> None:
+    """Write everything that an epoch leaves; its row in the history comes last, and commits it."""
+    replace_all(
+        {
+            **_exports(model, folder),
+            folder.checkpoint(history[-1].epoch): model.save_weights,
+            folder.history: lambda path: path.write_bytes(history_bytes(history)),
+        }
+    )
+
+
+def _exports(model: Any, folder: RunFolder) -> dict[Path, Callable[[Path], object]]:
+    return {folder.encoder: model.encoder.save, folder.decoder: model.decoder.save}
+
+
+def _load_checkpoint(model: Any, folder: RunFolder, epoch: int, learning_rate: float) -> None:
+    path = folder.checkpoint(epoch)
+    try:
+        model.load_weights(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(
+            f"{path}: expected a checkpoint of this network, got {type(error).__name__}: "
+            f"{str(error).splitlines()[0]}; go on from an earlier epoch with `--resume-from {epoch - 1}`"
+        ) from None
+    model.optimizer.learning_rate = learning_rate

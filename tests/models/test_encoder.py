@@ -1,0 +1,319 @@
+from __future__ import annotations
+
+import hashlib
+import shutil
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from latentscan.errors import UnsafeInputError, UsageError
+from latentscan.images.preprocessing import Preprocessing
+from latentscan.models.backend import keras
+from latentscan.models.encoder import check_input, load_encoder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+layers = keras.layers
+Shape = tuple[int | None, ...]
+
+
+def save(
+    path: Path,
+    *,
+    heads: tuple[int, ...] = (3, 3),
+    shape: Shape = (8, 8, 3),
+    first: Any = None,
+    last: Any = None,
+) -> Path:
+    """Save an encoder as a user would make it: Flatten and one Dense layer for each head."""
+    image = keras.Input(shape)
+    x = layers.Flatten()(image if first is None else first(image))
+    outputs = [layers.Dense(units)(x) for units in heads]
+    if last is not None:
+        outputs.append(last(outputs))
+    keras.Model(image, outputs if len(outputs) > 1 else outputs[0]).save(path)
+    return path
+
+
+class Sampling(keras.layers.Layer):  # type: ignore[misc]
+    """The custom layer of Keras's own example of a VAE."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.seed_generator = keras.random.SeedGenerator(1337)
+
+    def call(self, inputs: Any) -> Any:
+        mu, logvar = inputs
+        epsilon = keras.random.normal(keras.ops.shape(mu), seed=self.seed_generator)
+        return mu + keras.ops.exp(0.5 * logvar) * epsilon
+
+
+def direct(path: Path, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    outputs = keras.tree.flatten(keras.models.load_model(path)(pixels / np.float32(255)))
+    return [keras.ops.convert_to_numpy(output) for output in outputs]
+
+
+@pytest.fixture(scope="module")
+def eights() -> NDArray[np.uint8]:
+    return np.random.default_rng(5).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+
+
+def test_a_run_folder_gives_encoder_preprocessing_and_epsilon(
+    vae_run: Path, images: NDArray[np.uint8], small: Preprocessing
+) -> None:
+    encoder = load_encoder(vae_run, batch_size=64)
+    assert (encoder.name, encoder.components, encoder.outputs) == ("vae", 3, ("mu", "logvar"))
+    assert (encoder.input_size, encoder.preprocessing, encoder.batch_size) == (32, small, 64)
+    assert (encoder.epsilon_limit, encoder.epsilon_factor) == (5.0, 1.0)
+    assert encoder.sha256 == hashlib.sha256((vae_run / "encoder.keras").read_bytes()).hexdigest()
+    assert encoder.versions["keras"] == keras.__version__
+    found = encoder(images)
+    for name, expected in zip(("mu", "logvar"), direct(vae_run / "encoder.keras", images), strict=True):
+        assert found[name].shape == (60, 3)
+        assert found[name].dtype == np.float32
+        np.testing.assert_allclose(found[name], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_run_of_an_autoencoder_gives_z(ae_run: Path, images: NDArray[np.uint8]) -> None:
+    encoder = load_encoder(ae_run)
+    assert (encoder.outputs, encoder.epsilon_limit, encoder.epsilon_factor) == (("z",), None, None)
+    assert list(encoder(images)) == ["z"]
+
+
+def test_a_row_depends_neither_on_its_place_nor_on_the_others(
+    vae_run: Path, images: NDArray[np.uint8]
+) -> None:
+    encoder = load_encoder(vae_run, batch_size=32)
+    whole = {name: values.copy() for name, values in encoder(images[:32]).items()}
+    other_size = load_encoder(vae_run, batch_size=7)
+    for start, stop in ((0, 1), (5, 12), (31, 32)):
+        for part in (encoder(images[start:stop]), other_size(images[start:stop])):
+            for name, values in part.items():
+                np.testing.assert_array_equal(values, whole[name][start:stop])
+    for name, values in encoder(images[:32][::-1]).items():
+        np.testing.assert_array_equal(values[::-1], whole[name])
+    assert encoder(images[:0])["mu"].shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("heads", "outputs", "names", "positions"),
+    [
+        ((3,), None, ("z",), (0,)),
+        ((3, 3), None, ("mu", "logvar"), (0, 1)),
+        ((3, 3, 3), None, ("mu", "logvar"), (0, 1)),
+        ((3, 3, 3), {"z": 2}, ("z",), (2,)),
+        ((9, 3, 3), {"logvar": 1, "mu": 2}, ("mu", "logvar"), (2, 1)),
+        ((3, 3, 9, 3), {"z": 3, "logvar": 1, "mu": 0}, ("mu", "logvar"), (0, 1)),
+    ],
+)
+def test_outputs_of_a_users_own_encoder(
+    tmp_path: Path,
+    eights: NDArray[np.uint8],
+    heads: tuple[int, ...],
+    outputs: dict[str, int] | None,
+    names: tuple[str, ...],
+    positions: tuple[int, ...],
+) -> None:
+    path = save(tmp_path / "mine.keras", heads=heads)
+    encoder = load_encoder(path, outputs=outputs, batch_size=8)
+    assert (encoder.name, encoder.components, encoder.outputs) == ("mine.keras", 3, names)
+    assert (encoder.preprocessing, encoder.epsilon_limit, encoder.epsilon_factor) == (None, None, None)
+    assert encoder.default_preprocessing == Preprocessing(size=8)
+    found, expected = encoder(eights), direct(path, eights)
+    for name, at in zip(names, positions, strict=True):
+        np.testing.assert_allclose(found[name], expected[at], rtol=1e-4, atol=1e-6)
+
+
+def test_the_sampling_layer_of_the_usual_example_is_understood(
+    tmp_path: Path, eights: NDArray[np.uint8]
+) -> None:
+    path = save(tmp_path / "vae.keras", last=Sampling())
+    encoder = load_encoder(path, batch_size=8)
+    assert encoder.outputs == ("mu", "logvar")
+    assert set(encoder(eights)) == {"mu", "logvar"}
+
+
+def test_images_of_any_size_are_taken_where_the_model_takes_them(tmp_path: Path) -> None:
+    path = save(tmp_path / "any.keras", shape=(None, None, 3), first=layers.GlobalAveragePooling2D())
+    encoder = load_encoder(path, batch_size=4)
+    assert encoder.input_size is None
+    encoder = encoder.with_preprocessing(Preprocessing(size=10))
+    assert encoder(np.zeros((2, 10, 10, 3), np.uint8))["mu"].shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("heads", "shape", "outputs", "message"),
+    [
+        (
+            (3, 3, 3, 3),
+            (8, 8, 3),
+            None,
+            "expected 1 output (z), 2 (mu, logvar) or 3 (mu, logvar, z), got 4: "
+            "(n, 3), (n, 3), (n, 3), (n, 3); name them by --outputs mu=0,logvar=1",
+        ),
+        ((3, 4), (8, 8, 3), None, "expected mu and logvar of one shape, got (n, 3), (n, 4); see --outputs"),
+        (
+            (3, 3),
+            (8, 8, 3),
+            {"mu": 0, "logvar": 2},
+            "expected --outputs logvar=0..1, got 2; the outputs are (n, 3), (n, 3)",
+        ),
+        ((3, 3), (8, 8, 3), {"mu": 0}, "expected --outputs to name z, or mu and logvar, got mu"),
+        (
+            (3,),
+            (8, 8, 1),
+            None,
+            "expected one input of square RGB images, (size, size, 3), got (8, 8, 1); "
+            "an encoder of grey images or of channels first cannot be used",
+        ),
+        (
+            (3,),
+            (8, 9, 3),
+            None,
+            "expected one input of square RGB images, (size, size, 3), got (8, 9, 3); "
+            "an encoder of grey images or of channels first cannot be used",
+        ),
+    ],
+)
+def test_a_model_that_is_no_encoder_is_refused_with_what_it_has(
+    tmp_path: Path, heads: tuple[int, ...], shape: Shape, outputs: dict[str, int] | None, message: str
+) -> None:
+    path = save(tmp_path / "mine.keras", heads=heads, shape=shape)
+    with pytest.raises(UsageError) as caught:
+        load_encoder(path, outputs=outputs)
+    assert str(caught.value) == f"{path}: {message}"
+
+
+def test_an_output_that_is_no_row_of_components_is_refused(tmp_path: Path) -> None:
+    image = keras.Input((8, 8, 3))
+    path = tmp_path / "map.keras"
+    keras.Model(image, layers.Conv2D(2, 3)(image)).save(path)
+    with pytest.raises(UsageError) as caught:
+        load_encoder(path)
+    assert str(caught.value) == f"{path}: expected z of shape (n, components), got (n, 6, 6, 2)"
+
+
+def test_h5_needs_trust(tmp_path: Path, eights: NDArray[np.uint8]) -> None:
+    path = save(tmp_path / "old.h5")
+    with pytest.raises(UnsafeInputError) as caught:
+        load_encoder(path)
+    assert str(caught.value) == (
+        f"{path}: holds a model in the format .h5, which can run any code while it is loaded: "
+        "expected a .keras file of plain layers; if you know who made it, repeat with --trust-model"
+    )
+    assert load_encoder(path, trust=True, batch_size=8)(eights)["mu"].shape == (5, 3)
+
+
+def test_a_saved_model_needs_trust(tmp_path: Path, eights: NDArray[np.uint8]) -> None:
+    path = tmp_path / "exported"
+    model = keras.models.load_model(save(tmp_path / "mine.keras"))
+    model.export(path, verbose=False)
+    with pytest.raises(UnsafeInputError, match=r"format SavedModel.*--trust-model"):
+        load_encoder(path)
+    encoder = load_encoder(path, trust=True, batch_size=8)
+    assert (encoder.name, encoder.outputs, encoder.input_size) == ("exported", ("mu", "logvar"), 8)
+    for name, expected in zip(("mu", "logvar"), direct(tmp_path / "mine.keras", eights), strict=True):
+        np.testing.assert_allclose(encoder(eights)[name], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_layer_that_holds_code_needs_trust(tmp_path: Path, eights: NDArray[np.uint8]) -> None:
+    path = save(tmp_path / "code.keras", last=layers.Lambda(lambda heads: heads[0] * 2))
+    with pytest.raises(UnsafeInputError, match=r"code\.keras: holds a layer that holds code.*--trust-model"):
+        load_encoder(path)
+    assert load_encoder(path, trust=True, batch_size=8)(eights)["mu"].shape == (5, 3)
+
+
+class Unknown(keras.layers.Layer):  # type: ignore[misc]
+    """A custom layer that nobody registered."""
+
+    def call(self, inputs: Any) -> Any:
+        return inputs
+
+
+def test_a_custom_layer_is_refused_by_its_name(tmp_path: Path) -> None:
+    path = save(tmp_path / "custom.keras", first=Unknown())
+    with pytest.raises(UsageError, match="can read, got Could not locate class 'Unknown'"):
+        load_encoder(path)
+
+
+def test_files_that_are_no_models_are_refused(tmp_path: Path) -> None:
+    whole = save(tmp_path / "whole.keras")
+    (tmp_path / "cut.keras").write_bytes(whole.read_bytes()[:2000])
+    (tmp_path / "junk.keras").write_bytes(b"junk")
+    with zipfile.ZipFile(whole) as archive, zipfile.ZipFile(tmp_path / "bare.keras", "w") as bare:
+        bare.writestr("config.json", archive.read("config.json"))
+        bare.writestr("metadata.json", archive.read("metadata.json"))
+    (tmp_path / "weights.pt").write_bytes(b"")
+    (tmp_path / "empty").mkdir()
+    for name, message in (
+        ("cut.keras", "expected a model that Keras"),
+        ("junk.keras", "expected a model that Keras"),
+        ("bare.keras", "expected a model that Keras"),
+        ("weights.pt", "expected a run folder or a .keras file"),
+        ("empty", "neither a run folder"),
+        ("absent.keras", "no such file or folder"),
+    ):
+        with pytest.raises(UsageError, match=f"{name}: .*{message}"):
+            load_encoder(tmp_path / name)
+
+
+def test_a_run_without_a_finished_epoch_is_refused(tmp_path: Path, vae_run: Path) -> None:
+    shutil.copy(vae_run / "run.json", tmp_path)
+    with pytest.raises(UsageError, match=r"has no encoder\.keras: no epoch was finished"):
+        load_encoder(tmp_path)
+
+
+def test_another_size_is_refused_with_both(vae_run: Path) -> None:
+    encoder = load_encoder(vae_run)
+    with pytest.raises(UsageError) as caught:
+        encoder.with_preprocessing(Preprocessing(size=96))
+    assert str(caught.value) == (
+        "encoder vae: expected images of (32, 32, 3), got (96, 96, 3) from the preprocessing: give --size 32"
+    )
+    with pytest.raises(
+        UsageError, match=r"expected pixels \(n <= 256, 32, 32, 3\) uint8, got \(1, 96, 96, 3\)"
+    ):
+        encoder(np.zeros((1, 96, 96, 3), np.uint8))
+    with pytest.raises(UsageError, match=r"got .* float32"):
+        encoder.probe(np.zeros((1, 32, 32, 3), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("scale", "wrong", "right", "expected"),
+    [
+        (1 / 255, (0, 1), (0, 255), r"0\.\.255 \(it rescales them itself\), got 0\.\.1"),
+        (1 / 127.5, (-1, 1), (0, 255), r"0\.\.255 \(it rescales them itself\), got -1\.\.1"),
+        (2.0, (0, 255), (0, 1), r"about 0\.\.1 or -1\.\.1, got 0\.\.255"),
+    ],
+)
+def test_a_range_that_contradicts_the_rescaling_is_refused(
+    tmp_path: Path,
+    eights: NDArray[np.uint8],
+    scale: float,
+    wrong: tuple[float, float],
+    right: tuple[float, float],
+    expected: str,
+) -> None:
+    path = save(tmp_path / "mine.keras", first=layers.Rescaling(scale))
+    encoder = load_encoder(path, batch_size=8)
+    assert encoder.default_preprocessing.value_range == right
+    with pytest.raises(UsageError, match=f"expected values in {expected}"):
+        check_input(encoder, Preprocessing(size=8, value_range=wrong))
+    model = keras.models.load_model(path)
+    low, high = right
+    mu = keras.ops.convert_to_numpy(model(low + eights * np.float32((high - low) / 255))[0])
+    np.testing.assert_allclose(encoder(eights)["mu"], mu, rtol=1e-4, atol=1e-5)
+
+
+def test_a_probe_that_gives_no_finite_numbers_is_refused(tmp_path: Path, eights: NDArray[np.uint8]) -> None:
+    poison = layers.Dense(3, bias_initializer=keras.initializers.Constant(np.nan))
+    path = save(tmp_path / "nan.keras", first=poison)
+    with pytest.raises(UsageError, match=r"nan\.keras: expected finite mu, got none for all 5 images"):
+        load_encoder(path, batch_size=8).probe(eights)
+    whole = load_encoder(save(tmp_path / "good.keras"), batch_size=8)
+    assert set(whole.probe(eights)) == {"mu", "logvar"}

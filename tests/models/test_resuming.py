@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from latentscan.errors import UsageError
+from latentscan.models.run_folder import RunFolder
+from latentscan.models.training import train
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from latentscan.images.preprocessing import Preprocessing
+    from latentscan.models.parameters import TrainParameters
+
+
+@pytest.fixture
+def run(tmp_path: Path, vae_run: Path) -> Path:
+    return shutil.copytree(vae_run, tmp_path / "vae")
+
+
+def figures(run: Path) -> list[tuple[Any, ...]]:
+    rows = RunFolder(run).read_history()
+    return [(row.epoch, row.total_loss, row.max_abs_epsilon, row.probe_radius_mean) for row in rows]
+
+
+def test_a_run_is_not_begun_over_another(
+    run: Path, source: Any, tiny_vae: TrainParameters, small: Preprocessing
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        train(source, run, tiny_vae, small)
+    assert str(caught.value) == (
+        f"{run}: holds a training already, expected an empty or new folder: "
+        "go on with it by `--resume`, or choose another --out"
+    )
+
+
+def test_resume_of_nothing_is_an_error(
+    tmp_path: Path, source: Any, tiny_vae: TrainParameters, small: Preprocessing
+) -> None:
+    with pytest.raises(UsageError, match=r"it has no run\.json"):
+        train(source, tmp_path, tiny_vae, small, resume=True)
+
+
+def test_a_finished_run_resumes_to_itself_and_makes_missing_models_only(
+    run: Path, source: Any, tiny_vae: TrainParameters, small: Preprocessing
+) -> None:
+    before = figures(run)
+    (run / "decoder.keras").unlink()
+    train(source, run, tiny_vae, small, resume=True)
+    encoder = (run / "encoder.keras").read_bytes()
+    assert (run / "decoder.keras").exists()
+    made = train(source, run, tiny_vae, small, resume=True)
+    assert figures(run) == before
+    assert made.images == 60
+    assert (run / "encoder.keras").read_bytes() == encoder
+    assert not list(run.rglob("*before-resume*"))
+
+
+def test_epochs_may_grow_and_the_start_is_recorded(
+    run: Path, source: Any, tiny_vae: TrainParameters, small: Preprocessing
+) -> None:
+    before = figures(run)
+    longer = tiny_vae.model_copy(update={"epochs": 4, "learning_rate": 1e-3})
+    made = train(source, run, longer, small, resume=True)
+    assert [row.epoch for row in made.history] == [1, 2, 3, 4]
+    assert figures(run)[:3] == before
+    record = RunFolder(run).read_record()
+    assert record.parameters == longer
+    assert [(start.after_epoch, start.epochs, start.learning_rate) for start in record.starts] == [
+        (0, 3, 1e-2),
+        (3, 4, 1e-3),
+    ]
+
+
+def test_resume_from_repeats_the_later_epochs_and_keeps_the_old_ones_aside(
+    run: Path, vae_run: Path, source: Any, tiny_vae: TrainParameters, small: Preprocessing
+) -> None:
+    train(source, run, tiny_vae, small, resume_from=1)
+    assert figures(run) == figures(vae_run)
+    assert (run / "history.before-resume-1.csv").read_bytes() == (vae_run / "history.csv").read_bytes()
+    aside = sorted(path.name for path in (run / "checkpoints" / "before-resume-1").iterdir())
+    assert aside == ["decoder.keras", "encoder.keras", "epoch-0002.weights.h5", "epoch-0003.weights.h5"]
+
+
+def test_resume_from_may_change_the_seed_which_is_recorded(
+    run: Path, vae_run: Path, source: Any, tiny_vae: TrainParameters, small: Preprocessing
+) -> None:
+    other = tiny_vae.model_copy(update={"seed": 5})
+    for number in (1, 2):
+        train(source, run, other, small, resume_from=2)
+        assert (run / f"history.before-resume-{number}.csv").exists()
+    assert figures(run)[:2] == figures(vae_run)[:2]
+    assert figures(run)[2] != figures(vae_run)[2]
+    record = RunFolder(run).read_record()
+    assert [(start.after_epoch, start.seed) for start in record.starts] == [(0, 0), (2, 5), (2, 5)]
+
+
+def test_resume_goes_on_from_the_last_epoch_with_row_and_checkpoint(
+    run: Path, vae_run: Path, source: Any, tiny_vae: TrainParameters, small: Preprocessing
+) -> None:
+    (run / "checkpoints" / "epoch-0003.weights.h5").unlink()
+    history = run / "history.csv"
+    history.write_text("".join(history.read_text().splitlines(keepends=True)[:3]))
+    train(source, run, tiny_vae, small, resume=True)
+    assert figures(run) == figures(vae_run)
+    assert RunFolder(run).read_record().starts[-1].after_epoch == 2
+
+
+def test_every_contradiction_with_the_record_is_named(
+    run: Path,
+    make_source: Any,
+    images: NDArray[Any],
+    tiny_vae: TrainParameters,
+    small: Preprocessing,
+) -> None:
+    other = tiny_vae.model_copy(update={"z_dim": 4, "seed": 1, "epochs": 2, "cache_bytes": 0})
+    cropped = small.model_copy(update={"crop": "none"})
+    with pytest.raises(UsageError) as caught:
+        train(make_source(images, kind="other"), run, other, cropped, resume=True)
+    assert str(caught.value) == (
+        f"{run / 'run.json'}: cannot resume with other parameters: z_dim is 3 in the record, got 4; "
+        "seed is 0 in the record, got 1; preprocessing.crop is square in the record, got none; "
+        "source.kind is memory in the record, got other; epochs is 3 in the record and may only grow, got 2. "
+        "Give the recorded values, or train into another --out"
+    )
+    assert not list(run.glob("*before-resume*"))
+
+
+def test_an_epoch_without_checkpoint_is_refused_with_those_that_have_one(
+    run: Path, source: Any, tiny_vae: TrainParameters, small: Preprocessing
+) -> None:
+    (run / "checkpoints" / "epoch-0002.weights.h5").unlink()
+    for epoch in (2, 9, -1):
+        with pytest.raises(UsageError, match=f"from epoch {epoch}: .* which are 1, 3"):
+            train(source, run, tiny_vae, small, resume_from=epoch)
+
+
+def test_a_damaged_checkpoint_is_named(
+    run: Path, source: Any, tiny_vae: TrainParameters, small: Preprocessing
+) -> None:
+    checkpoint = run / "checkpoints" / "epoch-0003.weights.h5"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
+    with pytest.raises(UsageError, match=r"epoch-0003.weights.h5: expected a checkpoint .*`--resume-from 2`"):
+        train(source, run, tiny_vae, small, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("run.json", "{", "run.json: the document: Invalid JSON"),
+        ("run.json", json.dumps({"format": 2}), "run.json: format: Input should be 1"),
+        ("history.csv", "epoch,loss\n1,2\n", "history.csv: expected columns epoch, total_loss"),
+        ("history.csv", "epoch\nx\n", "history.csv: expected columns epoch, total_loss"),
+    ],
+)
+def test_a_damaged_record_is_named(
+    run: Path,
+    source: Any,
+    tiny_vae: TrainParameters,
+    small: Preprocessing,
+    name: str,
+    content: str,
+    message: str,
+) -> None:
+    (run / name).write_text(content)
+    with pytest.raises(UsageError, match=message):
+        train(source, run, tiny_vae, small, resume=True)
