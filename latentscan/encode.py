@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-import platform
-from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
 from os import cpu_count
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latentscan.errors import UsageError
+from latentscan.images.arrays import ArraySource
+from latentscan.images.decoding import PIXEL_LIMIT
+from latentscan.images.preprocessing import Preprocessing
 from latentscan.images.source import Pixels, Status
+from latentscan.images.sources import open_images
 from latentscan.kernels.epsilon import epsilon, z_points
 from latentscan.progress import SILENT
+from latentscan.store.image_array import open_image_array
 from latentscan.store.schema import Compression, Schema
-from latentscan.store.writer import create_store, write_block
+from latentscan.store.summary import Summary, summarise
+from latentscan.store.writer import create_store, reject_not_finite, write_block
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from latentscan.images.preprocessing import Preprocessing
     from latentscan.images.source import ImageSource
     from latentscan.models.encoder import Encoder
     from latentscan.progress import Progress
@@ -32,7 +37,6 @@ if TYPE_CHECKING:
 
 DECODED_AHEAD = 3  # batches decoded or being decoded while the encoder works on one
 PIECE_ROWS = 32  # images that a decoding thread takes at a time
-NAMED_REJECTS = 10  # rejected images that a summary names
 
 
 @dataclass(frozen=True)
@@ -42,28 +46,6 @@ class Noise:
     seed: int = 0
     limit: float = 5.0
     factor: float = 1.0
-
-
-@dataclass
-class Summary:
-    """What came of an encoding.
-
-    Parameters
-    ----------
-    images
-        Images in the store.
-    encoded
-        Images encoded by this run; the others were there already.
-    rejected
-        How many images were rejected, by status.
-    named
-        Path and reason of the first of them.
-    """
-
-    images: int
-    encoded: int
-    rejected: Counter[Status] = field(default_factory=Counter)
-    named: list[tuple[str, str]] = field(default_factory=list)
 
 
 def encode(
@@ -110,7 +92,7 @@ def encode(
             "seed": noise.seed,
             "epsilon_limit": noise.limit,
             "epsilon_factor": noise.factor,
-            "versions": versions("latentscan", "numpy", "zarr", "pillow", "keras", "tensorflow"),
+            "versions": {**encoder.versions, "zarr": version("zarr"), "pillow": version("pillow")},
         },
     )
     committed = store.committed()
@@ -124,7 +106,7 @@ def encode(
         ThreadPoolExecutor(1, thread_name_prefix="write") as writer,
     ):
         written: Future[None] | None = None
-        batches = _decoded(source, [store.schema.rows(block) for block in missing], encoder.batch_rows, pool)
+        batches = _decoded(source, [store.schema.rows(block) for block in missing], encoder.batch_size, pool)
         for block in missing:
             values = _encode_block(encoder, store.schema.rows(block), batches, reasons, advance)
             if written is not None:
@@ -132,7 +114,42 @@ def encode(
             written = writer.submit(_finish_block, store, block, values, source, noise)
         if written is not None:
             written.result()
-    return _summary(store, sum(rows[block] for block in missing), reasons)
+    return summarise(store, sum(rows[block] for block in missing), reasons)
+
+
+def open_source(
+    location: Path, preprocessing: Preprocessing, *, root: Path | None = None, pixel_limit: int | None = None
+) -> ImageSource:
+    """Open images of any kind that `open_images` knows, or a Zarr array of them.
+
+    Raises
+    ------
+    UsageError
+        If there are no images.
+    """
+    if (location / "zarr.json").exists() or (location / ".zarray").exists():
+        return ArraySource(open_image_array(location), location.name, preprocessing)
+    return open_images(location, preprocessing, root=root, pixel_limit=pixel_limit or PIXEL_LIMIT)
+
+
+def chosen_preprocessing(encoder: Encoder, options: Mapping[str, Any], *, override: bool) -> Preprocessing:
+    """Give the preprocessing of an encoder's training, changed by `options` where that is asked for.
+
+    Raises
+    ------
+    UsageError
+        If `options` differ from what the encoder was trained with, and `override` is not set.
+    """
+    own = encoder.default_preprocessing
+    chosen = Preprocessing.model_validate({**own.model_dump(), **options})
+    if encoder.preprocessing is not None and chosen != own and not override:
+        changed = [name for name in options if getattr(chosen, name) != getattr(own, name)]
+        raise UsageError(
+            f"encoder {encoder.name} was trained with "
+            + ", ".join(f"{name} = {getattr(own, name)}" for name in changed)
+            + "; leave the option out, or give --override-preprocessing to encode otherwise all the same"
+        )
+    return chosen
 
 
 def _schema(encoder: Encoder, source: ImageSource, chunk_rows: int, compression: Compression) -> Schema:
@@ -145,11 +162,6 @@ def _schema(encoder: Encoder, source: ImageSource, chunk_rows: int, compression:
         split=source.split is not None,
         compression=compression,
     )
-
-
-def versions(*packages: str) -> dict[str, str]:
-    """Give the installed versions of packages, and Python's."""
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
 def _decoded(
@@ -183,7 +195,7 @@ def _encode_block(
         name: np.empty((len(rows), encoder.components), np.float32) for name in encoder.outputs
     }
     block["status"] = np.empty(len(rows), np.uint8)
-    for first in range(0, len(rows), encoder.batch_rows):
+    for first in range(0, len(rows), encoder.batch_size):
         pieces = [future.result() for future in next(batches)]
         start = rows.start + first
         for piece in pieces:
@@ -213,7 +225,7 @@ def _finish_block(
     if "logvar" in values:
         drawn = epsilon(noise.seed, rows.start, rows.stop, store.schema.components, noise.limit)
         values["z"] = z_points(values["mu"], values["logvar"], drawn, noise.factor)
-    mark_not_finite(values)
+    reject_not_finite(values)
     values["path"] = texts(source.paths[place])
     if source.split is not None:
         values["split"] = source.split[place]
@@ -222,29 +234,8 @@ def _finish_block(
     write_block(store, block, values)
 
 
-def mark_not_finite(values: dict[str, NDArray[Any]]) -> None:
-    """Reject the rows in which a latent of a good image is NaN or infinite: NaN throughout, and a status."""
-    latents = [values[name] for name in ("mu", "logvar", "z") if name in values]
-    finite = np.logical_and.reduce([np.isfinite(array).all(axis=1) for array in latents])
-    values["status"][~finite & (values["status"] == Status.GOOD)] = Status.NOT_FINITE
-    for array in latents:
-        array[values["status"] != Status.GOOD] = np.nan
-
-
 def texts(paths: Sequence[str]) -> NDArray[Any]:
     """Give paths as an array of texts; bytes of a file name that are no UTF-8 become U+FFFD."""
     return np.array(
         [path.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for path in paths], dtype=object
     )
-
-
-def _summary(store: LatentStore, encoded: int, reasons: dict[int, str]) -> Summary:
-    status = np.asarray(store.array("status")[:])
-    summary = Summary(store.schema.images, encoded)
-    for code, count in zip(*np.unique(status[status != Status.GOOD], return_counts=True), strict=True):
-        summary.rejected[Status(code)] = int(count)
-    for row in np.flatnonzero(status)[:NAMED_REJECTS].tolist():
-        plain = Status(status[row]).name.lower().replace("_", " ")
-        path = cast("str", np.asarray(store.array("path")[row : row + 1])[0])
-        summary.named.append((path, reasons.get(row, plain)))
-    return summary

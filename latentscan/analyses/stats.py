@@ -226,8 +226,8 @@ def stats_json(result: Result) -> dict[str, Any]:
         }
     if "kl" in result:
         document["kl"] = {
-            "mean_unscaled": float(result["kl"].sum()),
-            "per_component": result["kl"].tolist(),
+            "mean_unscaled": _finite(result["kl"].sum(keepdims=True))[0],
+            "per_component": _finite(result["kl"]),
             "active_components": active_components(result),
         }
     return document

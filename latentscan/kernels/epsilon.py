@@ -30,8 +30,8 @@ def epsilon(seed: int, start: int, stop: int, components: int, limit: float = 5.
     steps = -(-2 * pairs // _DRAWS_PER_STEP)
     generator = np.random.Philox(key=seed)
     generator.advance(start * steps)
-    words = generator.random_raw((stop - start) * steps * _DRAWS_PER_STEP)
-    words = words.reshape(stop - start, -1)[:, : 2 * pairs]
+    width = steps * _DRAWS_PER_STEP
+    words = generator.random_raw((stop - start) * width).reshape(stop - start, width)[:, : 2 * pairs]
     uniform = ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53  # inside (0, 1)
     radius = np.sqrt(-2 * np.log(uniform[:, :pairs]))
     angle = 2 * np.pi * uniform[:, pairs:]
@@ -44,6 +44,8 @@ def z_points(
 ) -> NDArray[np.float32]:
     """Sample z = mu + exp(logvar / 2) * noise * factor; all arrays (n, components).
 
+    A logvar that is too large gives an infinite z, which is for the caller to reject.
+
     Kingma, D. P., Welling, M. (2014), Auto-encoding variational Bayes, section 2.4.
 
     Examples
@@ -52,5 +54,6 @@ def z_points(
     >>> z_points(one, 0 * one, 2 * one)
     array([[3.]], dtype=float32)
     """
-    deviation = np.exp(logvar / 2, dtype=np.float32)
-    return np.asarray(mu + deviation * noise * np.float32(factor), np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        deviation = np.exp(logvar / 2, dtype=np.float32)
+        return np.asarray(mu + deviation * noise * np.float32(factor), np.float32)

@@ -167,7 +167,8 @@ def logvar_partial(
         largest = largest.merge(maxima(part, images[tile]))
         smallest = smallest.merge(maxima(-part, images[tile]))
         total += part.sum(axis=0, dtype=np.float64)
-        exp_total += np.exp(part).sum(axis=0, dtype=np.float64)
+        with np.errstate(over="ignore"):  # the KL of so large a logvar is infinite
+            exp_total += np.exp(part).sum(axis=0, dtype=np.float64)
         within += int(np.count_nonzero((part >= low) & (part <= high)))
     return LogvarPartial(largest, smallest, total, exp_total, within)
 

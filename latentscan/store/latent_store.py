@@ -10,13 +10,16 @@ import numpy as np
 
 from latentscan.errors import StoreError
 from latentscan.store.publish import backing
-from latentscan.store.schema import DIGEST_BYTES, FORMAT_VERSION, LATENTS, Schema
+from latentscan.store.schema import FORMAT_VERSION, LATENTS, Schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import zarr
     from numpy.typing import NDArray
+
+
+READ_ERRORS = (ValueError, RuntimeError, OSError)  # what zarr and its codecs raise on bad bytes
 
 
 def digest_of(values: NDArray[Any]) -> bytes:
@@ -34,6 +37,17 @@ def digest_of(values: NDArray[Any]) -> bytes:
     return hashlib.sha256(
         np.ascontiguousarray(values, values.dtype.newbyteorder("<")).view(np.uint8).data
     ).digest()
+
+
+class ChunkError(StoreError):
+    """A chunk that is missing or damaged: `chunk` is its file in the store, `problem` what is wrong."""
+
+    def __init__(self, location: str, chunk: str, problem: str) -> None:
+        super().__init__(
+            f"{location}: chunk {chunk} {problem}; `latentscan check --store {location}` lists all damage"
+        )
+        self.chunk = chunk
+        self.problem = problem
 
 
 class LatentStore:
@@ -112,8 +126,8 @@ class LatentStore:
         return self.array("z")
 
     @cached_property
-    def _committable(self) -> dict[str, zarr.Array[Any]]:
-        return {name: self.array(name) for name in self.schema.names}
+    def _arrays(self) -> dict[str, zarr.Array[Any]]:
+        return {name: self.array(name) for name in (*self.schema.names, "digest")}
 
     def completing_command(self) -> str:
         """Say which command writes the blocks that are missing."""
@@ -127,17 +141,23 @@ class LatentStore:
 
         Raises
         ------
-        StoreError
+        ChunkError
             If a part of it is damaged.
         """
-        shape = (self.schema.blocks, len(self.schema.names), DIGEST_BYTES)
         try:
-            return np.asarray(self.array("digest")[:], np.uint8).reshape(shape)
-        except (ValueError, RuntimeError, OSError) as error:
-            raise StoreError(
-                f"{self.location}: the commit record `digest` is damaged ({error}); "
-                f"`latentscan check --store {self.location}` says where"
-            ) from error
+            return np.asarray(self.array("digest")[:], np.uint8)
+        except READ_ERRORS:
+            return np.stack([self.read_digests(block) for block in range(self.schema.blocks)])
+
+    def read_digests(self, block: int) -> NDArray[np.uint8]:
+        """Read the commit record of a block, (array, 32).
+
+        Raises
+        ------
+        ChunkError
+            If it is damaged.
+        """
+        return np.asarray(self.read_chunk(block, "digest")[0], np.uint8)
 
     def committed(self) -> NDArray[np.bool_]:
         """Tell which blocks are written, (block,)."""
@@ -150,8 +170,6 @@ class LatentStore:
 
         Parameters
         ----------
-        block
-            Number of the block.
         names
             The arrays to read.
         digests
@@ -159,45 +177,45 @@ class LatentStore:
 
         Raises
         ------
-        StoreError
+        ChunkError
             If a chunk is missing, damaged, or another's.
         """
         values = {}
         for name in names:
-            array = self._read_chunk(block, name)
+            array = self.read_chunk(block, name)
             if digest_of(array) != digests[self.schema.names.index(name)].tobytes():
-                raise self._damage(block, name)
+                raise self._mismatch(block, name)
             values[name] = array
         return values
 
-    def _read_chunk(self, block: int, name: str) -> NDArray[Any]:
-        rows = self.schema.rows(block)
-        try:
-            return np.asarray(self._committable[name][rows.start : rows.stop])
-        except (ValueError, RuntimeError, OSError) as error:  # what zarr and its codecs raise on bad bytes
-            raise self._damage(block, name) from error
+    def read_chunk(self, block: int, name: str) -> NDArray[Any]:
+        """Read an array of a block as it is; one that is missing reads as its fill value.
 
-    def _damage(self, block: int, name: str) -> StoreError:
+        Raises
+        ------
+        ChunkError
+            If its checksum is wrong, or it cannot be decoded.
+        """
+        rows = self.schema.rows(block) if name != "digest" else range(block, block + 1)
+        try:
+            return np.asarray(self._arrays[name][rows.start : rows.stop])
+        except READ_ERRORS as error:
+            raise ChunkError(self.location, self.chunk_key(block, name), f"is damaged ({error})") from error
+
+    def _mismatch(self, block: int, name: str) -> ChunkError:
+        """Make the error of a chunk whose content is not what was committed."""
         key = self.chunk_key(block, name)
-        what = "is damaged" if self.has_chunk(key) else "is missing"
-        rows = self.schema.rows(block)
-        return StoreError(
-            f"{self.location}: chunk {key} (images {rows.start}..{rows.stop - 1}) {what}; "
-            f"`latentscan check --store {self.location}` lists all damage, and its --repair marks it "
-            "to be written anew"
+        from zarr.core.sync import sync
+
+        missing = not sync(self.group.store.exists(key))
+        return ChunkError(
+            self.location, key, "is missing" if missing else "is not what was committed (its digest differs)"
         )
 
     def chunk_key(self, block: int, name: str) -> str:
         """Name the file of a block's array inside the store."""
-        array = self._committable[name]
-        coordinates = (block,) + (0,) * (array.ndim - 1)
-        return f"{name}/{array.metadata.encode_chunk_key(coordinates)}"
-
-    def has_chunk(self, key: str) -> bool:
-        """Tell whether the file of a chunk exists."""
-        from zarr.core.sync import sync
-
-        return sync(self.group.store.exists(key))
+        array = self._arrays[name]
+        return f"{name}/{array.metadata.encode_chunk_key((block,) + (0,) * (array.ndim - 1))}"
 
 
 def open_store(location: str) -> LatentStore:

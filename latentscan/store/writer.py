@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from latentscan.errors import StoreError, UsageError
+from latentscan.images.source import Status
 from latentscan.store.latent_store import LatentStore, digest_of, open_store
 from latentscan.store.publish import backing, publish
-from latentscan.store.schema import DIGEST_BYTES, FORMAT_VERSION, ArraySpec, Schema
+from latentscan.store.schema import DIGEST_BYTES, FORMAT_VERSION, LATENTS, ArraySpec, Schema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import zarr
     from numpy.typing import NDArray
@@ -46,6 +48,18 @@ def create_store(location: str, schema: Schema, provenance: Mapping[str, Any]) -
     return _writable(location)
 
 
+def reject_not_finite(values: dict[str, NDArray[Any]]) -> None:
+    """Reject the rows in which a latent is NaN or infinite, and make every rejected row NaN throughout.
+
+    `values` are the arrays of a block; its latents and its `status` are changed in place.
+    """
+    latents = [values[name] for name in LATENTS if name in values]
+    finite = np.logical_and.reduce([np.isfinite(array).all(axis=1) for array in latents])
+    values["status"][~finite & (values["status"] == Status.GOOD)] = Status.NOT_FINITE
+    for array in latents:
+        array[values["status"] != Status.GOOD] = np.nan
+
+
 def write_block(store: LatentStore, block: int, values: Mapping[str, NDArray[Any]]) -> None:
     """Write all arrays of a block, then the digest that commits it.
 
@@ -63,10 +77,11 @@ def write_block(store: LatentStore, block: int, values: Mapping[str, NDArray[Any
     store.array("digest")[block] = digests
 
 
-def retract_block(store_location: str, block: int) -> None:
-    """Mark a block as not written, so that the next `encode` or `ingest` writes it anew."""
-    store = _writable(store_location)
-    store.array("digest")[block] = 0
+def retract_blocks(location: str, blocks: Iterable[int]) -> None:
+    """Mark blocks as not written, so that the command that wrote them writes them anew."""
+    store = _writable(location)
+    for block in blocks:
+        store.array("digest")[block] = 0
 
 
 def _writable(location: str) -> LatentStore:
@@ -149,8 +164,6 @@ def _name_coordinate(group: zarr.Group, name: str, values: tuple[str, ...]) -> N
 
 def _require_vacant(location: str, schema: Schema) -> None:
     """Refuse a folder with anything in it but what an interrupted creation of a store may leave."""
-    from pathlib import Path
-
     own = {*schema.names, "digest", "array", "label"}
     path = Path(location).expanduser()
     if path.exists() and not path.is_dir():

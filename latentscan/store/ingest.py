@@ -1,0 +1,86 @@
+"""Latents that were made elsewhere, brought into a store block by block."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from latentscan.errors import UsageError
+from latentscan.images.arrays import map_npy
+from latentscan.progress import SILENT
+from latentscan.store.schema import LATENTS, Compression, Schema
+from latentscan.store.summary import Summary, summarise
+from latentscan.store.writer import create_store, reject_not_finite, write_block
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from latentscan.progress import Progress
+
+_EXPECTED = "a .npy array of floating-point numbers, (images, components)"
+
+
+def ingest(
+    files: Mapping[str, Path],
+    location: str,
+    *,
+    chunk_rows: int = 4096,
+    compression: Compression = "none",
+    progress: Progress = SILENT,
+) -> Summary:
+    """Write the latents in .npy files into a store, or what is missing of it.
+
+    The files are mapped into memory and read a block at a time. A row with NaN or infinity is rejected.
+
+    Parameters
+    ----------
+    files
+        The .npy file of each of `mu`, `logvar`, `z` that there is, (images, components).
+
+    Raises
+    ------
+    UsageError
+        If the files do not fit each other, or the store was begun with others.
+    UnsafeInputError
+        If a file holds Python objects.
+    """
+    arrays = {name: map_npy(files[name], _EXPECTED) for name in LATENTS if name in files}
+    images, components = _common_shape(files, arrays)
+    schema = Schema(images, components, tuple(arrays), chunk_rows, compression=compression)
+    source = {name: {"name": files[name].name, "sha256": _sha256(files[name])} for name in arrays}
+    store = create_store(location, schema, {"source": {"kind": "latents", **source}})
+    missing = np.flatnonzero(~store.committed()).tolist()
+    written = sum(len(schema.rows(block)) for block in missing)
+    with progress.task("ingest", images, "images", done=images - written) as advance:
+        for block in missing:
+            rows = schema.rows(block)
+            values: dict[str, NDArray[Any]] = {
+                name: np.array(array[rows.start : rows.stop], np.float32) for name, array in arrays.items()
+            }
+            values["path"] = np.array([str(row) for row in rows], dtype=object)
+            values["status"] = np.zeros(len(rows), np.uint8)
+            reject_not_finite(values)
+            write_block(store, block, values)
+            advance(len(rows))
+    return summarise(store, written, {})
+
+
+def _common_shape(files: Mapping[str, Path], arrays: Mapping[str, NDArray[Any]]) -> tuple[int, int]:
+    for name, array in arrays.items():
+        if array.ndim != 2 or array.dtype.kind != "f" or 0 in array.shape:
+            raise UsageError(f"{files[name]}: {array.dtype} of shape {array.shape}; expected {_EXPECTED}")
+    shapes = {name: array.shape for name, array in arrays.items()}
+    if len(set(shapes.values())) != 1:
+        raise UsageError(f"the latents differ in shape: {shapes}; expected the same images and components")
+    images, components = next(iter(shapes.values()))
+    return images, components
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from latentscan.store.latent_store import open_store
+from latentscan.store.results import Result, Variable, load_result, result_path, save_result
+from latentscan.store.schema import Schema
+from latentscan.store.writer import create_store, write_block
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RESULT = Result(
+    {
+        "array": Variable(("array",), np.array(["mu", "z"])),
+        "mean": Variable(("array", "component"), np.arange(6.0).reshape(2, 3), {"units": "nat"}),
+        "within": Variable((), np.array(7)),
+        "nothing": Variable(("component",), np.zeros(3)),
+    },
+    {"images": 10, "interval": [-3.0, 5.0]},
+)
+
+
+@pytest.fixture
+def location(tmp_path: Path) -> str:
+    create_store(str(tmp_path / "z.zarr"), Schema(2, 1, ("z",), 1), {})
+    return str(tmp_path / "z.zarr")
+
+
+def assert_equal(found: Result | None) -> None:
+    assert found is not None
+    assert found.attributes == RESULT.attributes
+    assert found.variables.keys() == RESULT.variables.keys()
+    for name, variable in RESULT.variables.items():
+        assert found.variables[name].dims == variable.dims
+        assert found.variables[name].attributes == variable.attributes
+        assert found[name].tolist() == variable.values.tolist()
+
+
+def test_a_result_is_read_as_it_was_saved(location: str) -> None:
+    assert load_result(location, "analyses/stats/a") is None
+    save_result(location, "analyses/stats/a", RESULT)
+    assert_equal(load_result(location, "analyses/stats/a"))
+
+
+def test_xarray_reads_store_and_results_without_a_warning(location: str) -> None:
+    save_result(location, "analyses/stats/a", RESULT)
+    save_result(location, "analyses/stats/b", RESULT)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for key in "ab":
+            dataset = xr.open_zarr(location, group=f"analyses/stats/{key}")
+            xr.testing.assert_equal(dataset.load(), RESULT.to_dataset())
+        assert "z" in xr.open_zarr(location)
+
+
+def test_results_may_live_in_a_place_of_their_own(tmp_path: Path) -> None:
+    elsewhere = str(tmp_path / "results.zarr")
+    save_result(elsewhere, "analyses/stats/a", RESULT)
+    assert_equal(load_result(elsewhere, "analyses/stats/a"))
+    xr.open_zarr(elsewhere, group="analyses/stats/a").load()
+
+
+def test_the_key_depends_on_parameters_and_on_the_data(location: str) -> None:
+    store = open_store(location)
+    first = result_path("stats", {"width": 0.5}, store)
+    assert first == result_path("stats", {"width": 0.5}, open_store(location))
+    assert first != result_path("stats", {"width": 1.0}, store)
+    writable = create_store(location, Schema(2, 1, ("z",), 1), {})
+    values = {"z": np.ones((1, 1), np.float32), "path": np.array(["a"], object), "status": np.zeros(1, "u1")}
+    write_block(writable, 0, values)
+    assert first != result_path("stats", {"width": 0.5}, store)
