@@ -1,0 +1,51 @@
+"""The typer application: global options, and the verbs in the order in which the data passes them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from latentscan import __version__
+from latentscan.cli.analyses import add_analyses
+from latentscan.cli.making import add_making
+from latentscan.cli.reporting import INTERRUPTED
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="What did an autoencoder do with its latent space, on the whole data set?",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"latentscan {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    debug: Annotated[bool, typer.Option("--debug", help="show tracebacks")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", help="show the version", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    if debug:
+        os.environ["LATENTSCAN_DEBUG"] = "1"
+
+
+add_making(app)
+add_analyses(app)
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,256 @@
+"""The verbs that make something: images, trained models, stores, pictures, and the demo that makes all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from latentscan.cli.options import pick, with_options
+from latentscan.cli.reporting import SOME_REJECTED, reported
+from latentscan.cli.terminal import note, terminal_progress
+from latentscan.errors import UsageError
+from latentscan.images.preprocessing import Preprocessing
+from latentscan.models.parameters import TrainParameters
+
+if TYPE_CHECKING:
+    from latentscan.store.summary import Summary
+
+ImagesOption = Annotated[
+    Path,
+    typer.Option(
+        "--images",
+        help="a folder, CelebA's folder, a .txt or .csv list of paths, or a .npy or Zarr array of uint8",
+        show_default=False,
+    ),
+]
+RootOption = Annotated[Path | None, typer.Option(help="the folder that a list's paths are relative to")]
+NewStoreOption = Annotated[str, typer.Option("--store", help="the store to write", show_default=False)]
+ChunkRowsOption = Annotated[int, typer.Option(min=1, help="images of a block")]
+CompressionOption = Annotated[
+    Literal["none", "zstd", "lz4"], typer.Option(help="of the chunks; pays off on a slow network only")
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="seed of all that is random")]
+TrustOption = Annotated[
+    bool, typer.Option("--trust-model", help="load a model file that can run code (.h5, SavedModel, Lambda)")
+]
+
+
+def add_making(app: typer.Typer) -> None:
+    """Add the verbs that make something."""
+    for command in (demo, synth, train, encode, ingest, generate):
+        app.command()(reported(command))
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="the folder to fill")] = Path("latentscan-demo"),
+) -> None:
+    """Make synthetic faces, train an AE and a VAE on them, encode them, and compare the two."""
+    from rich.console import Console
+
+    from latentscan.demo import run_demo
+
+    report = run_demo(out, progress=terminal_progress(), say=note)
+    console = Console(highlight=False)
+    console.print(report.table)
+    console.print(report.farewell)
+
+
+def synth(
+    directory: Annotated[Path, typer.Argument(help="the folder to fill", show_default=False)],
+    images: Annotated[int, typer.Option(min=1, help="how many", show_default=False)],
+    seed: SeedOption = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes; one a processor if left out")] = None,
+) -> None:
+    """Paint faces with CelebA's forty attributes, in CelebA's layout."""
+    from latentscan.images.synth import synthesize
+
+    synthesize(directory, images, seed=seed, workers=workers, progress=terminal_progress())
+    note(f"{directory} holds {images:,} faces and their attributes")
+
+
+@with_options(TrainParameters, Preprocessing, skip=("kind", "value_range"))
+def train(
+    kind: Annotated[Literal["ae", "vae"], typer.Argument(help="which autoencoder", show_default=False)],
+    images: ImagesOption,
+    out: Annotated[Path, typer.Option(help="the run folder", show_default=False)],
+    root: RootOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on after the last finished epoch")] = False,
+    resume_from: Annotated[
+        int | None, typer.Option(min=1, help="go on after this epoch, setting later ones aside")
+    ] = None,
+    *,
+    options: dict[str, Any],
+) -> None:
+    """Train an autoencoder or a variational autoencoder; a resumed run keeps what is not named anew."""
+    from latentscan.encode import open_source
+    from latentscan.models.run_folder import RunFolder
+
+    if resume or resume_from is not None:
+        begun = RunFolder(out).read_record()
+        options = {**begun.preprocessing.model_dump(), **begun.parameters.model_dump(), **options}
+    parameters = pick(TrainParameters, options, kind=kind)
+    preprocessing = pick(Preprocessing, options)
+    from latentscan.models.training import train as run_training
+
+    source = open_source(images, preprocessing, root=root)
+    training = run_training(
+        source,
+        out,
+        parameters,
+        preprocessing,
+        resume=resume,
+        resume_from=resume_from,
+        progress=terminal_progress(),
+    )
+    note(f"trained on {training.images:,} images, {len(training.history)} epochs; the encoder is in {out}")
+    if training.rejected:
+        note(f"{training.rejected:,} images were rejected:")
+        for path, reason in list(training.reasons.items())[:10]:
+            note(f"  {path}: {reason}")
+        raise typer.Exit(SOME_REJECTED)
+
+
+@with_options(Preprocessing)
+def encode(
+    model: Annotated[Path, typer.Option(help="a run folder, or a .keras encoder", show_default=False)],
+    images: ImagesOption,
+    store: NewStoreOption,
+    root: RootOption = None,
+    chunk_rows: ChunkRowsOption = 4096,
+    seed: SeedOption = 0,
+    epsilon_limit: Annotated[
+        float | None, typer.Option(min=0, help="largest |epsilon|; the run's own, or 5, if left out")
+    ] = None,
+    epsilon_factor: Annotated[
+        float | None, typer.Option(min=0, help="factor on epsilon; the run's own, or 1, if left out")
+    ] = None,
+    compression: CompressionOption = "none",
+    outputs: Annotated[
+        str | None, typer.Option(help="which output is which, such as mu=0,logvar=1", show_default=False)
+    ] = None,
+    pixel_limit: Annotated[
+        int | None, typer.Option(min=1, help="reject images of more pixels; 64 million if left out")
+    ] = None,
+    override_preprocessing: Annotated[
+        bool,
+        typer.Option(
+            "--override-preprocessing", help="allow another preprocessing than that of the training"
+        ),
+    ] = False,
+    trust_model: TrustOption = False,
+    *,
+    options: dict[str, Any],
+) -> None:
+    """Write mu, logvar and z of every image into a store."""
+    from latentscan.encode import Noise, chosen_preprocessing, open_source
+    from latentscan.encode import encode as run_encoding
+    from latentscan.models.encoder import load_encoder
+
+    if not images.exists():
+        raise UsageError(f"--images {images}: there is nothing")
+    encoder = load_encoder(model, outputs=_named_outputs(outputs), trust=trust_model)
+    preprocessing = chosen_preprocessing(encoder, options, override=override_preprocessing)
+    noise = Noise(
+        seed,
+        _first(epsilon_limit, encoder.epsilon_limit, 5.0),
+        _first(epsilon_factor, encoder.epsilon_factor, 1.0),
+    )
+    summary = run_encoding(
+        encoder.with_preprocessing(preprocessing),
+        open_source(images, preprocessing, root=root, pixel_limit=pixel_limit),
+        store,
+        preprocessing=preprocessing,
+        noise=noise,
+        chunk_rows=chunk_rows,
+        compression=compression,
+        progress=terminal_progress(),
+    )
+    _report(store, summary)
+
+
+def ingest(
+    z: Annotated[Path, typer.Option(help="a .npy array, (images, components)", show_default=False)],
+    store: NewStoreOption,
+    mu: Annotated[Path | None, typer.Option(help="the same of mu", show_default=False)] = None,
+    logvar: Annotated[Path | None, typer.Option(help="the same of logvar", show_default=False)] = None,
+    chunk_rows: ChunkRowsOption = 4096,
+    compression: CompressionOption = "none",
+) -> None:
+    """Bring latents that were made elsewhere into a store."""
+    from latentscan.store.ingest import ingest as run_ingest
+
+    files = {"z": z, "mu": mu, "logvar": logvar}
+    summary = run_ingest(
+        {name: file for name, file in files.items() if file is not None},
+        store,
+        chunk_rows=chunk_rows,
+        compression=compression,
+        progress=terminal_progress(),
+    )
+    _report(store, summary)
+
+
+def generate(
+    model: Annotated[Path, typer.Option(help="a run folder, or a .keras decoder", show_default=False)],
+    out: Annotated[Path, typer.Option(help="the picture to write, a .png file", show_default=False)],
+    normal: Annotated[bool, typer.Option("--normal", help="standard normal z-points")] = False,
+    uniform: Annotated[float | None, typer.Option(help="z-points uniform in ±UNIFORM")] = None,
+    store: Annotated[
+        str | None, typer.Option(help="z-points from a Gaussian with the moments of this store's z")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="how many images")] = 64,
+    seed: SeedOption = 0,
+    trust_model: TrustOption = False,
+) -> None:
+    """Decode random z-points into a grid of images."""
+    if [normal, uniform is not None, store is not None].count(True) != 1:
+        raise UsageError("give exactly one of --normal, --uniform B and --store STORE")
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"--out {out}: expected a file ending in .png")
+    from latentscan.generate import fitted_points
+    from latentscan.models.decoder import load_decoder
+    from latentscan.models.points import normal_points, uniform_points
+    from latentscan.report.grid import save_grid
+    from latentscan.store.latent_store import open_store
+
+    decoder = load_decoder(model, trust=trust_model)
+    if store is not None:
+        points = fitted_points(open_store(store), count, seed)
+    elif uniform is not None:
+        points = uniform_points(count, decoder.components, uniform, seed)
+    else:
+        points = normal_points(count, decoder.components, seed)
+    save_grid(decoder.decode(points), out)
+    note(f"{out} shows {count} images")
+
+
+def _named_outputs(text: str | None) -> dict[str, int] | None:
+    if text is None:
+        return None
+    try:
+        return {name.strip(): int(number) for name, number in (part.split("=") for part in text.split(","))}
+    except ValueError:
+        raise UsageError(f"--outputs {text}: expected name=number pairs, such as mu=0,logvar=1") from None
+
+
+def _first(*values: float | None) -> float:
+    return next(value for value in values if value is not None)
+
+
+def _report(store: str, summary: Summary) -> None:
+    from latentscan.store.summary import describe
+
+    before = summary.images - summary.written
+    note(
+        f"{store} is complete: {summary.images:,} images"
+        + (f", {before:,} of them from before" if before else "")
+    )
+    if not summary.rejected:
+        return
+    counts = ", ".join(f"{count:,} {describe(status)}" for status, count in summary.rejected.items())
+    note(f"{sum(summary.rejected.values()):,} images were rejected ({counts}); their rows are NaN:")
+    for path, reason in summary.named:
+        note(f"  {path}: {reason}")
+    raise typer.Exit(SOME_REJECTED)

@@ -1,0 +1,98 @@
+"""Options made from a model of parameters: one definition for the command line, job files and Python."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
+
+M = TypeVar("M", bound="BaseModel")
+_PLAIN = (int, float, str, bool)
+
+
+def with_options(*models: type[BaseModel], skip: tuple[str, ...] = ()) -> Callable[[Any], Any]:
+    """Give a command an option for every field of some models, and pass it what was given as `options`.
+
+    The command takes ``options: dict[str, Any]``, which holds the fields that the user named; its other
+    parameters stay as they are. A field whose type is not a plain one is given as text, which the model
+    reads.
+    """
+
+    def decorate(command: Any) -> Any:
+        own = inspect.signature(command, eval_str=True)
+        fields = {
+            name: field for model in models for name, field in model.model_fields.items() if name not in skip
+        }
+
+        @functools.wraps(command)
+        def wrapped(**given: Any) -> None:
+            named = {name: value for name in fields if (value := given.pop(name)) is not None}
+            options = {name: from_text(value, fields[name].annotation) for name, value in named.items()}
+            command(**given, options=options)
+
+        kept = [parameter for name, parameter in own.parameters.items() if name != "options"]
+        added = [_parameter(name, field) for name, field in fields.items()]
+        signature = own.replace(parameters=[*kept, *added])
+        del wrapped.__wrapped__
+        wrapped.__signature__ = signature  # type: ignore[attr-defined]
+        wrapped.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+        return wrapped
+
+    return decorate
+
+
+def pick(model: type[M], options: dict[str, Any], **fixed: Any) -> M:
+    """Make a model of those options that are its fields, and of others that no option sets."""
+    own = {name: value for name, value in options.items() if name in model.model_fields}
+    return model.model_validate({**own, **fixed})
+
+
+def as_text(value: Any) -> str:
+    """Write a default the way an option is given: 14:19,12:24 or 32,64 or 0.5."""
+    if isinstance(value, tuple) and len(value) == 2 and all(isinstance(part, float) for part in value):
+        return ":".join(f"{part:g}" for part in value)
+    if isinstance(value, tuple):
+        return ",".join(as_text(part) for part in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def from_text(value: Any, kind: Any) -> Any:
+    """Split what was given for a tuple: at colons for an interval, at commas for a list; the rest stays.
+
+    Examples
+    --------
+    >>> from_text("32,64", tuple[int, ...])
+    ['32', '64']
+    >>> from_text("14:19,12:24", tuple[tuple[float, float], ...])
+    [['14', '19'], ['12', '24']]
+    """
+    if get_origin(kind) is not tuple or not isinstance(value, str):
+        return value
+    first, second = get_args(kind)
+    if second is Ellipsis:
+        return [from_text(part, first) for part in value.split(",")] if value else []
+    return value.split(":")
+
+
+def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+    kind = field.annotation
+    choices = [str(choice) for choice in get_args(kind)] if get_origin(kind) is Literal else []
+    flag = name.replace("_", "-")
+    option = typer.Option(
+        f"--{flag}/--no-{flag}" if kind is bool else f"--{flag}",
+        help=field.description,
+        show_default=False if field.is_required() else (as_text(field.default) or "none"),
+        metavar="|".join(choices) or None,
+    )
+    accepted = kind if kind in _PLAIN else str
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[accepted | None, option]
+    )

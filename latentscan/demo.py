@@ -1,0 +1,135 @@
+"""The whole way in a few minutes: synthetic faces, an AE and a VAE, their stores, and how they differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from latentscan.analyses.stats import stats
+from latentscan.encode import Noise, encode
+from latentscan.images.preprocessing import Preprocessing
+from latentscan.images.sources import open_images
+from latentscan.images.synth import synthesize
+from latentscan.models.parameters import TrainParameters
+from latentscan.progress import SILENT
+from latentscan.report.grid import save_grid
+from latentscan.report.stats import radius_plot, stats_table
+from latentscan.report.style import save_figure
+from latentscan.store.latent_store import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from rich.console import RenderableType
+
+    from latentscan.images.source import ImageSource
+    from latentscan.progress import Progress
+    from latentscan.store.results import Result
+
+IMAGES = 6000
+EPOCHS = 5
+SHOWN = 8  # images in a row of a grid
+KINDS = ("ae", "vae")
+
+
+@dataclass(frozen=True)
+class DemoReport:
+    """What the demo has to say: the table of statistics, and what it made."""
+
+    table: RenderableType
+    farewell: str
+
+
+def run_demo(
+    out: Path,
+    *,
+    images: int = IMAGES,
+    epochs: int = EPOCHS,
+    progress: Progress = SILENT,
+    say: Callable[[str], None] = lambda _: None,
+) -> DemoReport:
+    """Fill a folder with faces, runs, stores and pictures; what is there from an earlier run is kept."""
+    preprocessing = Preprocessing()
+    faces = out / "faces"
+    say(f"1. {images:,} synthetic faces, in CelebA's layout")
+    synthesize(faces, images, progress=progress)
+    source = open_images(faces, preprocessing)
+    for number, kind in enumerate(KINDS, start=2):
+        say(f"{number}. train the {kind.upper()}" + (" (KL loss times 1e-5)" if kind == "vae" else ""))
+        _train(source, out / kind, kind, epochs, preprocessing, progress)
+    say("4. encode every face with both")
+    for kind in KINDS:
+        _encode(source, out / kind, out / f"{kind}.zarr", preprocessing, progress)
+    say("5. statistics and pictures")
+    results = {
+        f"{kind}.zarr": stats(open_store(str(out / f"{kind}.zarr")), progress=progress) for kind in KINDS
+    }
+    _draw(out, source, results)
+    return DemoReport(stats_table(results), _farewell(out))
+
+
+def _train(
+    source: ImageSource,
+    run: Path,
+    kind: str,
+    epochs: int,
+    preprocessing: Preprocessing,
+    progress: Progress,
+) -> None:
+    from latentscan.models.training import train
+
+    parameters = TrainParameters.model_validate(
+        {"kind": kind, "filters": (16, 32, 64, 128), "z_dim": 64, "epochs": epochs, "batch_size": 64}
+    )
+    resume = (run / "run.json").exists()
+    train(source, run, parameters, preprocessing, resume=resume, progress=progress)
+
+
+def _encode(
+    source: ImageSource, run: Path, store: Path, preprocessing: Preprocessing, progress: Progress
+) -> None:
+    from latentscan.models.encoder import load_encoder
+
+    encoder = load_encoder(run)
+    encode(encoder, source, str(store), preprocessing=preprocessing, noise=Noise(), progress=progress)
+
+
+def _draw(out: Path, source: ImageSource, results: dict[str, Result]) -> None:
+    from latentscan.generate import fitted_points
+    from latentscan.models.decoder import load_decoder
+    from latentscan.models.points import normal_points
+
+    save_figure(radius_plot(results), out / "radius.png")
+    originals = source.read(0, 2 * SHOWN).values
+    rows = [originals]
+    for kind in KINDS:
+        decoder = load_decoder(out / kind)
+        store = open_store(str(out / f"{kind}.zarr"))
+        rows.append(decoder.decode(np.asarray(store.z[: 2 * SHOWN])))
+        fitted = fitted_points(store, SHOWN**2, seed=0)
+        save_grid(decoder.decode(fitted), out / f"{kind}-gaussian.png", SHOWN)
+        normal = normal_points(SHOWN**2, decoder.components, seed=0)
+        save_grid(decoder.decode(normal), out / f"{kind}-normal.png", SHOWN)
+    save_grid(np.concatenate(rows), out / "reconstructions.png", 2 * SHOWN)
+
+
+def _farewell(out: Path) -> str:
+    return f"""
+{out} now holds
+  faces/                  {"the images and their attributes"}
+  ae/  vae/               the trained models: encoder.keras, decoder.keras, history.csv, run.json
+  ae.zarr/  vae.zarr/     the latents of every image
+  radius.png              where the z-points lie
+  reconstructions.png     faces, and what the AE and the VAE make of them
+  *-gaussian.png          faces decoded from a Gaussian with the moments of z
+  *-normal.png            the same from a standard normal distribution
+
+Try next
+  latentscan stats --store {out}/vae.zarr --json
+  latentscan generate --model {out}/vae --uniform 3 --out uniform.png
+  latentscan train vae --images {out}/faces --out {out}/vae-normal --fact 5 --epochs 3
+  python -c "import xarray; print(xarray.open_zarr('{out}/vae.zarr'))"
+"""

@@ -1,0 +1,22 @@
+"""z-points -> decoder -> images: what a decoder makes of points that no image was encoded to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from latentscan.analyses.stats import stats
+from latentscan.models.points import gaussian_points
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from latentscan.store.latent_store import LatentStore
+
+
+def fitted_points(store: LatentStore, count: int, seed: int) -> NDArray[np.float32]:
+    """Draw (count, components) from a Gaussian with the mean and variance of each component of z."""
+    result = stats(store)
+    z = result["array"].tolist().index("z")
+    return gaussian_points(count, result["mean"][z], np.sqrt(result["variance"][z]), seed)
