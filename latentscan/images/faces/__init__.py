@@ -1,0 +1,1 @@
+"""Procedural faces: `population` draws them, `parameters` says what they are, `portrait` paints them."""

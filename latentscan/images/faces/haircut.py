@@ -1,0 +1,99 @@
+"""The shape of the hair: its outside, the opening for the face, and the flow of its strands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from latentscan.images.faces.canvas import LEVELS, Outline, clamp, levels, strands
+
+if TYPE_CHECKING:
+    from latentscan.images.faces.canvas import Plane
+    from latentscan.images.faces.scene import Scene
+
+_LONG = 0.3  # hair of this length hides the ears
+_WIDEST = -8.0  # the v at which the hair of the skull is widest
+
+
+class Haircut:
+    """The hair of one scene: `patch` is its window, `from_edge` the distance of each pixel to its outside."""
+
+    def __init__(self, scene: Scene) -> None:
+        face, style = scene.face, scene.face.style
+        self._scene = scene
+        self.long = style.hair_length > _LONG
+        self.bangs = face.has("Bangs")
+        volume = 6.0 + 7.0 * style.hair_volume + 3.0 * face.has("Wavy_Hair") - 2.5 * face.has("Straight_Hair")
+        self.centre = scene.place(0.0, 0.0, -4.0)[0]
+        self._top = scene.crown - 0.8 * volume
+        self._end = 34.0 + 100.0 * (style.hair_length - _LONG) if self.long else 26.0
+        self.width = scene.skull_width + (0.75 if self.long else 0.45) * volume
+        middle = 0.5 * (self._top + self._end)
+        self.patch = scene.canvas.patch(self.centre, middle, self.width + 6.0, self._end - middle + 4.0)
+        self.level = levels(self.patch.v + middle)
+        self.from_edge = self._outside().distance(self.patch.u, self.level)
+        self.below_crown: Plane = self.patch.v + (middle - scene.crown)
+
+    def _outside(self) -> Outline:
+        up = np.clip((LEVELS - _WIDEST) / (self._top - _WIDEST), 0.0, 1.0)
+        down = np.clip((LEVELS - _WIDEST) / (self._end - _WIDEST), 0.0, 1.0)
+        half = self.width * np.sqrt(1.0 - up**2.5) + down * (4.0 if self.long else -9.0)
+        if self._scene.face.has("Wavy_Hair"):
+            waves = np.sin(LEVELS * 0.21 + 6.28 * self._scene.face.style.lock_phase)
+            half += 2.6 * waves * np.clip(0.35 + LEVELS / 60.0, 0.0, 1.0)
+        half *= np.sqrt(1.0 - np.clip((LEVELS - self._end + 24.0) / 24.0, 0.0, 1.0) ** 4)
+        beyond = np.maximum(self._top - LEVELS, LEVELS - self._end)
+        return Outline(np.where(beyond > 0.0, -beyond, half).astype(np.float32))
+
+    def from_face(self) -> Plane:
+        """Give the distance of each pixel to the edge of the opening for the face, inside positive."""
+        scene, face = self._scene, self._scene.face
+        line = (
+            (-24.0 if face.has("Male") else -18.0)
+            if self.bangs
+            else -54.0
+            if face.has("Receding_Hairline")
+            else -44.5
+        )
+        top = scene.place(0.0, line, 32.0)[1]
+        temple = scene.skull_width - (2.5 if self.long else 3.5)
+        up = np.clip((LEVELS + 4.0) / (top + 4.0), 0.0, 1.0)
+        half = temple * np.sqrt(1.0 - up ** (3.6 if self.bangs else 2.7 if face.has("Male") else 2.1))
+        if self.long:
+            half -= 9.0 * np.clip((LEVELS - 30.0) / 45.0, 0.0, 1.0)
+        else:
+            half += 26.0 * np.clip((LEVELS + 8.0) / 12.0, 0.0, 1.0)
+        half_width = np.where(top > LEVELS, LEVELS - top, half).astype(np.float32)
+        apex = 0.0 if self.bangs else 9.0 * face.style.parting
+        front = scene.place(0.0, 0.0, 16.0)[0] - self.centre
+        return Outline(half_width, front + apex * up**1.5).distance(self.patch.u, self.level)
+
+    @property
+    def parting(self) -> float:
+        """Where the hair parts, from the middle of the window."""
+        return self._scene.place(0.0, -50.0, 20.0)[0] + 12.0 * self._scene.face.style.parting - self.centre
+
+    def texture(self) -> Plane:
+        """Give the strands' brightness -1..1: parted hair bends around the face, other falls from above."""
+        face, patch = self._scene.face, self.patch
+        from_parting = patch.u - self.parting
+        if self.long and not self.bangs:
+            over = clamp(self.below_crown + self._scene.crown, -200.0, 0.0)
+            across = np.sqrt(patch.u * patch.u + 0.8 * over * over)
+            across = np.where(from_parting > 0.0, across + 90.0, across)
+        else:
+            across = from_parting * (9.0 / np.sqrt(clamp(self.below_crown + 10.0, 4.0, 400.0)))
+        if not face.has("Straight_Hair"):
+            curl = 3.4 if face.has("Wavy_Hair") else 0.9
+            across += curl * np.sin(self.below_crown * 0.17 + patch.u * 0.06 + 6.28 * face.style.lock_phase)
+        texture = strands(across, face.style.lock_phase)
+        texture *= clamp(0.25 + self.below_crown * 0.03, 0.25, 1.0)  # above, strands are finer than pixels
+        return texture
+
+
+def parted_line(cut: Haircut) -> Plane:
+    """Give the darkness 0..1 of the line along which long hair parts."""
+    line = np.maximum(1.0 - np.abs(cut.patch.u - cut.parting) * 0.4, 0.0)
+    line *= np.clip((32.0 - cut.below_crown) * 0.08, 0.0, 1.0)
+    return np.asarray(line, dtype=np.float32)

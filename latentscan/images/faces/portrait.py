@@ -1,0 +1,101 @@
+"""The portrait: painting layers from the back to the front, and the camera that takes the picture."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from latentscan.images.faces import expression, hair, head, wardrobe
+from latentscan.images.faces.canvas import HEIGHT, WIDTH, Plane, planes, soft
+from latentscan.images.faces.scene import Scene
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from latentscan.images.faces.parameters import Face
+
+_GRID = 4  # the background's colours are given on a grid of so many rows and columns
+
+
+def background(scene: Scene) -> None:
+    """Paint an unsharp room: a smooth field of colours, sometimes with upright shapes."""
+    numbers = np.array(scene.face.style.backdrop, dtype=np.float32)
+    base, spread = 0.12 + 0.75 * numbers[:3].mean(), 0.35 * numbers[3]
+    tone = base + 0.18 * (numbers[4:7] - 0.5)
+    field = tone[:, np.newaxis, np.newaxis] + spread * (numbers[8:24].reshape(_GRID, _GRID) - 0.5)
+    field = field + 0.12 * (numbers[:3, np.newaxis, np.newaxis] - 0.5) * (
+        numbers[8:24].reshape(_GRID, _GRID).T - 0.3
+    )
+    rows, columns = _blend_weights()
+    np.matmul(rows @ field.astype(np.float32), columns, out=scene.canvas.rgb)
+    structure = scene.face.style.structure
+    if structure > 0.55:
+        x = np.arange(WIDTH, dtype=np.float32)
+        light = np.ones(WIDTH, dtype=np.float32)
+        for place, width, brightness in numbers[6:15].reshape(3, 3).tolist():
+            light += soft(8.0 + 26.0 * width - np.abs(x - WIDTH * place), 10.0) * (
+                0.9 * (brightness - 0.5) * structure
+            )
+        scene.canvas.rgb *= light
+
+
+@cache
+def _blend_weights() -> tuple[Plane, Plane]:
+    """Give the smooth weights (HEIGHT, grid) and (grid, WIDTH) of the background's grid points."""
+
+    def weights(length: int) -> NDArray[np.float32]:
+        places = np.linspace(0.0, _GRID - 1.0, length)[:, np.newaxis]
+        bells = np.exp(-1.6 * (places - np.arange(_GRID)) ** 2)
+        bells /= bells.sum(axis=1, keepdims=True)
+        return np.asarray(bells, dtype=np.float32)
+
+    return weights(HEIGHT), weights(WIDTH).T.copy()
+
+
+LAYERS: tuple[Callable[[Scene], None], ...] = (
+    background,
+    hair.hair_behind,
+    head.neck,
+    wardrobe.clothes,
+    wardrobe.necklace,
+    head.ears,
+    head.head,
+    head.wrinkles,
+    expression.eyes,
+    expression.mouth,
+    hair.beard,
+    expression.brows,
+    hair.sideburns,
+    hair.hair_front,
+    wardrobe.earrings,
+    wardrobe.eyeglasses,
+    wardrobe.hat,
+)
+
+
+def paint(face: Face) -> NDArray[np.uint8]:
+    """Paint a face as an RGB picture (218, 178, 3)."""
+    scene = Scene(face)
+    for layer in LAYERS:
+        layer(scene)
+    return _photograph(scene)
+
+
+def _photograph(scene: Scene) -> NDArray[np.uint8]:
+    """Give the picture that the camera takes: exposure, colour balance, noise, and blur out of focus."""
+    camera, rgb = scene.face.camera, scene.canvas.rgb
+    gain = 255.0 * camera.gain * camera.contrast
+    rgb *= planes((gain * (1.0 + camera.warmth), gain, gain * (1.0 - camera.warmth)))
+    rgb += 110.0 * (1.0 - camera.contrast) + camera.noise * scene.grain((slice(0, HEIGHT), slice(0, WIDTH)))
+    np.clip(rgb, 0.0, 255.0, out=rgb)
+    picture = np.empty((HEIGHT, WIDTH, 3), dtype=np.uint8)
+    for channel in range(3):
+        picture[:, :, channel] = rgb[channel]
+    if scene.face.has("Blurry"):
+        return np.asarray(Image.fromarray(picture).filter(ImageFilter.BoxBlur(camera.blur)))
+    return picture
