@@ -201,8 +201,8 @@ def _histogram_text(name: str, document: Mapping[str, Any]) -> RenderableType:
     for column in range(0, columns + 1, 10):
         for offset, letter in enumerate(f"{histogram['edges'][column]:g}"):
             axis[column + offset] = letter
-    outside = histogram["underflow"] + histogram["overflow"] + sum(counts[columns:])
-    note = f"   {outside:,} outside" if outside else ""
+    beyond = histogram["overflow"] + sum(counts[columns:])
+    note = f", {beyond:,} of them beyond {histogram['edges'][columns]:g} (--upper)" if beyond else ""
     return Text.assemble(
         (f"\n{name}: images by radius of {array}{note}\n", "bold cyan"),
         "\n".join(line.rstrip() for line in lines),

@@ -1,0 +1,121 @@
+"""Encoding against its bound and against the study's way; prints one JSON line.
+
+The bound is the time to decode the images alone plus the time in the encoder alone, each with all
+processors. The study's way is Keras's ImageDataGenerator, `model.predict`, and arrays in memory. All are
+measured in one process, in turn, several times; the medians of the ratios are given.
+
+Run as `python -m tests.benchmarks.encode [--images N] [--rounds N]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from keras.src.legacy.preprocessing.image import ImageDataGenerator
+
+from latentscan.encode import PIECE_ROWS, Noise, encode
+from latentscan.images.preprocessing import Preprocessing
+from latentscan.images.sources import open_images
+from latentscan.images.synth import synthesize
+from latentscan.models.backend import keras
+from latentscan.models.encoder import load_encoder
+from latentscan.models.networks import build_encoder
+from latentscan.models.parameters import TrainParameters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from latentscan.images.source import ImageSource
+    from latentscan.models.encoder import Encoder
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def decode_alone(source: ImageSource) -> None:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(lambda at: source.read(at, min(at + PIECE_ROWS, len(source))), starts(source)):
+            pass
+
+
+def starts(source: ImageSource) -> range:
+    return range(0, len(source), PIECE_ROWS)
+
+
+def encode_alone(encoder: Encoder, images: int) -> None:
+    batch = np.zeros((encoder.batch_size, 96, 96, 3), np.uint8)
+    for _ in range(images // encoder.batch_size):
+        encoder(batch)
+
+
+def the_studys_way(model: Any, folder: Path, file: Path) -> None:
+    generator = ImageDataGenerator(rescale=1 / 255).flow_from_directory(
+        folder, target_size=(96, 96), batch_size=128, class_mode=None, shuffle=False
+    )
+    mu, logvar = model.predict(generator, verbose=0)
+    noise = np.clip(np.random.default_rng(0).standard_normal(mu.shape), -5, 5)
+    np.savez(file, mu=mu, logvar=logvar, z=mu + np.exp(logvar / 2) * noise)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--images", type=int, default=4096)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps(measure(Path(folder), options.images, options.rounds)))
+
+
+def measure(folder: Path, images: int, rounds: int) -> dict[str, Any]:
+    preprocessing = Preprocessing()
+    synthesize(folder / "faces", images)
+    source = open_images(folder / "faces", preprocessing)
+    build_encoder(TrainParameters(kind="vae"), preprocessing.size).save(folder / "encoder.keras")
+    model = keras.models.load_model(folder / "encoder.keras")
+    encoder = load_encoder(folder / "encoder.keras")
+    store = folder / "z.zarr"
+    noise = Noise()
+    work: dict[str, Callable[[], Any]] = {
+        "decode": lambda: decode_alone(source),
+        "encoder": lambda: encode_alone(encoder, images),
+        "encode": lambda: encode(encoder, source, str(store), preprocessing=preprocessing, noise=noise),
+        "study": lambda: the_studys_way(model, folder / "faces", folder / "z.npz"),
+    }
+    times: dict[str, list[float]] = {name: [] for name in work}
+    for round_number in range(rounds + 1):
+        for name, run in work.items():
+            shutil.rmtree(store, ignore_errors=True)
+            taken = seconds(run)
+            if round_number:  # the first one warms up
+                times[name].append(taken)
+    median = {name: statistics.median(taken) for name, taken in times.items()}
+    to_bound = [
+        (decode + model) / whole
+        for decode, model, whole in zip(times["decode"], times["encoder"], times["encode"], strict=True)
+    ]
+    to_study = [study / whole for study, whole in zip(times["study"], times["encode"], strict=True)]
+    return {
+        "images": images,
+        "rounds": rounds,
+        "images_per_s": {name: round(images / taken) for name, taken in median.items()},
+        "ratio_to_bound": round(statistics.median(to_bound), 3),
+        "ratio_to_study": round(statistics.median(to_study), 2),
+        "target": {"ratio_to_bound": 0.85, "ratio_to_study": 2.0},
+    }
+
+
+if __name__ == "__main__":
+    main()
