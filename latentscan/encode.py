@@ -20,7 +20,7 @@ from latentscan.images.sources import open_images
 from latentscan.kernels.epsilon import epsilon, z_points
 from latentscan.progress import SILENT
 from latentscan.store.image_array import open_image_array
-from latentscan.store.schema import Compression, Schema
+from latentscan.store.schema import DEFAULT_CHUNK_ROWS, Compression, Schema
 from latentscan.store.summary import Summary, summarise
 from latentscan.store.writer import create_store, reject_not_finite, write_block
 
@@ -55,7 +55,7 @@ def encode(
     *,
     preprocessing: Preprocessing,
     noise: Noise,
-    chunk_rows: int = 4096,
+    chunk_rows: int = DEFAULT_CHUNK_ROWS,
     compression: Compression = "none",
     threads: int | None = None,
     progress: Progress = SILENT,

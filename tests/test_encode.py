@@ -249,5 +249,5 @@ def test_the_command_names_rejected_images_and_exits_with_3(
     )
     assert done.returncode == SOME_REJECTED, done.stderr
     assert done.stdout == ""
-    assert "4 images were rejected" in done.stderr
+    assert "4 images rejected" in done.stderr
     assert "4.jpg: " in done.stderr

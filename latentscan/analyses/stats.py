@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from latentscan.engine.tree import reduce_store
 from latentscan.errors import StoreError
@@ -23,7 +23,7 @@ from latentscan.kernels.statistics import (
     unscaled_kl,
 )
 from latentscan.progress import SILENT
-from latentscan.store.results import Result, Variable, load_result, result_path, save_result
+from latentscan.store.results import Result, Variable, load_result, require_place, result_path, save_result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from latentscan.store.latent_store import LatentStore
 
 ACTIVE_VARIANCE = 0.01
+MOST_BINS = 100_000
+
+
+Interval = tuple[float, float]
 
 
 class StatsParameters(BaseModel):
@@ -42,22 +46,34 @@ class StatsParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    width: float = Field(default=0.5, gt=0, description="width of a bin of the radius histogram")
     upper: float = Field(default=35.0, gt=0, description="end of the radius histogram")
+    width: float = Field(
+        default=0.5, gt=0, validate_default=True, description="width of a bin of the radius histogram"
+    )
     threshold: float = Field(default=0.05, ge=0, description="count |z - mu| above this")
-    interval: tuple[float, float] = Field(default=(-3.0, 5.0), description="count logvar within [LOW, HIGH]")
-    ranges: tuple[tuple[float, float], ...] = Field(
-        default=((14.0, 19.0), (12.0, 24.0)), description="fractions of the radii of z within [LOW, HIGH)"
+    interval: Interval = Field(
+        default=(-3.0, 5.0), description="count logvar from LOW to HIGH, given LOW:HIGH"
+    )
+    ranges: tuple[Interval, ...] = Field(
+        default=((14.0, 19.0), (12.0, 24.0)),
+        description="fractions of the radii of z from LOW to below HIGH, given LOW:HIGH,LOW:HIGH",
     )
 
-    @model_validator(mode="after")
-    def _ordered(self) -> StatsParameters:
-        for low, high in (self.interval, *self.ranges):
-            if low >= high:
-                raise ValueError(f"the interval {low:g}..{high:g} is empty: give LOW below HIGH")
-        if self.upper < self.width:
-            raise ValueError(f"upper is {self.upper:g}, less than one bin of width {self.width:g}")
-        return self
+    @field_validator("interval", "ranges")
+    @classmethod
+    def _not_empty(cls, value: Any) -> Any:
+        for low, high in [value] if isinstance(value[0], float) else value:
+            if not low < high:
+                raise ValueError(f"expected LOW below HIGH, got {low:g}:{high:g}")
+        return value
+
+    @field_validator("width")
+    @classmethod
+    def _some_bins(cls, value: float, info: ValidationInfo) -> float:
+        bins = info.data.get("upper", value) / value
+        if not 1 <= bins <= MOST_BINS:
+            raise ValueError(f"expected 1 to {MOST_BINS:,} bins up to --upper, got {bins:,.3g}")
+        return value
 
 
 def stats(
@@ -87,9 +103,13 @@ def stats(
     ------
     StoreError
         If the store is incomplete or damaged.
+    UsageError
+        If `results` is a folder of something else.
     """
     parameters = parameters or StatsParameters()
     place = results or store.location
+    if results is not None:
+        require_place(results)
     path = result_path("stats", parameters.model_dump(mode="json"), store)
     if not force and (found := load_result(place, path)) is not None:
         return found
@@ -103,7 +123,7 @@ def stats(
         arrays=("mu", "logvar", "z"),
         chunk=partial(stats_partial, settings=settings),
         combine=StatsPartial.merge,
-        finalize=partial(_result, store=store.location, settings=settings),
+        finalize=partial(_result, store=store, settings=settings),
     )
     result = reduce_store(
         store, reduction, label="stats", allow_partial=allow_partial, threads=threads, progress=progress
@@ -112,17 +132,18 @@ def stats(
     return result
 
 
-def _result(found: StatsPartial, store: str, settings: Settings) -> Result:
+def _result(found: StatsPartial, store: LatentStore, settings: Settings) -> Result:
     if not found.images:
         raise StoreError(
-            f"{store}: all {found.rejected} images were rejected, there is nothing to count; "
-            "`latentscan encode` says why each was"
+            f"{store.location}: all {found.rejected} images were rejected, there is nothing to count; "
+            "the command that wrote the store says why each was"
         )
     points = tuple(found.moments)
     variables = _moment_variables(found.moments) | _radius_variables(found.radii, settings)
     attributes: dict[str, Any] = {
-        "store": store,
+        "store": store.location,
         "images": found.images + found.rejected,
+        "unwritten": store.schema.images - found.images - found.rejected,
         "rejected": found.rejected,
         "components": len(found.moments[points[0]].mean),
         "radius_width": settings.bins.width,
@@ -204,7 +225,9 @@ def _difference_variables(part: DifferencePartial, images: int) -> dict[str, Var
 
 def stats_json(result: Result) -> dict[str, Any]:
     """Arrange a result of `stats` as the JSON document of `latentscan stats --json`."""
-    head = {name: result.attributes[name] for name in ("store", "images", "rejected", "components")}
+    head = {
+        name: result.attributes[name] for name in ("store", "images", "unwritten", "rejected", "components")
+    }
     document = {**head, "moments": _moments_json(result), "radius": _radius_json(result)}
     if "logvar_max" in result:
         low, high = result.attributes["logvar_interval"]

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from latentscan.cli.options import with_options
-from latentscan.cli.reporting import reported
+from latentscan.cli.reporting import check_picture, counted, reported
 from latentscan.cli.terminal import note, terminal_progress
-from latentscan.errors import StoreError, UsageError
+from latentscan.errors import StoreError
 from latentscan.table import ANALYSES
 
 if TYPE_CHECKING:
+    from latentscan.store.schema import Schema
     from latentscan.table import Analysis
 
 StoreOption = Annotated[str, typer.Option("--store", help="the latent store", show_default=False)]
@@ -50,8 +51,8 @@ def _verb(analysis: Analysis) -> Any:
     ) -> None:
         from latentscan.store.latent_store import open_store
 
-        if plot is not None and plot.suffix.lower() not in PLOT_ENDINGS:
-            raise UsageError(f"--plot {plot}: expected a file ending in {', '.join(PLOT_ENDINGS)}")
+        if plot is not None:
+            check_picture(plot, "--plot", PLOT_ENDINGS)
         result = analysis.run(
             open_store(store),
             analysis.parameters(**options),
@@ -89,16 +90,34 @@ def check(
     opened = open_store(store)
     found = check_store(opened, progress=terminal_progress())
     for damage in found.damages:
-        typer.echo(f"{damage.chunk}: {damage.problem} (images {damage.first}..{damage.last})")
+        images = "" if damage.block is None else f" ({_images(opened.schema, damage.block, damage.block)})"
+        typer.echo(f"{damage.file} {damage.problem}{images}")
+    for first, last in _runs(found.unwritten):
+        typer.echo(f"{_images(opened.schema, first, last)} are not written")
+    written = found.blocks - len(found.unwritten)
     typer.echo(
-        f"{store}: {found.blocks - len(found.unwritten)} of {found.blocks} blocks are written, "
+        f"{store}: {written} of {counted(found.blocks, 'block')} written, "
         f"{len(found.damaged_blocks)} of them damaged"
     )
     if repair and found.damages:
-        repair_store(opened, found)
-        note(f"{len(found.damaged_blocks)} blocks are marked as not written")
-    if found.damages or found.unwritten:
-        remedy = opened.completing_command()
-        if found.damages and not repair:
-            remedy = f"latentscan check --store {store} --repair, then {remedy}"
-        raise StoreError(f"{store} is not whole; to mend it: {remedy}")
+        repair_store(store, found)
+        note("repaired: metadata is restored, and damaged blocks are marked as not written")
+    if found.damaged_blocks or found.unwritten or (found.damages and not repair):
+        steps = [] if repair or not found.damages else [f"latentscan check --store {store} --repair"]
+        steps += [opened.completing_command()] if found.damaged_blocks or found.unwritten else []
+        raise StoreError(f"{store} is not whole; to mend it: {', then '.join(steps)}")
+
+
+def _runs(blocks: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Join neighbouring blocks: the first and the last of each run."""
+    runs: list[tuple[int, int]] = []
+    for block in blocks:
+        if runs and runs[-1][1] == block - 1:
+            runs[-1] = (runs[-1][0], block)
+        else:
+            runs.append((block, block))
+    return runs
+
+
+def _images(schema: Schema, first: int, last: int) -> str:
+    return f"images {schema.rows(first)[0]}..{schema.rows(last)[-1]}"

@@ -11,7 +11,7 @@ import typer
 from latentscan import __version__
 from latentscan.cli.analyses import add_analyses
 from latentscan.cli.making import add_making
-from latentscan.cli.reporting import INTERRUPTED
+from latentscan.cli.reporting import DEBUG, INTERRUPTED
 
 app = typer.Typer(
     add_completion=False,
@@ -36,7 +36,7 @@ def _global_options(
     ] = False,
 ) -> None:
     if debug:
-        os.environ["LATENTSCAN_DEBUG"] = "1"
+        os.environ[DEBUG] = "1"
 
 
 add_making(app)

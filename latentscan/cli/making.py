@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from latentscan.cli.options import pick, with_options
-from latentscan.cli.reporting import SOME_REJECTED, reported
+from latentscan.cli.reporting import SOME_REJECTED, check_picture, counted, reported
 from latentscan.cli.terminal import note, terminal_progress
 from latentscan.errors import UsageError
 from latentscan.images.preprocessing import Preprocessing
@@ -106,7 +106,7 @@ def train(
     )
     note(f"trained on {training.images:,} images, {len(training.history)} epochs; the encoder is in {out}")
     if training.rejected:
-        note(f"{training.rejected:,} images were rejected:")
+        note(f"{counted(training.rejected, 'image')} rejected:")
         for path, reason in list(training.reasons.items())[:10]:
             note(f"  {path}: {reason}")
         raise typer.Exit(SOME_REJECTED)
@@ -207,8 +207,7 @@ def generate(
     """Decode random z-points into a grid of images."""
     if [normal, uniform is not None, store is not None].count(True) != 1:
         raise UsageError("give exactly one of --normal, --uniform B and --store STORE")
-    if out.suffix.lower() != ".png":
-        raise UsageError(f"--out {out}: expected a file ending in .png")
+    check_picture(out, "--out", (".png",))
     from latentscan.generate import fitted_points
     from latentscan.models.decoder import load_decoder
     from latentscan.models.points import normal_points, uniform_points
@@ -223,7 +222,7 @@ def generate(
     else:
         points = normal_points(count, decoder.components, seed)
     save_grid(decoder.decode(points), out)
-    note(f"{out} shows {count} images")
+    note(f"{out} shows {counted(count, 'image')}")
 
 
 def _named_outputs(text: str | None) -> dict[str, int] | None:
@@ -244,13 +243,13 @@ def _report(store: str, summary: Summary) -> None:
 
     before = summary.images - summary.written
     note(
-        f"{store} is complete: {summary.images:,} images"
+        f"{store} is complete: {counted(summary.images, 'image')}"
         + (f", {before:,} of them from before" if before else "")
     )
     if not summary.rejected:
         return
     counts = ", ".join(f"{count:,} {describe(status)}" for status, count in summary.rejected.items())
-    note(f"{sum(summary.rejected.values()):,} images were rejected ({counts}); their rows are NaN:")
+    note(f"{counted(sum(summary.rejected.values()), 'image')} rejected ({counts}), NaN in the store:")
     for path, reason in summary.named:
         note(f"  {path}: {reason}")
     raise typer.Exit(SOME_REJECTED)

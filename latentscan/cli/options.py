@@ -7,12 +7,16 @@ import inspect
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import typer
+from pydantic import ValidationError
+
+from latentscan.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
 
 M = TypeVar("M", bound="BaseModel")
 _PLAIN = (int, float, str, bool)
@@ -35,8 +39,13 @@ def with_options(*models: type[BaseModel], skip: tuple[str, ...] = ()) -> Callab
         @functools.wraps(command)
         def wrapped(**given: Any) -> None:
             named = {name: value for name in fields if (value := given.pop(name)) is not None}
-            options = {name: from_text(value, fields[name].annotation) for name, value in named.items()}
-            command(**given, options=options)
+            options = {name: from_text(name, value, fields[name].annotation) for name, value in named.items()}
+            try:
+                command(**given, options=options)
+            except ValidationError as error:
+                raise UsageError(
+                    "; ".join(_complaint(problem, named) for problem in error.errors())
+                ) from None
 
         kept = [parameter for name, parameter in own.parameters.items() if name != "options"]
         added = [_parameter(name, field) for name, field in fields.items()]
@@ -64,30 +73,44 @@ def as_text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def from_text(value: Any, kind: Any) -> Any:
+def from_text(name: str, value: Any, kind: Any) -> Any:
     """Split what was given for a tuple: at colons for an interval, at commas for a list; the rest stays.
 
     Examples
     --------
-    >>> from_text("32,64", tuple[int, ...])
+    >>> from_text("filters", "32,64", tuple[int, ...])
     ['32', '64']
-    >>> from_text("14:19,12:24", tuple[tuple[float, float], ...])
+    >>> from_text("ranges", "14:19,12:24", tuple[tuple[float, float], ...])
     [['14', '19'], ['12', '24']]
     """
     if get_origin(kind) is not tuple or not isinstance(value, str):
         return value
     first, second = get_args(kind)
     if second is Ellipsis:
-        return [from_text(part, first) for part in value.split(",")] if value else []
+        return [from_text(name, part, first) for part in value.split(",")] if value else []
+    if value.count(":") != 1:
+        raise UsageError(f"{_flag(name)} {value}: expected two numbers, LOW:HIGH")
     return value.split(":")
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _complaint(problem: ErrorDetails, given: dict[str, Any]) -> str:
+    name = str(problem["loc"][0])
+    message = problem["msg"].removeprefix("Value error, ")
+    return (
+        f"--{name.replace('_', '-')} {given.get(name, problem['input'])}: {message[0].lower()}{message[1:]}"
+    )
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     kind = field.annotation
     choices = [str(choice) for choice in get_args(kind)] if get_origin(kind) is Literal else []
-    flag = name.replace("_", "-")
+    flag = _flag(name)
     option = typer.Option(
-        f"--{flag}/--no-{flag}" if kind is bool else f"--{flag}",
+        f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
         help=field.description,
         show_default=False if field.is_required() else (as_text(field.default) or "none"),
         metavar="|".join(choices) or None,

@@ -5,17 +5,19 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import traceback
 from typing import TYPE_CHECKING, ParamSpec
 
 import typer
-from pydantic import ValidationError
 
 from latentscan.cli.terminal import note
-from latentscan.errors import LatentscanError
+from latentscan.errors import LatentscanError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
+DEBUG = "LATENTSCAN_DEBUG"
 INTERRUPTED = 130
 SOME_REJECTED = 3
 
@@ -37,33 +39,37 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
-        except Exception as error:
-            if debugging():
-                raise
+        except Exception as error:  # noqa: BLE001 (no traceback reaches a user)
+            if os.environ.get(DEBUG):
+                traceback.print_exc()
             note(f"error: {_message(error)}")
-            raise typer.Exit(getattr(error, "exit_code", _exit_code(error))) from None
+            raise typer.Exit(getattr(error, "exit_code", 1)) from None
 
     return wrapped
 
 
-def debugging() -> bool:
-    """Tell whether the user asked for tracebacks."""
-    return bool(os.environ.get("LATENTSCAN_DEBUG"))
+def check_picture(path: Path, option: str, endings: tuple[str, ...]) -> None:
+    """Make sure, before any work, that a picture can be written.
+
+    Raises
+    ------
+    UsageError
+        If its ending is another one, or its folder does not exist.
+    """
+    if path.suffix.lower() not in endings:
+        raise UsageError(f"{option} {path}: expected a file ending in {' or '.join(endings)}")
+    if not path.parent.is_dir():
+        raise UsageError(f"{option} {path}: the folder {path.parent} does not exist")
 
 
-def _exit_code(error: Exception) -> int:
-    return 2 if isinstance(error, ValidationError) else 1
+def counted(count: int, noun: str) -> str:
+    """Give a count with its noun, in the plural where that is right."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def _message(error: Exception) -> str:
     if isinstance(error, LatentscanError):
         return str(error)
-    if isinstance(error, ValidationError):
-        return "; ".join(
-            f"--{'.'.join(str(part) for part in problem['loc']).replace('_', '-')} is {problem['input']!r}: "
-            f"{problem['msg']}"
-            for problem in error.errors()
-        )
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'I/O'}: {error.strerror}"
     return f"{type(error).__name__}: {error} (unexpected; --debug before the command shows where)"

@@ -1,4 +1,4 @@
-"""Comparing a whole store with its commit record."""
+"""Checking a whole store, and repairing what can be."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 from latentscan.engine.tree import map_reduce
 from latentscan.progress import SILENT
-from latentscan.store.check import Damage, check_block
+from latentscan.store.check import (
+    Damage,
+    check_block,
+    check_metadata,
+    repair_coordinates,
+    repair_metadata,
+)
+from latentscan.store.latent_store import open_store
 from latentscan.store.writer import retract_blocks
 
 if TYPE_CHECKING:
@@ -17,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a check found: damages in block order, and the blocks that are not written."""
+    """What a check found: damages, those of blocks in block order, and the blocks that are not written."""
 
     blocks: int
     damages: tuple[Damage, ...]
@@ -26,11 +33,11 @@ class Findings:
     @property
     def damaged_blocks(self) -> tuple[int, ...]:
         """The blocks with any damage."""
-        return tuple(sorted({damage.block for damage in self.damages}))
+        return tuple(sorted({damage.block for damage in self.damages if damage.block is not None}))
 
 
 def check_store(store: LatentStore, *, threads: int | None = None, progress: Progress = SILENT) -> Findings:
-    """Compare every committed block of a store with its digest."""
+    """Compare every committed block of a store with its digest, and the metadata with its sealed copy."""
     blocks = store.schema.blocks
 
     def leaf(block: int) -> Findings:
@@ -40,9 +47,16 @@ def check_store(store: LatentStore, *, threads: int | None = None, progress: Pro
     def combine(one: Findings, other: Findings) -> Findings:
         return Findings(blocks, one.damages + other.damages, one.unwritten + other.unwritten)
 
-    return map_reduce(range(blocks), leaf, combine, label="check", threads=threads, progress=progress)
+    found = map_reduce(range(blocks), leaf, combine, label="check", threads=threads, progress=progress)
+    return Findings(blocks, check_metadata(store) + found.damages, found.unwritten)
 
 
-def repair_store(store: LatentStore, findings: Findings) -> None:
-    """Mark the damaged blocks as not written, so that the command that wrote them writes them anew."""
-    retract_blocks(store.location, findings.damaged_blocks)
+def repair_store(location: str, findings: Findings) -> None:
+    """Restore damaged metadata, and mark damaged blocks as not written.
+
+    The command that wrote the store writes such blocks anew.
+    """
+    if any(damage.block is None for damage in findings.damages):
+        repair_metadata(location)
+        repair_coordinates(open_store(location, writable=True))
+    retract_blocks(location, findings.damaged_blocks)

@@ -110,6 +110,8 @@ def map_npy(file: Path, expected: str) -> NDArray[Any]:
     UsageError
         It is no .npy file, or is cut short.
     """
+    if not file.exists():
+        raise UsageError(f"{file} does not exist; expected {expected}")
     try:
         if _holds_objects(file):
             raise UnsafeInputError(

@@ -33,12 +33,12 @@ class Settings:
 
 @dataclass(frozen=True)
 class LogvarPartial:
-    """Extremes and sums of logvar per component; `exp_sum` is that of the variance exp(logvar)."""
+    """Extremes of logvar per component, its sum, and the sum of exp(logvar) − logvar − 1."""
 
     maxima: Maxima
     negated_minima: Maxima
     total: NDArray[np.float64]
-    exp_total: NDArray[np.float64]
+    excess: NDArray[np.float64]
     within: int
 
     def merge(self, other: LogvarPartial) -> LogvarPartial:
@@ -47,7 +47,7 @@ class LogvarPartial:
             self.maxima.merge(other.maxima),
             self.negated_minima.merge(other.negated_minima),
             self.total + other.total,
-            self.exp_total + other.exp_total,
+            self.excess + other.excess,
             self.within + other.within,
         )
 
@@ -159,18 +159,19 @@ def logvar_partial(
 ) -> LogvarPartial:
     """Summarise logvar (n, components)."""
     low, high = settings.interval
-    total, exp_total = np.zeros((2, logvar.shape[1]))
+    total, excess = np.zeros((2, logvar.shape[1]))
     largest = smallest = Maxima.empty(logvar.shape[1])
     within = 0
     for tile in tiles(len(logvar)):
         part = logvar[tile]
         largest = largest.merge(maxima(part, images[tile]))
         smallest = smallest.merge(maxima(-part, images[tile]))
-        total += part.sum(axis=0, dtype=np.float64)
+        ones, exact = np.ones(len(part)), part.astype(np.float64)
+        total += ones @ exact
         with np.errstate(over="ignore"):  # the KL of so large a logvar is infinite
-            exp_total += np.exp(part).sum(axis=0, dtype=np.float64)
+            excess += ones @ (np.exp(exact) - exact - 1)  # one sum: near 0 its terms nearly cancel
         within += int(np.count_nonzero((part >= low) & (part <= high)))
-    return LogvarPartial(largest, smallest, total, exp_total, within)
+    return LogvarPartial(largest, smallest, total, excess, within)
 
 
 def deviation_partial(
@@ -218,4 +219,4 @@ def unscaled_kl(mu: Moments, logvar: LogvarPartial) -> NDArray[np.float64]:
     −½ (1 + logvar − mu² − exp(logvar)), not multiplied by the fact of the loss.
     """
     mean_square = mu.mean**2 + mu.variance
-    return 0.5 * (mean_square + (logvar.exp_total - logvar.total) / mu.count - 1)
+    return 0.5 * (mean_square + logvar.excess / mu.count)

@@ -132,7 +132,8 @@ _SECTIONS: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
         "store",
         "images",
         (
-            ("images", lambda d: f"{d['images']:,}"),
+            ("images", lambda d: f"{d['images']:,}" + (" so far" if d["unwritten"] else "")),
+            ("not written yet", lambda d: f"{d['unwritten']:,}"),
             ("rejected", lambda d: f"{d['rejected']:,}"),
             ("components", lambda d: f"{d['components']:,}"),
         ),

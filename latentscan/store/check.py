@@ -1,11 +1,15 @@
-"""Comparing a block with its digest."""
+"""Comparing a store with its commit record and with the sealed copy of its metadata."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from latentscan.store.latent_store import ChunkError
+import numpy as np
+
+from latentscan.store.latent_store import READ_ERRORS, ChunkError
+from latentscan.store.metadata import array_metadata, read_root
+from latentscan.store.publish import METADATA, backing, read_json, write_json
 
 if TYPE_CHECKING:
     from latentscan.store.latent_store import LatentStore
@@ -13,26 +17,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Damage:
-    """A chunk that is not what was committed: its file, its block, what is wrong, and whose rows it holds."""
+    """A file that is not what was written, what is wrong with it, and the block it is of, if of any."""
 
-    chunk: str
-    block: int
+    file: str
     problem: str
-    first: int
-    last: int
+    block: int | None = None
 
 
 def check_block(store: LatentStore, block: int) -> tuple[Damage, ...] | None:
     """Find the damages of a block; None for a block that is not written."""
-    rows = store.schema.rows(block)
-
-    def damage(error: ChunkError) -> Damage:
-        return Damage(error.chunk, block, error.problem, rows[0], rows[-1])
-
     try:
         digests = store.read_digests(block)
     except ChunkError as error:
-        return (damage(error),)
+        return (Damage(error.chunk, error.problem, block),)
     if not digests.any():
         return None
     damages = []
@@ -40,5 +37,44 @@ def check_block(store: LatentStore, block: int) -> tuple[Damage, ...] | None:
         try:
             store.read_block(block, (name,), digests)
         except ChunkError as error:
-            damages.append(damage(error))
+            damages.append(Damage(error.chunk, error.problem, block))
     return tuple(damages)
+
+
+def check_metadata(store: LatentStore) -> tuple[Damage, ...]:
+    """Find the arrays whose own metadata is not that of the root's copy, or whose names are wrong."""
+    damages = []
+    for name, expected in array_metadata(read_root(store.location) or {}).items():
+        key = f"{name}/{METADATA}"
+        try:
+            found = read_json(store.group.store, key)
+        except ValueError:
+            found = {}
+        if found != expected:
+            damages.append(Damage(key, "is missing" if found is None else "is damaged"))
+    for name, values in _coordinates(store).items():
+        try:
+            same = np.asarray(store.array(name)[:]).tolist() == list(values)
+        except READ_ERRORS:
+            same = False
+        if not same:
+            damages.append(Damage(f"{name}/c/0", "is damaged or missing"))
+    return tuple(damages)
+
+
+def repair_metadata(location: str) -> None:
+    """Write the metadata of every data array anew, from the root's copy."""
+    store = backing(location, read_only=False)
+    for name, node in array_metadata(read_root(location) or {}).items():
+        write_json(store, f"{name}/{METADATA}", node)
+
+
+def repair_coordinates(store: LatentStore) -> None:
+    """Write the names of the digest's arrays and of the labels anew."""
+    for name, values in _coordinates(store).items():
+        store.array(name)[:] = np.array(values, dtype=object)
+
+
+def _coordinates(store: LatentStore) -> dict[str, tuple[str, ...]]:
+    coordinates = {"array": store.schema.names, "label": store.schema.labels}
+    return {name: values for name, values in coordinates.items() if values}

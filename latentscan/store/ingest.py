@@ -10,7 +10,7 @@ import numpy as np
 from latentscan.errors import UsageError
 from latentscan.images.arrays import map_npy
 from latentscan.progress import SILENT
-from latentscan.store.schema import LATENTS, Compression, Schema
+from latentscan.store.schema import DEFAULT_CHUNK_ROWS, LATENTS, Compression, Schema
 from latentscan.store.summary import Summary, summarise
 from latentscan.store.writer import create_store, reject_not_finite, write_block
 
@@ -29,7 +29,7 @@ def ingest(
     files: Mapping[str, Path],
     location: str,
     *,
-    chunk_rows: int = 4096,
+    chunk_rows: int = DEFAULT_CHUNK_ROWS,
     compression: Compression = "none",
     progress: Progress = SILENT,
 ) -> Summary:
@@ -59,9 +59,11 @@ def ingest(
     with progress.task("ingest", images, "images", done=images - written) as advance:
         for block in missing:
             rows = schema.rows(block)
-            values: dict[str, NDArray[Any]] = {
-                name: np.array(array[rows.start : rows.stop], np.float32) for name, array in arrays.items()
-            }
+            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is rejected
+                values: dict[str, NDArray[Any]] = {
+                    name: np.array(array[rows.start : rows.stop], np.float32)
+                    for name, array in arrays.items()
+                }
             values["path"] = np.array([str(row) for row in rows], dtype=object)
             values["status"] = np.zeros(len(rows), np.uint8)
             reject_not_finite(values)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from latentscan.errors import StoreError
+from latentscan.store.metadata import SEAL, read_root
 from latentscan.store.publish import backing
-from latentscan.store.schema import FORMAT_VERSION, LATENTS, Schema
+from latentscan.store.schema import DEFAULT_CHUNK_ROWS, FORMAT_VERSION, LATENTS, Schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,25 +77,14 @@ class LatentStore:
                 f"{location}: format version is {version}, expected {FORMAT_VERSION}; "
                 "open it with the latentscan that wrote it"
             )
-        self.schema = self._read_schema()
+        stored = self.attributes["schema"]
+        self.schema = Schema(
+            **{**stored, "latents": tuple(stored["latents"]), "labels": tuple(stored["labels"])}
+        )
 
     def __repr__(self) -> str:
         schema = self.schema
         return f"<LatentStore {self.location}: {schema.images} images × {schema.components} components>"
-
-    def _read_schema(self) -> Schema:
-        latents = tuple(name for name in LATENTS if name in self.group)
-        array = self.array(latents[0])
-        labels = tuple(np.asarray(self.array("label")[:]).tolist()) if "label" in self.group else ()
-        return Schema(
-            images=array.shape[0],
-            components=array.shape[1],
-            latents=latents,
-            chunk_rows=array.chunks[0],
-            labels=labels,
-            split="split" in self.group,
-            compression=self.attributes["compression"],
-        )
 
     def array(self, name: str) -> zarr.Array[Any]:
         """Give an array, lazily: rows are read when it is indexed.
@@ -130,11 +120,20 @@ class LatentStore:
         return {name: self.array(name) for name in (*self.schema.names, "digest")}
 
     def completing_command(self) -> str:
-        """Say which command writes the blocks that are missing."""
-        if "encoder" not in self.attributes:
-            return f"latentscan ingest --z FILE.npy --store {self.location}"
-        model, source = self.attributes["encoder"]["name"], self.attributes["source"]["name"]
-        return f"latentscan encode --model {model} --images {source} --store {self.location}"
+        """Say which command writes the blocks that are missing, as far as the store knows it."""
+        source, chunk_rows = self.attributes.get("source", {}), self.schema.chunk_rows
+        options: dict[str, Any] = {"chunk-rows": chunk_rows} if chunk_rows != DEFAULT_CHUNK_ROWS else {}
+        if self.schema.compression != "none":
+            options["compression"] = self.schema.compression
+        if "encoder" in self.attributes:
+            verb = f"encode --model {self.attributes['encoder']['name']} --images {source['name']}"
+            if self.attributes["seed"]:
+                options["seed"] = self.attributes["seed"]
+        else:
+            named = {name: source[name]["name"] for name in LATENTS[::-1] if name in source}
+            verb = " ".join(["ingest", *(f"--{name} {file}" for name, file in named.items())])
+        words = [f"latentscan {verb} --store {self.location}"]
+        return " ".join([*words, *(f"--{name} {value}" for name, value in options.items())])
 
     def digests(self) -> NDArray[np.uint8]:
         """Read the commit record, (block, array, 32).
@@ -200,7 +199,8 @@ class LatentStore:
         try:
             return np.asarray(self._arrays[name][rows.start : rows.stop])
         except READ_ERRORS as error:
-            raise ChunkError(self.location, self.chunk_key(block, name), f"is damaged ({error})") from error
+            what = "its checksum differs" if "checksum" in str(error) else "it cannot be decoded"
+            raise ChunkError(self.location, self.chunk_key(block, name), f"is damaged: {what}") from error
 
     def _mismatch(self, block: int, name: str) -> ChunkError:
         """Make the error of a chunk whose content is not what was committed."""
@@ -209,7 +209,7 @@ class LatentStore:
 
         missing = not sync(self.group.store.exists(key))
         return ChunkError(
-            self.location, key, "is missing" if missing else "is not what was committed (its digest differs)"
+            self.location, key, "is missing" if missing else "is not what was committed: its digest differs"
         )
 
     def chunk_key(self, block: int, name: str) -> str:
@@ -218,23 +218,22 @@ class LatentStore:
         return f"{name}/{array.metadata.encode_chunk_key((block,) + (0,) * (array.ndim - 1))}"
 
 
-def open_store(location: str) -> LatentStore:
-    """Open a LatentStore for reading.
+def open_store(location: str, *, writable: bool = False) -> LatentStore:
+    """Open a LatentStore.
 
     Raises
     ------
     StoreError
-        If there is none at `location`.
+        If there is none at `location`, or its metadata is damaged.
     """
     import zarr
-    from zarr.errors import GroupNotFoundError
 
-    try:
-        group = zarr.open_group(backing(location, read_only=True), mode="r", zarr_format=3)
-    except (FileNotFoundError, GroupNotFoundError, NotADirectoryError) as error:
+    root = read_root(location)
+    if root is None:
         raise StoreError(
             f"{location} is no latent store; `latentscan encode` or `latentscan ingest` writes one"
-        ) from error
-    if "format_version" not in group.attrs:
-        raise StoreError(f"{location} is a Zarr group, but no latent store: it has no format_version")
-    return LatentStore(location, group)
+        )
+    if SEAL not in root.get("attributes", {}):
+        raise StoreError(f"{location} is a Zarr group, but no latent store: its attributes lack {SEAL}")
+    store = backing(location, read_only=not writable)
+    return LatentStore(location, zarr.open_group(store, mode="r+" if writable else "r", zarr_format=3))

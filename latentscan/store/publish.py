@@ -1,10 +1,11 @@
-"""Atomic creation of groups: built in memory, copied chunk by chunk, the group's own metadata last."""
+"""Atomic creation of groups: built in memory, copied key by key, the group's own metadata last."""
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     import zarr
     from zarr.abc.store import Store
     from zarr.core.buffer import Buffer
+
+METADATA = "zarr.json"
 
 
 def backing(location: str, *, read_only: bool) -> Store:
@@ -21,14 +24,14 @@ def backing(location: str, *, read_only: bool) -> Store:
     return LocalStore(Path(location).expanduser(), read_only=read_only)
 
 
-def consolidate(store: Store, path: str | None = None) -> None:
+def consolidate(store: Store, path: str) -> None:
     """Gather the metadata below a group into its own, where `xarray.open_zarr` looks for it."""
     import zarr
 
     with warnings.catch_warnings():
         # zarr warns that the v3 specification does not know it yet, xarray where it is missing
         warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-        zarr.consolidate_metadata(store, path=path)
+        zarr.consolidate_metadata(store, path=path or None)
 
 
 def publish(location: str, path: str, build: Callable[[zarr.Group], None]) -> None:
@@ -42,19 +45,45 @@ def publish(location: str, path: str, build: Callable[[zarr.Group], None]) -> No
     from zarr.storage import MemoryStore
 
     keys: dict[str, Buffer] = {}
-    memory = MemoryStore(keys)
-    build(zarr.open_group(memory, path=path, mode="w", zarr_format=3))
-    if not path:
-        consolidate(memory)
-    marker = f"{path}/zarr.json".lstrip("/")
-    parents = {f"{parent}/zarr.json".removeprefix("./") for parent in Path(path).parents}
+    build(zarr.open_group(MemoryStore(keys), path=path, mode="w", zarr_format=3))
+    marker = f"{path}/{METADATA}".lstrip("/")
+    parents = {(parent / METADATA).as_posix() for parent in Path(path).parents} - {marker}
     target = backing(location, read_only=False)
 
     async def copy() -> None:
         for key in sorted(keys, key=lambda key: key == marker):
-            if key in parents - {marker}:
+            if key in parents:
                 await target.set_if_not_exists(key, keys[key])
             else:
                 await target.set(key, keys[key])
 
     sync(copy())
+
+
+def read_json(store: Store, key: str) -> dict[str, Any] | None:
+    """Read a JSON file of a store; None where there is none.
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON object.
+    """
+    from zarr.core.buffer import default_buffer_prototype
+    from zarr.core.sync import sync
+
+    content = sync(store.get(key, default_buffer_prototype()))
+    if content is None:
+        return None
+    document = json.loads(content.to_bytes())
+    if not isinstance(document, dict):
+        raise ValueError(f"{key} holds no JSON object")  # noqa: TRY004 (what json.loads raises too)
+    return document
+
+
+def write_json(store: Store, key: str, document: dict[str, Any]) -> None:
+    """Write a JSON file of a store, as a whole."""
+    from zarr.core.buffer import default_buffer_prototype
+    from zarr.core.sync import sync
+
+    content = default_buffer_prototype().buffer.from_bytes(json.dumps(document, indent=2).encode())
+    sync(store.set(key, content))

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from latentscan.store.publish import backing, consolidate, publish
+from latentscan.store.latent_store import READ_ERRORS, digest_of
+from latentscan.store.metadata import RESULTS, list_results, read_root
+from latentscan.store.publish import backing, publish
+from latentscan.store.writer import require_folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from latentscan.store.latent_store import LatentStore
+
+
+CONTENT = "content_sha256"
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ def result_path(analysis: str, parameters: Mapping[str, Any], store: LatentStore
     """Name the group of a result: by the parameters, and by the very data it was computed from."""
     data = hashlib.sha256(store.digests().tobytes()).hexdigest()
     identity = json.dumps({"parameters": parameters, "data": data}, sort_keys=True)
-    return f"analyses/{analysis}/{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    return f"{RESULTS}/{analysis}/{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
 def save_result(location: str, path: str, result: Result) -> None:
@@ -73,35 +79,57 @@ def save_result(location: str, path: str, result: Result) -> None:
                 shape=values.shape,
                 chunks=tuple(max(1, length) for length in values.shape),
                 dtype=str if text else values.dtype,
-                compressors=None,
+                compressors=(Crc32cCodec(),),
                 dimension_names=variable.dims,
                 attributes=dict(variable.attributes),
                 config={"write_empty_chunks": True},
             )
             array[...] = values.astype(object) if text else values
-        group.attrs.update(dict(result.attributes))
+        group.attrs.update({**result.attributes, CONTENT: _content(result)})
+
+    from zarr.codecs import Crc32cCodec
 
     publish(location, path, build)
-    consolidate(backing(location, read_only=False))
+    list_results(location)
 
 
 def load_result(location: str, path: str) -> Result | None:
-    """Read a result, or give None where it is not there."""
+    """Read a result; None where it is not there, or is not what was saved."""
     import zarr
     from zarr.errors import GroupNotFoundError
 
+    store = backing(location, read_only=True)
     try:
-        group = zarr.open_group(
-            backing(location, read_only=True), path=path, mode="r", zarr_format=3, use_consolidated=False
-        )
-    except (FileNotFoundError, GroupNotFoundError):
+        group = zarr.open_group(store, path=path, mode="r", zarr_format=3, use_consolidated=False)
+        variables = {
+            name: Variable(
+                cast("tuple[str, ...]", array.metadata.to_dict().get("dimension_names", ())),
+                np.asarray(array[...]),
+                dict(array.attrs),
+            )
+            for name, array in group.arrays()
+        }
+    except (GroupNotFoundError, *READ_ERRORS):
         return None
-    variables = {
-        name: Variable(
-            cast("tuple[str, ...]", array.metadata.to_dict().get("dimension_names", ())),
-            np.asarray(array[...]),
-            dict(array.attrs),
-        )
-        for name, array in group.arrays()
-    }
-    return Result(variables, dict(group.attrs))
+    attributes = dict(group.attrs)
+    content = attributes.pop(CONTENT, None)
+    result = Result(variables, attributes)
+    return result if content == _content(result) else None
+
+
+def require_place(location: str) -> None:
+    """Make sure that results can be kept at a location: a store, or a folder that does not exist yet.
+
+    Raises
+    ------
+    UsageError
+        If something else is there.
+    """
+    if read_root(location) is None:
+        require_folder_of(location, {RESULTS})
+
+
+def _content(result: Result) -> str:
+    digests = {name: digest_of(variable.values).hex() for name, variable in result.variables.items()}
+    document = json.dumps([dict(result.attributes), digests], sort_keys=True)
+    return hashlib.sha256(document.encode()).hexdigest()

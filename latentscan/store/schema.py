@@ -10,6 +10,7 @@ from latentscan.errors import UsageError
 FORMAT_VERSION = 1
 LATENTS = ("mu", "logvar", "z")
 DIGEST_BYTES = 32
+DEFAULT_CHUNK_ROWS = 4096
 
 Compression = Literal["none", "zstd", "lz4"]
 
@@ -55,7 +56,7 @@ class Schema:
     images: int
     components: int
     latents: tuple[str, ...]
-    chunk_rows: int = 4096
+    chunk_rows: int = DEFAULT_CHUNK_ROWS
     labels: tuple[str, ...] = ()
     split: bool = False
     compression: Compression = "none"

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.errors import StoreError, UsageError
+from latentscan.errors import UsageError
 from latentscan.images.source import Status
 from latentscan.store.latent_store import LatentStore, digest_of, open_store
-from latentscan.store.publish import backing, publish
+from latentscan.store.metadata import SEAL, read_root, seal
+from latentscan.store.publish import publish
 from latentscan.store.schema import DIGEST_BYTES, FORMAT_VERSION, LATENTS, ArraySpec, Schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     import zarr
     from numpy.typing import NDArray
@@ -31,21 +34,22 @@ def create_store(location: str, schema: Schema, provenance: Mapping[str, Any]) -
         What it will hold.
     provenance
         How its rows come about, as JSON: it is stored in the group's attributes, and a store is resumed
-        only with the same. Entries of ``versions`` may differ.
+        only with the same, except for versions and names of files.
 
     Raises
     ------
     UsageError
         If something else is there, or a store that was begun in another way.
+    StoreError
+        If the store's metadata is damaged.
     """
-    try:
-        store = open_store(location)
-    except StoreError:
+    root = read_root(location)
+    if root is None or SEAL not in root.get("attributes", {}):
         _require_vacant(location, schema)
         publish(location, "", lambda group: _lay_out(group, schema, provenance))
-        return _writable(location)
+    store = open_store(location, writable=True)
     _require_same(store, schema, provenance)
-    return _writable(location)
+    return store
 
 
 def reject_not_finite(values: dict[str, NDArray[Any]]) -> None:
@@ -79,17 +83,9 @@ def write_block(store: LatentStore, block: int, values: Mapping[str, NDArray[Any
 
 def retract_blocks(location: str, blocks: Iterable[int]) -> None:
     """Mark blocks as not written, so that the command that wrote them writes them anew."""
-    store = _writable(location)
+    store = open_store(location, writable=True)
     for block in blocks:
         store.array("digest")[block] = 0
-
-
-def _writable(location: str) -> LatentStore:
-    import zarr
-
-    return LatentStore(
-        location, zarr.open_group(backing(location, read_only=False), mode="r+", zarr_format=3)
-    )
 
 
 def _as_declared(values: Mapping[str, NDArray[Any]], spec: ArraySpec, rows: int) -> NDArray[Any]:
@@ -144,13 +140,15 @@ def _lay_out(group: zarr.Group, schema: Schema, provenance: Mapping[str, Any]) -
         {
             **provenance,
             "format_version": FORMAT_VERSION,
-            "compression": schema.compression,
+            "schema": asdict(schema),
             "coordinates": " ".join(plain),
         }
     )
+    seal(group)
 
 
 def _name_coordinate(group: zarr.Group, name: str, values: tuple[str, ...]) -> None:
+
     array = group.create_array(
         name,
         shape=(len(values),),
@@ -164,7 +162,17 @@ def _name_coordinate(group: zarr.Group, name: str, values: tuple[str, ...]) -> N
 
 def _require_vacant(location: str, schema: Schema) -> None:
     """Refuse a folder with anything in it but what an interrupted creation of a store may leave."""
-    own = {*schema.names, "digest", "array", "label"}
+    require_folder_of(location, {*schema.names, "digest", "array", "label"})
+
+
+def require_folder_of(location: str, own: Container[str]) -> None:
+    """Refuse a file, or a folder that holds anything but its own.
+
+    Raises
+    ------
+    UsageError
+        If there is something else.
+    """
     path = Path(location).expanduser()
     if path.exists() and not path.is_dir():
         raise UsageError(f"{location} is a file; name a folder that does not exist yet")
@@ -177,11 +185,27 @@ def _require_vacant(location: str, schema: Schema) -> None:
 
 
 def _require_same(store: LatentStore, schema: Schema, provenance: Mapping[str, Any]) -> None:
-    begun = {**vars(store.schema), **store.attributes}
-    asked = {**vars(schema), **provenance}
+    begun = {**asdict(store.schema), **store.attributes}
+    asked = json.loads(json.dumps({**asdict(schema), **provenance}))
     for name, value in asked.items():
-        if name != "versions" and begun.get(name) != value:
+        different = _difference(name, begun.get(name), value)
+        if different is not None:
+            place, before, now = different
             raise UsageError(
-                f"{store.location} was begun with {name} = {begun.get(name)}, now it is {value}; "
+                f"{store.location} was begun with {place} = {before}, now it is {now}; "
                 "repeat the parameters it was begun with, or write another store"
             )
+
+
+def _difference(place: str, before: Any, now: Any) -> tuple[str, str, str] | None:
+    """Find the first entry that differs, apart from what does not decide any row."""
+    if place.rpartition(".")[2] in {"name", "versions"}:
+        return None
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            found = _difference(f"{place}.{key}", before.get(key), now.get(key))
+            if found is not None:
+                return found
+        return None
+    before = list(before) if isinstance(before, tuple) else before
+    return None if before == now else (place, str(before)[:60], str(now)[:60])

@@ -84,7 +84,7 @@ def test_nothing_but_rejected_images(tmp_path: Path) -> None:
 
 
 def test_an_overflowing_variance_is_no_invalid_json(tmp_path: Path) -> None:
-    logvar = np.full((4, 2), 100, np.float32)
+    logvar = np.full((4, 2), 1000, np.float32)
     for name, array in {"mu": 0 * logvar, "logvar": logvar, "z": 0 * logvar}.items():
         np.save(tmp_path / f"{name}.npy", array)
     files = {name: tmp_path / f"{name}.npy" for name in ("mu", "logvar", "z")}
