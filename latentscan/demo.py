@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from latentscan.analyses.stats import stats
+from latentscan.analyses.stats import StatsParameters, stats
 from latentscan.encode import Noise, encode
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.images.sources import open_images
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from latentscan.store.results import Result
 
 IMAGES = 6000
-EPOCHS = 5
+EPOCHS = 8
+RADII = StatsParameters(upper=70, width=1)  # briefly trained on 64 components, radii are large
 SHOWN = 8  # images in a row of a grid
 KINDS = ("ae", "vae")
 
@@ -64,9 +65,8 @@ def run_demo(
     for kind in KINDS:
         _encode(source, out / kind, out / f"{kind}.zarr", preprocessing, progress)
     say("5. statistics and pictures")
-    results = {
-        f"{kind}.zarr": stats(open_store(str(out / f"{kind}.zarr")), progress=progress) for kind in KINDS
-    }
+    stores = {f"{kind}.zarr": open_store(str(out / f"{kind}.zarr")) for kind in KINDS}
+    results = {name: stats(store, RADII, progress=progress) for name, store in stores.items()}
     _draw(out, source, results)
     return DemoReport(stats_table(results), _farewell(out))
 
@@ -82,7 +82,15 @@ def _train(
     from latentscan.models.training import train
 
     parameters = TrainParameters.model_validate(
-        {"kind": kind, "filters": (16, 32, 64, 128), "z_dim": 64, "epochs": epochs, "batch_size": 64}
+        {
+            "kind": kind,
+            "filters": (16, 32, 64, 128),
+            "z_dim": 64,
+            "epochs": epochs,
+            "batch_size": 64,
+            "learning_rate": 1e-3,
+            "split": "all",
+        }
     )
     resume = (run / "run.json").exists()
     train(source, run, parameters, preprocessing, resume=resume, progress=progress)
@@ -119,17 +127,16 @@ def _draw(out: Path, source: ImageSource, results: dict[str, Result]) -> None:
 def _farewell(out: Path) -> str:
     return f"""
 {out} now holds
-  faces/                  {"the images and their attributes"}
-  ae/  vae/               the trained models: encoder.keras, decoder.keras, history.csv, run.json
-  ae.zarr/  vae.zarr/     the latents of every image
-  radius.png              where the z-points lie
-  reconstructions.png     faces, and what the AE and the VAE make of them
-  *-gaussian.png          faces decoded from a Gaussian with the moments of z
-  *-normal.png            the same from a standard normal distribution
+  faces/                the images, their attributes and partitions
+  ae/ vae/              trained models: encoder.keras, history.csv, ...
+  ae.zarr/ vae.zarr/    the latents of every image
+  radius.png            where the z-points lie
+  reconstructions.png   faces, what the AE, and what the VAE makes of them
+  *-gaussian.png        decoded from a Gaussian with the moments of z
+  *-normal.png          decoded from a standard normal distribution
 
 Try next
   latentscan stats --store {out}/vae.zarr --json
   latentscan generate --model {out}/vae --uniform 3 --out uniform.png
-  latentscan train vae --images {out}/faces --out {out}/vae-normal --fact 5 --epochs 3
-  python -c "import xarray; print(xarray.open_zarr('{out}/vae.zarr'))"
-"""
+  latentscan train vae --images {out}/faces --out normal-vae --fact 5
+  latentscan encode --help"""

@@ -52,9 +52,8 @@ def demo(
     from latentscan.demo import run_demo
 
     report = run_demo(out, progress=terminal_progress(), say=note)
-    console = Console(highlight=False)
-    console.print(report.table)
-    console.print(report.farewell)
+    Console(highlight=False).print(report.table)
+    typer.echo(report.farewell)
 
 
 def synth(

@@ -49,30 +49,28 @@ def stats_table(results: Mapping[str, Result]) -> RenderableType:
             table.add_row(f"  {label}", *(show(d) if n in held else "–" for n, d in documents.items()))
     histograms = [_histogram_text(name, document) for name, document in documents.items()]
     missing = [
-        Text(f"{name} has no {' and no '.join(titles)}: its store lacks the arrays", style="dim")
+        Text(f"\n{name} lacks the arrays for: {', '.join(titles)}", style="dim")
         for name, titles in absent.items()
     ]
     return Group(table, *histograms, *missing)
 
 
 def radius_plot(results: Mapping[str, Result]) -> Figure:
-    """Plot the share of images by radius of z (filled) and of mu (line), for each store."""
+    """Plot the share of images by radius of z (solid) and of mu (dashed), in a colour for each store."""
     drawing, axes = single_plot(7.0, 4.2)
-    edges: list[float] = []
     for (name, result), colour in zip(results.items(), series_colours(), strict=False):
-        document = stats_json(result)["radius"]["histogram"]
-        edges = document["edges"]
-        arrays = [array for array in ("z", "mu") if array in document]
-        for array in arrays:
-            shares = [100 * count / max(1, sum(document[array])) for count in document[array]]
+        good = result.attributes["images"] - result.attributes["rejected"]
+        edges = result["radius_edge"]
+        for array, counts in zip(result["array"].tolist(), result["radius_histogram"], strict=True):
+            shares = 100 * counts / good
             label = f"{name}, {array}" if len(results) > 1 else array
-            if array == arrays[0]:
-                axes.stairs(shares, edges, fill=True, color=colour, alpha=0.35, label=label)
-            else:
-                axes.stairs(shares, edges, color=colour, linewidth=1.6, label=label)
+            dashes = "--" if array == "mu" else "-"
+            axes.stairs(shares, edges, color=colour, linewidth=1.6, linestyle=dashes, label=label)
+            if array == "z":
+                axes.stairs(shares, edges, color=colour, fill=True, alpha=0.15)
+        axes.set_xlim(edges[0], edges[-1])
+        axes.set_ylabel(f"images in a bin of {edges[1] - edges[0]:g} (%)")
     axes.set_xlabel("radius (L2 norm of a row)")
-    axes.set_ylabel(f"images in a bin of {edges[1] - edges[0]:g} (%)")
-    axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
     return drawing
@@ -91,6 +89,11 @@ def _number(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,.2f}" if 0.995 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
+def _images(document: dict[str, Any]) -> str:
+    written, unwritten = document["images"], document["unwritten"]
+    return f"{written:,}" + (f" of {written + unwritten:,}" if unwritten else "")
 
 
 def _place(part: str, extreme: str) -> tuple[_Row, ...]:
@@ -132,8 +135,7 @@ _SECTIONS: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
         "store",
         "images",
         (
-            ("images", lambda d: f"{d['images']:,}" + (" so far" if d["unwritten"] else "")),
-            ("not written yet", lambda d: f"{d['unwritten']:,}"),
+            ("images", _images),
             ("rejected", lambda d: f"{d['rejected']:,}"),
             ("components", lambda d: f"{d['components']:,}"),
         ),

@@ -43,7 +43,7 @@ def shown(renderable: Any, width: int = 80) -> str:
 def test_the_table_fits_a_terminal_and_says_what_is_missing(results: dict[str, Result]) -> None:
     text = shown(stats_table(results))
     assert max(map(len, text.splitlines())) <= 80
-    assert "ae.zarr has no radius of mu" in text
+    assert "ae.zarr lacks the arrays for: radius of mu" in text
     for title in ("radius of z", "deviation |z", "logvar", "KL from N(0, 1)"):
         assert title in text
 
