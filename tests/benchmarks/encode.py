@@ -14,22 +14,20 @@ import json
 import os
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
 from latentscan.encode import PIECE_ROWS, Noise, encode
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.images.sources import open_images
 from latentscan.images.synth import synthesize
-from latentscan.models.backend import keras
-from latentscan.models.encoder import load_encoder
-from latentscan.models.networks import build_encoder
 from latentscan.models.parameters import TrainParameters
 
 if TYPE_CHECKING:
@@ -62,9 +60,12 @@ def encode_alone(encoder: Encoder, images: int) -> None:
 
 
 def the_studys_way(model: Any, folder: Path, file: Path) -> None:
-    generator = ImageDataGenerator(rescale=1 / 255).flow_from_directory(
-        folder, target_size=(96, 96), batch_size=128, class_mode=None, shuffle=False
-    )
+    from keras.src.legacy.preprocessing.image import ImageDataGenerator
+
+    with redirect_stdout(sys.stderr):  # it prints
+        generator = ImageDataGenerator(rescale=1 / 255).flow_from_directory(
+            folder, target_size=(96, 96), batch_size=128, class_mode=None, shuffle=False
+        )
     mu, logvar = model.predict(generator, verbose=0)
     noise = np.clip(np.random.default_rng(0).standard_normal(mu.shape), -5, 5)
     np.savez(file, mu=mu, logvar=logvar, z=mu + np.exp(logvar / 2) * noise)
@@ -81,7 +82,11 @@ def main() -> None:
 
 def measure(folder: Path, images: int, rounds: int) -> dict[str, Any]:
     preprocessing = Preprocessing()
-    synthesize(folder / "faces", images)
+    synthesize(folder / "faces", images)  # in processes that import this module: no Keras at its top
+    from latentscan.models.backend import keras
+    from latentscan.models.encoder import load_encoder
+    from latentscan.models.networks import build_encoder
+
     source = open_images(folder / "faces", preprocessing)
     build_encoder(TrainParameters(kind="vae"), preprocessing.size).save(folder / "encoder.keras")
     model = keras.models.load_model(folder / "encoder.keras")

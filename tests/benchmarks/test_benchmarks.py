@@ -1,0 +1,27 @@
+"""The benchmarks print one line of JSON; what they measure is not asserted here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "images", "ratios"),
+    [
+        ("stats", 1000, ("ratio", "tenfold_peak_ratio")),
+        ("encode", 300, ("ratio_to_bound", "ratio_to_study")),
+    ],
+)
+def test_a_benchmark_prints_its_ratios(name: str, images: int, ratios: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", f"tests.benchmarks.{name}", "--images", str(images), "--rounds", "1"]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    found = json.loads(done.stdout)
+    assert all(found[ratio] > 0 for ratio in ratios)
+    assert found["images"] == images
