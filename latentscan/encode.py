@@ -80,8 +80,11 @@ def encode(
     Raises
     ------
     UsageError
-        If the store was begun with other images, another encoder or other parameters.
+        If the encoder gives no finite number for a probe batch of good images, or the store was begun with
+        other images, another encoder or other parameters.
     """
+    probe = source.read(0, min(encoder.batch_size, len(source)))
+    encoder.probe(probe.values[probe.status == Status.GOOD])
     store = create_store(
         location,
         _schema(encoder, source, chunk_rows, compression),

@@ -168,6 +168,19 @@ def test_a_row_that_is_not_finite_is_rejected(faces: Path, tmp_path: Path) -> No
     assert np.isfinite(z[status == 0]).all()
 
 
+def test_an_encoder_that_gives_no_number_is_refused_before_anything_is_written(
+    faces: Path, tmp_path: Path
+) -> None:
+    inputs = keras.Input((SIZE, SIZE, 3))
+    z = keras.layers.Dense(2, bias_initializer=keras.initializers.Constant(np.nan))(
+        keras.layers.Flatten()(inputs)
+    )
+    keras.Model(inputs, z).save(tmp_path / "broken.keras")
+    with pytest.raises(UsageError, match="expected finite z"):
+        run(load_encoder(tmp_path / "broken.keras"), faces, tmp_path / "z.zarr")
+    assert not (tmp_path / "z.zarr").exists()
+
+
 def test_a_finished_store_is_left_as_it_is(encoder: Encoder, faces: Path, tmp_path: Path) -> None:
     run(encoder, faces, tmp_path / "z.zarr", chunk_rows=64)
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "z.zarr").rglob("*")}
@@ -209,7 +222,7 @@ def command(model: Path, images: Path, store: Path) -> list[str]:
 
 def wait_for_blocks(process: subprocess.Popen[bytes], store: Path, blocks: int) -> None:
     deadline = time.monotonic() + 120
-    while len(list(store.glob("digest/c/*"))) < blocks:
+    while len(list(store.glob("digest/c/*/0/0"))) < blocks:
         assert process.poll() is None, "it ended too early"
         assert time.monotonic() < deadline
         time.sleep(0.002)
