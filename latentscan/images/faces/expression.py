@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from latentscan.images.faces.canvas import blob, clamp, ellipse, planes, soft, strands
-from latentscan.images.faces.scene import SIDES, along, mix
+from latentscan.images.faces.scene import BOTH_SIDES, SIDES, along, mix
 
 if TYPE_CHECKING:
     from latentscan.images.faces.canvas import Colour, Patch, Plane
@@ -27,7 +27,6 @@ _LIPSTICKS: tuple[Colour, ...] = (
     (0.86, 0.36, 0.48),
     (0.55, 0.05, 0.18),
 )
-_SIDES = np.array(SIDES, dtype=np.float32).reshape(2, 1, 1, 1)
 _LASHES: Colour = (0.09, 0.06, 0.055)
 
 
@@ -43,7 +42,7 @@ def brows(scene: Scene) -> None:
         for side in SIDES
     ]
     patch = scene.canvas.both(places, 16.0, 11.0)
-    side = _SIDES
+    side = BOTH_SIDES
     width = 14.0 * _foreshortenings(scene)
     outward = patch.u * (side / width)
     bend = outward - 0.3
@@ -69,7 +68,7 @@ def eyes(scene: Scene) -> None:
     narrow, smile = face.has("Narrow_Eyes"), face.has("Smiling") * shape.smile
     up = 5.6 * shape.eye_size * (0.55 if narrow else 1.0)
     low = (3.6 - 0.9 * smile) * shape.eye_size * (0.62 if narrow else 1.0)
-    outward = patch.u * (_SIDES / width)
+    outward = patch.u * (BOTH_SIDES / width)
     v = patch.v + (0.7 + 0.7 * shape.eye_tilt) * outward
     arch = np.maximum(1.0 - outward * outward, 0.0)
     upper, lower = v + up * arch * (1.0 + 0.12 * outward), low * np.sqrt(arch) * 0.9 - v
@@ -83,9 +82,8 @@ def eyes(scene: Scene) -> None:
     lashes *= 0.65 if narrow else 1.0
     line = soft(lashes - np.abs(upper), 1.6) * soft(corners + 1.0 + lashes * np.maximum(outward, 0.0), 2.0)
     patch.blend(line * (0.88 if lashes > 1.3 else 0.72), scene.lit(_LASHES, 0.6))
-    patch.tint(soft(0.8 - np.abs(lower), 1.8) * soft(corners, 3.0), (0.66, 0.52, 0.50))
-    crease = np.abs(upper + 3.4 - 0.8 * narrow)
-    patch.tint(soft(0.7 - crease, 1.8) * soft(corners + 1.0, 4.0), (0.68, 0.56, 0.54))
+    folds = np.minimum(np.abs(lower), np.abs(upper + (3.4 - 0.8 * narrow)))  # lower lid, and upper in repose
+    patch.tint(soft(0.75 - folds, 1.8) * soft(corners + 0.5, 3.5), (0.67, 0.54, 0.52))
     scene.canvas.paste(patch)
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from latentscan.images.faces.canvas import blob, clamp, levels, planes, soft, strands
-from latentscan.images.faces.haircut import parted_line
+from latentscan.images.faces.canvas import blob, clamp, combine, levels, planes, soft, strands
+from latentscan.images.faces.haircut import haircut, parted_line
 from latentscan.images.faces.scene import SIDES, mix
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def hair_behind(scene: Scene) -> None:
     """Paint the hair behind neck and ears, in their shadow."""
-    cut = scene.haircut
+    cut = haircut(scene)
     if cut is not None:
         r, g, b = scene.lit(scene.hair, 0.8)
         cut.patch.blend(soft(cut.from_edge - 1.5, 2.0), (0.5 * r, 0.5 * g, 0.5 * b))
@@ -24,36 +24,36 @@ def hair_behind(scene: Scene) -> None:
 
 def hair_front(scene: Scene) -> None:
     """Lay the hair over the skull, around the face, with its shadow on the skin."""
-    cut, face = scene.haircut, scene.face
+    cut, face = haircut(scene), scene.face
     if cut is None:
         return
     patch, texture, from_face = cut.patch, cut.texture(), cut.from_face()
     wisps = 3.4 if cut.bangs else 1.6 if face.has("Straight_Hair") else 2.2
     mask = soft(cut.from_edge + texture, 2.6)
-    keep = 1.0 - 0.38 * mask * soft(3.0 - from_face, 9.0)
+    keep = soft(3.0 - from_face, 9.0)
+    keep *= mask
+    keep *= -0.38
+    keep += 1.0
     if not cut.long:
         from_face += 3.0 * strands(patch.u * 0.16, face.style.lock_phase)
     mask *= soft(wisps * texture - from_face, 2.4)
     keep *= 1.0 - mask
-    round_u = patch.u * (1.0 / (cut.width + 4.0))
+    round_u = cut.across * (1.0 / (cut.width + 4.0))
     square = round_u * round_u
-    shade = 0.92 + scene.lamp[0] * round_u
-    shade -= 0.32 * square
-    shade -= 0.0016 * cut.below_crown
+    shade = (0.92 + scene.lamp[0] * round_u - 0.32 * square) - 0.0016 * cut.below_crown
     if cut.long and not cut.bangs:
         shade *= 1.0 - 0.45 * parted_line(cut)
     shade *= 0.80 + 0.34 * texture
     clamp(shade, 0.1, 2.0)
     ring = (cut.below_crown - 19.0 + 10.0 * square) * (1.0 / 16.0)
-    shine = clamp(1.0 - ring * ring) * (0.55 + 0.6 * texture)
-    shade *= mask
-    shine *= mask
+    texture *= 0.6
+    texture += 0.55
+    light = np.array((shade, clamp(1.0 - ring * ring) * texture))
+    light *= mask
     np.multiply(patch.rgb, keep, out=patch.rgb)
     gloss = mix(scene.hair, (0.75, 0.72, 0.70), 0.45)
     hues = np.array([scene.lit(scene.hair), scene.lit(mix(gloss, (0.0, 0.0, 0.0), 0.58))], dtype=np.float32)
-    for channel in range(3):
-        patch.rgb[channel] += shade * hues[0, channel]
-        patch.rgb[channel] += shine * hues[1, channel]
+    patch.lighten(combine(hues.T, light))
 
 
 def sideburns(scene: Scene) -> None:
@@ -78,9 +78,9 @@ def beard(scene: Scene) -> None:
     """Paint stubble, moustache, goatee, and the full beard that goatee and sideburns grow into."""
     face = scene.face
     mouth_u, mouth_v = scene.mouth()
-    patch = scene.canvas.patch(mouth_u, mouth_v + 4.0, 48.0, 40.0)
     if not face.chosen & {"5_o_Clock_Shadow", "Mustache", "Goatee"}:
         return
+    patch = scene.canvas.patch(mouth_u, mouth_v + 4.0, 48.0, 40.0)
     u, v = patch.u, patch.v + 4.0
     side = np.abs(u)
     mouth_free = 1.0 - blob(u, v - 1.0, 17.0, 7.0)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from latentscan.images.faces.canvas import LEVELS, Outline, clamp, levels, strands
+from latentscan.images.faces.canvas import LEVELS, Outline, clamp, levels, ramp, strands
 
 if TYPE_CHECKING:
     from latentscan.images.faces.canvas import Plane
@@ -17,7 +18,11 @@ _WIDEST = -8.0  # the v at which the hair of the skull is widest
 
 
 class Haircut:
-    """The hair of one scene: `patch` is its window, `from_edge` the distance of each pixel to its outside."""
+    """The hair of one scene: `patch` is its window, `from_edge` the distance of each pixel to its outside.
+
+    `across` and `below_crown` are the coordinates (columns,) and (rows, 1) through the middle of the window:
+    light and strands vary too slowly to show that they leave out the roll of the head.
+    """
 
     def __init__(self, scene: Scene) -> None:
         face, style = scene.face, scene.face.style
@@ -33,16 +38,18 @@ class Haircut:
         self.patch = scene.canvas.patch(self.centre, middle, self.width + 6.0, self._end - middle + 4.0)
         self.level = levels(self.patch.v + middle)
         self.from_edge = self._outside().distance(self.patch.u, self.level)
-        self.below_crown: Plane = self.patch.v + (middle - scene.crown)
+        rows, columns = self.patch.u.shape
+        self.across: Plane = self.patch.u[rows // 2]
+        self.below_crown: Plane = self.patch.v[:, columns // 2, np.newaxis] + (middle - scene.crown)
 
     def _outside(self) -> Outline:
-        up = np.clip((LEVELS - _WIDEST) / (self._top - _WIDEST), 0.0, 1.0)
-        down = np.clip((LEVELS - _WIDEST) / (self._end - _WIDEST), 0.0, 1.0)
+        up = ramp(LEVELS, _WIDEST, self._top)
+        down = ramp(LEVELS, _WIDEST, self._end)
         half = self.width * np.sqrt(1.0 - up**2.5) + down * (4.0 if self.long else -9.0)
         if self._scene.face.has("Wavy_Hair"):
             waves = np.sin(LEVELS * 0.21 + 6.28 * self._scene.face.style.lock_phase)
-            half += 2.6 * waves * np.clip(0.35 + LEVELS / 60.0, 0.0, 1.0)
-        half *= np.sqrt(1.0 - np.clip((LEVELS - self._end + 24.0) / 24.0, 0.0, 1.0) ** 4)
+            half += 2.6 * waves * ramp(LEVELS, -21.0, 39.0)
+        half *= np.sqrt(1.0 - ramp(LEVELS, self._end - 24.0, self._end) ** 4)
         beyond = np.maximum(self._top - LEVELS, LEVELS - self._end)
         return Outline(np.where(beyond > 0.0, -beyond, half).astype(np.float32))
 
@@ -58,12 +65,12 @@ class Haircut:
         )
         top = scene.place(0.0, line, 32.0)[1]
         temple = scene.skull_width - (2.5 if self.long else 3.5)
-        up = np.clip((LEVELS + 4.0) / (top + 4.0), 0.0, 1.0)
+        up = ramp(LEVELS, -4.0, top)
         half = temple * np.sqrt(1.0 - up ** (3.6 if self.bangs else 2.7 if face.has("Male") else 2.1))
         if self.long:
-            half -= 9.0 * np.clip((LEVELS - 30.0) / 45.0, 0.0, 1.0)
+            half -= 9.0 * ramp(LEVELS, 30.0, 75.0)
         else:
-            half += 26.0 * np.clip((LEVELS + 8.0) / 12.0, 0.0, 1.0)
+            half += 26.0 * ramp(LEVELS, -8.0, 4.0)
         half_width = np.where(top > LEVELS, LEVELS - top, half).astype(np.float32)
         apex = 0.0 if self.bangs else 9.0 * face.style.parting
         front = scene.place(0.0, 0.0, 16.0)[0] - self.centre
@@ -81,7 +88,7 @@ class Haircut:
         if self.long and not self.bangs:
             over = clamp(self.below_crown + self._scene.crown, -200.0, 0.0)
             across = np.sqrt(patch.u * patch.u + 0.8 * over * over)
-            across = np.where(from_parting > 0.0, across + 90.0, across)
+            across += clamp(90.0 * from_parting, 0.0, 90.0)  # the two sides have other strands
         else:
             across = from_parting * (9.0 / np.sqrt(clamp(self.below_crown + 10.0, 4.0, 400.0)))
         if not face.has("Straight_Hair"):
@@ -92,8 +99,14 @@ class Haircut:
         return texture
 
 
+@lru_cache(maxsize=1)
+def haircut(scene: Scene) -> Haircut | None:
+    """Give the shape of the hair; None on a bald head. Several layers of one scene ask for it."""
+    return None if scene.face.has("Bald") else Haircut(scene)
+
+
 def parted_line(cut: Haircut) -> Plane:
     """Give the darkness 0..1 of the line along which long hair parts."""
-    line = np.maximum(1.0 - np.abs(cut.patch.u - cut.parting) * 0.4, 0.0)
-    line *= np.clip((32.0 - cut.below_crown) * 0.08, 0.0, 1.0)
-    return np.asarray(line, dtype=np.float32)
+    line: Plane = np.maximum(1.0 - np.abs(cut.patch.u - cut.parting) * 0.4, 0.0)
+    line *= ramp(cut.below_crown, 32.0, 19.5)
+    return line

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from latentscan.images.faces.canvas import blob, clamp, ellipse, levels, planes, soft
-from latentscan.images.faces.scene import SIDES, mix
+from latentscan.images.faces.canvas import blob, clamp, combine, ellipse, levels, planes, soft
+from latentscan.images.faces.haircut import haircut
+from latentscan.images.faces.scene import BOTH_SIDES, SIDES, mix
 
 if TYPE_CHECKING:
     from latentscan.images.faces.canvas import Box, Colour, Hill, Plane
@@ -23,15 +24,15 @@ def neck(scene: Scene) -> None:
     width = 25.0 + 5.0 * face.has("Male") + 3.0 * face.has("Chubby")
     u0 = scene.place(0.0, 60.0, -4.0)[0] * 0.9
     patch = canvas.patch(u0, 78.0, width + 17.0, 40.0)
-    across = np.abs(patch.u)
-    flare = np.maximum(patch.v - 6.0, 0.0)
+    across, v = np.abs(patch.u), patch.v[:, :1]  # to leave out the roll shows nowhere on a neck
+    flare = np.maximum(v - 6.0, 0.0)
     mask = soft(width + 0.012 * flare * flare - across, 1.5)
     round_ = clamp(1.0 - (across / (width + 4.0)) ** 2)
     lamp_side = 0.25 * scene.lamp[0] / width * patch.u
-    shadow = clamp((patch.v + 78.0 - scene.chin + 3.0) * 0.05)
+    shadow = clamp((v + 81.0 - scene.chin) * 0.05)
     shade = (0.30 + 0.32 * np.sqrt(round_) + lamp_side) * (0.30 + 0.70 * shadow)
-    colour = planes(scene.lit(scene.skin)) * (0.28 + shade)
-    patch.blend(mask, colour * planes((1.03, 0.97, 0.95)))
+    r, g, b = scene.lit(scene.skin)
+    patch.blend(mask, planes((1.03 * r, 0.97 * g, 0.95 * b)) * (0.28 + shade))
     if face.has("Double_Chin"):
         roll = canvas.patch(scene.place(0.0, 66.0, 26.0)[0], scene.chin + 4.0, 34.0, 20.0)
         fold = roll.v - 9.0 + 0.012 * roll.u * roll.u
@@ -41,18 +42,20 @@ def neck(scene: Scene) -> None:
 
 def ears(scene: Scene) -> None:
     """Paint the ears, unless hair hides them; the head is painted over their inner parts."""
-    if scene.haircut is not None and scene.haircut.long:
+    cut = haircut(scene)
+    if cut is not None and cut.long:
         return
-    for side in SIDES:
-        u0, v0 = scene.place(scene.skull_width * 1.03 * side, 10.0, -6.0)
-        patch = scene.canvas.patch(u0, v0, 11.0, 20.0)
-        lean = patch.u - side * 0.16 * -patch.v
-        amount = 0.62 + 0.55 * scene.lamp[0] * side
-        patch.blend(
-            ellipse(lean, patch.v, 7.0, 15.5), scene.lit(mix(scene.skin, (0.8, 0.4, 0.35), 0.12), amount)
-        )
-        patch.tint(blob(lean + 1.5 * side, patch.v + 1.0, 5.5, 12.0), (0.62, 0.48, 0.46))
-        patch.tint(blob(lean - 2.2 * side, patch.v + 5.0, 2.4, 10.0), (1.12, 1.1, 1.1))
+    places = [scene.place(scene.skull_width * 1.03 * side, 10.0, -6.0) for side in SIDES]
+    patch = scene.canvas.both(places, 11.0, 20.0)
+    lean = patch.u + 0.16 * BOTH_SIDES * patch.v
+    reddish = mix(scene.skin, (0.8, 0.4, 0.35), 0.12)
+    colours = [scene.lit(reddish, 0.62 + 0.55 * scene.lamp[0] * side) for side in SIDES]
+    patch.blend(
+        ellipse(lean, patch.v, 7.0, 15.5), np.array(colours, dtype=np.float32)[:, :, np.newaxis, np.newaxis]
+    )
+    patch.tint(blob(lean + 1.5 * BOTH_SIDES, patch.v + 1.0, 5.5, 12.0), (0.62, 0.48, 0.46))
+    patch.tint(blob(lean - 2.2 * BOTH_SIDES, patch.v + 5.0, 2.4, 10.0), (1.12, 1.1, 1.1))
+    scene.canvas.paste(patch)
 
 
 def head(scene: Scene) -> None:
@@ -65,13 +68,11 @@ def head(scene: Scene) -> None:
     )[0]
     window = canvas.window(box)
     distance, place = scene.head.distance_and_place(window.u, levels(window.v))
-    relief += _skull(scene, window.v, place)
+    relief += _skull(scene, window.v[:, place.shape[1] // 2, np.newaxis], place)
     over = _lit_skin(scene, relief, box)
     stains = _complexion(scene)
     weights = np.array([colour for _, colour in stains], dtype=np.float32).T - 1.0
-    stain = canvas.hills(box, [place for place, _ in stains], weights)
-    stain += 1.0
-    over *= stain
+    over *= canvas.hills(box, [place for place, _ in stains], weights)
     below = canvas.rgb[:, rows, columns]
     over -= below
     over *= soft(distance, 1.4)
@@ -79,7 +80,10 @@ def head(scene: Scene) -> None:
 
 
 def _skull(scene: Scene, v: Plane, place: Plane) -> Plane:
-    """Give the height of the bare skull: round across, flatter at the front, cut off below the chin."""
+    """Give the height of the bare skull: round across, flatter at the front, cut off below the chin.
+
+    To light it, one `v` (rows, 1) for a whole row is enough.
+    """
     up = clamp((v - 5.0) * (1.0 / (scene.crown - 6.0)))
     down = clamp((v - scene.chin + 14.0) * (1.0 / 15.0))
     depth = 42.0 * np.sqrt(1.0 - up * up)
@@ -169,7 +173,6 @@ def _lit_skin(scene: Scene, relief: Plane, box: Box) -> Plane:
     gloss = (shade + rim) * (1.0 / norm)
     for _ in range(4):
         gloss *= gloss
-    gloss *= light.strength * (0.09 if face.has("Heavy_Makeup") else 0.15)
     shade *= 0.8
     shade += 0.2
     clamp(shade)
@@ -178,14 +181,12 @@ def _lit_skin(scene: Scene, relief: Plane, box: Box) -> Plane:
     shade += rim
     shade += 0.55 * light.ambient
     shade += scene.grain(box, 1) * (0.006 if face.has("Young") else 0.016)
-    skin = np.empty((3, *relief.shape), dtype=np.float32)
-    for channel, (base, lamp, glow) in enumerate(
-        zip(scene.skin, scene.lamp_colour, (0.13, 0.03, 0.0), strict=True)
-    ):
-        np.multiply(shade, base * lamp * (1.0 - glow), out=skin[channel])
-        skin[channel] += base * glow
-        skin[channel] += gloss
-    return skin
+    shine = light.strength * (0.09 if face.has("Heavy_Makeup") else 0.15)
+    shares = [
+        (base * lamp * (1.0 - glow), shine, base * glow)
+        for base, lamp, glow in zip(scene.skin, scene.lamp_colour, (0.13, 0.03, 0.0), strict=True)
+    ]
+    return combine(np.array(shares, dtype=np.float32), np.array((shade, gloss, np.ones_like(shade))))
 
 
 def _complexion(scene: Scene) -> list[_Stain]:
@@ -195,6 +196,7 @@ def _complexion(scene: Scene) -> list[_Stain]:
     cheek = (1.0, 0.72, 0.73) if rosy else (1.0, 0.88, 0.87) if made_up else (1.0, 0.94, 0.92)
     base_u, base_v = scene.nostrils()
     stains: list[_Stain] = [
+        ((0.0, 0.0, 1e9, 1e9), (2.0, 2.0, 2.0)),  # all the others add to this
         ((*scene.nose(), 12.0, 9.0), _FLUSH),
         ((base_u, base_v, 12.0 * width, 4.0), (0.78, 0.67, 0.64)),
     ]

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import islice
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from latentscan.images.faces.parameters import HAIR_COLOURS, Camera, Face, Light, Pose, Shape, Style
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Rates among (women, men), near those of CelebA, of what depends on nothing else.
 _RATES = {
@@ -45,17 +51,20 @@ class _Dice:
 
     def __init__(self, seed: int, index: int) -> None:
         generator = np.random.Generator(np.random.Philox(key=np.array([seed, index], dtype=np.uint64)))
-        self._uniforms = iter(generator.random(128).tolist())
-        self._normals = iter(generator.standard_normal(64).tolist())
+        self._uniforms: Iterator[float] = iter(generator.random(128).tolist())
+        self._normals: Iterator[float] = iter(generator.standard_normal(64).clip(-2.5, 2.5).tolist())
 
     def chance(self, probability: float) -> bool:
-        return self.uniform() < probability
+        return next(self._uniforms) < probability
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
-        return low + (high - low) * float(next(self._uniforms))
+        return low + (high - low) * next(self._uniforms)
 
-    def normal(self, mean: float = 0.0, deviation: float = 1.0, limit: float = 2.5) -> float:
-        return mean + deviation * min(limit, max(-limit, float(next(self._normals))))
+    def several(self, number: int) -> tuple[float, ...]:
+        return tuple(islice(self._uniforms, number))
+
+    def normal(self, mean: float = 0.0, deviation: float = 1.0) -> float:
+        return mean + deviation * next(self._normals)
 
 
 def draw_face(seed: int, index: int) -> Face:
@@ -183,6 +192,6 @@ def _draw_style(dice: _Dice, chosen: frozenset[str]) -> Style:
         collar=dice.uniform(),
         hat=dice.uniform(),
         glasses=dice.uniform(),
-        backdrop=tuple(dice.uniform() for _ in range(24)),
+        backdrop=dice.several(24),
         structure=dice.uniform(),
     )

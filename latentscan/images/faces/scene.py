@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from latentscan.images.faces.canvas import GRAIN_PLACES, LEVELS, Canvas, Colour, Outline, Plane, grain_sheet
-from latentscan.images.faces.haircut import Haircut
+from latentscan.images.faces.canvas import (
+    GRAIN_PLACES,
+    LEVELS,
+    Canvas,
+    Colour,
+    Outline,
+    Plane,
+    grain_sheet,
+    ramp,
+)
 from latentscan.images.faces.parameters import HAIR_COLOURS
 
 if TYPE_CHECKING:
@@ -17,6 +25,7 @@ if TYPE_CHECKING:
     from latentscan.images.faces.parameters import Face
 
 SIDES = (-1.0, 1.0)  # of the picture, left and right
+BOTH_SIDES = np.array(SIDES, dtype=np.float32).reshape(2, 1, 1, 1)  # in the windows of Canvas.both
 EYE_Z = 33.0  # how far the eyes lie before the middle of the head, which is 0
 
 _SKINS: tuple[Colour, ...] = (
@@ -62,20 +71,18 @@ class Scene:
         self.canvas = Canvas(face.pose)
         pose = face.pose
         self._turn = (cos(pose.yaw), sin(pose.yaw), cos(pose.pitch), sin(pose.pitch))
-        self._origin = self._project(0.0, 0.0, EYE_Z)
+        self._origin = (0.0, 0.0)
+        self._origin = self.place(0.0, 0.0, EYE_Z)
         norm = sqrt(face.light.x**2 + face.light.y**2 + 1.0)
         self.lamp = (face.light.x / norm, face.light.y / norm, 1.0 / norm)
         self.lamp_colour: Colour = (1.0 + face.light.warmth, 1.0, 1.0 - face.light.warmth)
 
-    def _project(self, x: float, y: float, z: float) -> tuple[float, float]:
-        cos_yaw, sin_yaw, cos_pitch, sin_pitch = self._turn
-        depth = z * cos_yaw - x * sin_yaw
-        return x * cos_yaw + z * sin_yaw, y * cos_pitch + depth * sin_pitch
-
     def place(self, x: float, y: float, z: float) -> tuple[float, float]:
         """Give the (u, v) of a point of the head: x to the picture's right, y down, z towards the viewer."""
-        u, v = self._project(x, y, z)
-        return u - self._origin[0], v - self._origin[1]
+        cos_yaw, sin_yaw, cos_pitch, sin_pitch = self._turn
+        u0, v0 = self._origin
+        depth = z * cos_yaw - x * sin_yaw
+        return x * cos_yaw + z * sin_yaw - u0, y * cos_pitch + depth * sin_pitch - v0
 
     def eye(self, side: float) -> tuple[float, float]:
         """Give the (u, v) of the middle of an eye."""
@@ -151,11 +158,6 @@ class Scene:
         return mix(self.hair, (0.16, 0.10, 0.07), 0.2 if self.face.has("Gray_Hair") else 0.5)
 
     @cached_property
-    def haircut(self) -> Haircut | None:
-        """The shape of the hair; None on a bald head."""
-        return None if self.face.has("Bald") else Haircut(self)
-
-    @cached_property
     def crown(self) -> float:
         """The v of the top of the skull."""
         return self.place(0.0, -66.0, 0.0)[1]
@@ -179,8 +181,8 @@ class Scene:
         corner = 2.9 + 0.3 * face.shape.jaw + 0.5 * face.has("Male") + 0.9 * face.has("Chubby")
         corner = max(2.1, corner - 0.9 * face.has("Oval_Face"))
         chin = 0.62 + 0.06 * face.shape.chin - 0.06 * face.has("Male")
-        up = np.clip((LEVELS - widest) / (self.crown - widest), 0.0, 1.0)
-        down = np.clip((LEVELS - widest) / (self.chin - widest), 0.0, 1.0)
+        up = ramp(LEVELS, widest, self.crown)
+        down = ramp(LEVELS, widest, self.chin)
         half = self.skull_width * np.sqrt(1.0 - up**2.4) * (1.0 - down**corner) ** chin
         beyond = np.maximum(self.crown - LEVELS, LEVELS - self.chin)
         back, front = self.place(0.0, 0.0, 2.0)[0], self.place(0.0, 66.0, 30.0)[0]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from latentscan.images.faces.canvas import LEVELS, Outline, blob, clamp, ellipse, levels, planes, soft
+from latentscan.images.faces.canvas import LEVELS, Outline, blob, clamp, ellipse, levels, planes, ramp, soft
 from latentscan.images.faces.scene import SIDES, mix
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def clothes(scene: Scene) -> None:
     )
     fabric = planes(scene.lit(colour, 0.8)) * folds
     formal = face.has("Wearing_Necktie")
-    shirt = planes(scene.lit(mix((0.95, 0.95, 0.97), colour, 0.15), 0.85)) * folds
     if formal or style.collar > 0.7:
+        shirt = planes(scene.lit(mix((0.95, 0.95, 0.97), colour, 0.15), 0.85)) * folds
         _cover(rgb, soft(np.minimum(shoulder, y + 6.0 - 0.5 * np.maximum(16.0 - side, 0.0))), shirt)
         lapel = soft(np.minimum(shoulder, side - 21.0 + 0.42 * y), 1.5)
         _cover(rgb, lapel, fabric * 0.75)
@@ -52,9 +52,8 @@ def clothes(scene: Scene) -> None:
         return
     depth = 1.0 + 11.0 * style.collar / 0.7 * (1.0 if not face.has("Male") else 0.5)
     neckline = y - depth + (0.55 * side if 0.25 < style.collar < 0.5 else 0.016 * side * side)
-    mask = soft(np.minimum(shoulder, neckline), 1.4)
-    _cover(rgb, mask, fabric)
-    _cover(rgb, mask * soft(1.6 - np.abs(neckline - 1.6), 1.5) * 0.35, fabric * 0.4)
+    fabric *= 1.0 - 0.21 * soft(1.6 - np.abs(neckline - 1.6), 1.5)  # the hem
+    _cover(rgb, soft(np.minimum(shoulder, neckline), 1.4), fabric)
 
 
 def _cover(rgb: Plane, mask: Plane, colour: Plane) -> None:
@@ -150,7 +149,7 @@ def hat(scene: Scene) -> None:
     woollen, brimmed = style.hat < 0.4, style.hat > 0.75
     top = scene.crown - (17.0 if brimmed else 11.0)
     width = scene.skull_width + 9.0
-    up = np.clip((LEVELS - edge) / (top - edge), 0.0, 1.0)
+    up = ramp(LEVELS, edge, top)
     half = width * (1.0 - 0.08 * up) * np.sqrt(1.0 - up ** (5.0 if brimmed else 2.6))
     beyond = np.maximum(top - LEVELS, LEVELS - edge - 20.0)
     dome = Outline(np.where(beyond > 0.0, -beyond, half).astype(np.float32))
