@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from latentscan.kernels.extremes import Maxima, maxima
+from latentscan.kernels.extremes import Maxima, maxima, negated_minima
 from latentscan.kernels.histogram import Bins, Histogram, histogram
 from latentscan.kernels.moments import Moments, moments
 from latentscan.kernels.tiles import tiles
@@ -160,33 +160,28 @@ def logvar_partial(
     """Summarise logvar (n, components)."""
     low, high = settings.interval
     total, excess = np.zeros((2, logvar.shape[1]))
-    largest = smallest = Maxima.empty(logvar.shape[1])
     within = 0
     for tile in tiles(len(logvar)):
         part = logvar[tile]
-        largest = largest.merge(maxima(part, images[tile]))
-        smallest = smallest.merge(maxima(-part, images[tile]))
         ones, exact = np.ones(len(part)), part.astype(np.float64)
         total += ones @ exact
         with np.errstate(over="ignore"):  # the KL of so large a logvar is infinite
-            excess += ones @ (np.exp(exact) - exact - 1)  # one sum: near 0 its terms nearly cancel
+            excess += ones @ (np.exp(exact) - exact) - len(part)  # one sum: near 0 its terms nearly cancel
         within += int(np.count_nonzero((part >= low) & (part <= high)))
-    return LogvarPartial(largest, smallest, total, excess, within)
+    return LogvarPartial(maxima(logvar, images), negated_minima(logvar, images), total, excess, within)
 
 
 def deviation_partial(
     mu: NDArray[np.float32], z: NDArray[np.float32], images: NDArray[np.int64], settings: Settings
 ) -> DeviationPartial:
     """Summarise |z − mu| of (n, components)."""
-    largest = Maxima.empty(mu.shape[1])
+    deviation = z - mu
+    np.abs(deviation, out=deviation)
+    exceeding = deviation > settings.deviation_threshold
     above = np.zeros(mu.shape[1], np.int64)
-    for tile in tiles(len(mu)):
-        deviation = np.abs(z[tile] - mu[tile])
-        found = maxima(deviation, images[tile])
-        if found.values.max() > settings.deviation_threshold:
-            above += np.count_nonzero(deviation > settings.deviation_threshold, axis=0)
-        largest = largest.merge(found)
-    return DeviationPartial(largest, above)
+    if exceeding.any():
+        above += np.count_nonzero(exceeding, axis=0)
+    return DeviationPartial(maxima(deviation, images), above)
 
 
 def radius_partial(r: NDArray[np.float64], images: NDArray[np.int64], settings: Settings) -> RadiusPartial:
@@ -195,7 +190,7 @@ def radius_partial(r: NDArray[np.float64], images: NDArray[np.int64], settings: 
     within = [np.count_nonzero((r >= low) & (r < high)) for low, high in settings.ranges]
     return RadiusPartial(
         maxima(column, images),
-        maxima(-column, images),
+        negated_minima(column, images),
         moments(column),
         histogram(r, settings.bins),
         np.array(within, np.int64),

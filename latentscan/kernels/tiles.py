@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TILE_ROWS = 256  # by 256 components, 512 KiB of float64
+TILE_ROWS = 512  # by 256 components, 1 MiB of float64
 
 
 def tiles(rows: int) -> Iterator[slice]:
@@ -15,8 +15,8 @@ def tiles(rows: int) -> Iterator[slice]:
 
     Examples
     --------
-    >>> list(tiles(300))
-    [slice(0, 256, None), slice(256, 300, None)]
+    >>> list(tiles(600))
+    [slice(0, 512, None), slice(512, 600, None)]
     """
     for start in range(0, rows, TILE_ROWS):
         yield slice(start, min(start + TILE_ROWS, rows))

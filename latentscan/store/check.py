@@ -35,7 +35,7 @@ def check_block(store: LatentStore, block: int) -> tuple[Damage, ...] | None:
     damages = []
     for name in store.schema.names:
         try:
-            store.read_block(block, (name,), digests)
+            store.verify_chunk(block, name, digests)
         except ChunkError as error:
             damages.append(Damage(error.chunk, error.problem, block))
     return tuple(damages)

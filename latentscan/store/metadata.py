@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import StoreError
-from latentscan.store.publish import METADATA, backing, consolidate, read_json, write_json
+from latentscan.store.publish import METADATA, backing, read_json, write_json
 
 if TYPE_CHECKING:
     import zarr
@@ -34,7 +35,12 @@ def seal_of(root: dict[str, Any]) -> str:
 
 def seal(group: zarr.Group) -> None:
     """Consolidate and seal the root of a store that is being built in memory."""
-    consolidate(group.store, "")
+    import zarr
+
+    with warnings.catch_warnings():
+        # zarr warns that the v3 specification does not know it yet, xarray where it is missing
+        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+        zarr.consolidate_metadata(group.store)
     root = read_json(group.store, METADATA) or {}
     root["attributes"][SEAL] = seal_of(root)
     write_json(group.store, METADATA, root)
@@ -61,17 +67,11 @@ def read_root(location: str) -> dict[str, Any] | None:
     return root
 
 
-def list_results(location: str) -> None:
-    """Bring the root's list of results up to date; what it says of the data arrays stays."""
-    store = backing(location, read_only=False)
-    consolidate(store, RESULTS)
-    results = read_json(store, f"{RESULTS}/{METADATA}") or {}
-    nodes = results.pop("consolidated_metadata")["metadata"]
+def list_result(location: str, nodes: dict[str, Any]) -> None:
+    """Add the metadata of a result to the root's list; what it says of the data arrays stays."""
     root = read_root(location) or {}
-    listed = {RESULTS: results, **{f"{RESULTS}/{name}": node for name, node in nodes.items()}}
-    root["consolidated_metadata"] = {
-        "kind": "inline",
-        "must_understand": False,
-        "metadata": {**array_metadata(root), **listed},
-    }
-    write_json(store, METADATA, root)
+    copy = root.setdefault(
+        "consolidated_metadata", {"kind": "inline", "must_understand": False, "metadata": {}}
+    )
+    copy["metadata"].update({path: node for path, node in nodes.items() if path})
+    write_json(backing(location, read_only=False), METADATA, root)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,21 +23,12 @@ def backing(location: str, *, read_only: bool) -> Store:
     return LocalStore(Path(location).expanduser(), read_only=read_only)
 
 
-def consolidate(store: Store, path: str) -> None:
-    """Gather the metadata below a group into its own, where `xarray.open_zarr` looks for it."""
-    import zarr
-
-    with warnings.catch_warnings():
-        # zarr warns that the v3 specification does not know it yet, xarray where it is missing
-        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-        zarr.consolidate_metadata(store, path=path or None)
-
-
-def publish(location: str, path: str, build: Callable[[zarr.Group], None]) -> None:
+def publish(location: str, path: str, build: Callable[[zarr.Group], None]) -> dict[str, Any]:
     """Create the group `path` of the store at `location` so that it is there whole or not at all.
 
     `build` fills a group in memory. Its keys are copied, and the ``zarr.json`` that makes it a group
-    comes last: whoever is interrupted leaves files that no reader looks at.
+    comes last: whoever is interrupted leaves files that no reader looks at. Gives the metadata of the
+    group, of its parents, and of what is in it, by path.
     """
     import zarr
     from zarr.core.sync import sync
@@ -58,6 +48,8 @@ def publish(location: str, path: str, build: Callable[[zarr.Group], None]) -> No
                 await target.set(key, keys[key])
 
     sync(copy())
+    found = {key: json.loads(keys[key].to_bytes()) for key in keys if key.endswith(METADATA)}
+    return {key.removesuffix(METADATA).rstrip("/"): node for key, node in found.items()}
 
 
 def read_json(store: Store, key: str) -> dict[str, Any] | None:

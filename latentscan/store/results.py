@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from latentscan.store.latent_store import READ_ERRORS, digest_of
-from latentscan.store.metadata import RESULTS, list_results, read_root
+from latentscan.store.metadata import RESULTS, list_result, read_root
 from latentscan.store.publish import backing, publish
 from latentscan.store.writer import require_folder_of
 
@@ -89,8 +89,7 @@ def save_result(location: str, path: str, result: Result) -> None:
 
     from zarr.codecs import Crc32cCodec
 
-    publish(location, path, build)
-    list_results(location)
+    list_result(location, publish(location, path, build))
 
 
 def load_result(location: str, path: str) -> Result | None:
