@@ -63,7 +63,7 @@ def run_demo(
         _train(source, out / kind, kind, epochs, preprocessing, progress)
     say("4. encode every face with both")
     for kind in KINDS:
-        _encode(source, out / kind, out / f"{kind}.zarr", preprocessing, progress)
+        _encode(source, out / kind, out / f"{kind}.zarr", progress)
     say("5. statistics and pictures")
     stores = {f"{kind}.zarr": open_store(str(out / f"{kind}.zarr")) for kind in KINDS}
     results = {name: stats(store, RADII, progress=progress) for name, store in stores.items()}
@@ -96,13 +96,10 @@ def _train(
     train(source, run, parameters, preprocessing, resume=resume, progress=progress)
 
 
-def _encode(
-    source: ImageSource, run: Path, store: Path, preprocessing: Preprocessing, progress: Progress
-) -> None:
+def _encode(source: ImageSource, run: Path, store: Path, progress: Progress) -> None:
     from latentscan.models.encoder import load_encoder
 
-    encoder = load_encoder(run)
-    encode(encoder, source, str(store), preprocessing=preprocessing, noise=Noise(), progress=progress)
+    encode(load_encoder(run), source, str(store), noise=Noise(), progress=progress)
 
 
 def _draw(out: Path, source: ImageSource, results: dict[str, Result]) -> None:

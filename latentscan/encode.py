@@ -6,18 +6,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
-from os import cpu_count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from latentscan.errors import UsageError
 from latentscan.images.arrays import ArraySource
-from latentscan.images.decoding import PIXEL_LIMIT
 from latentscan.images.preprocessing import Preprocessing
-from latentscan.images.source import Pixels, Status
+from latentscan.images.source import PIXEL_LIMIT, Pixels, Status
 from latentscan.images.sources import open_images
 from latentscan.kernels.epsilon import epsilon, z_points
+from latentscan.processors import processors
 from latentscan.progress import SILENT
 from latentscan.store.image_array import open_image_array
 from latentscan.store.schema import DEFAULT_CHUNK_ROWS, Compression, Schema
@@ -25,7 +24,7 @@ from latentscan.store.summary import Summary, summarise
 from latentscan.store.writer import create_store, reject_not_finite, write_block
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -53,7 +52,6 @@ def encode(
     source: ImageSource,
     location: str,
     *,
-    preprocessing: Preprocessing,
     noise: Noise,
     chunk_rows: int = DEFAULT_CHUNK_ROWS,
     compression: Compression = "none",
@@ -67,7 +65,7 @@ def encode(
     encoder
         A trained encoder; one without mu and logvar writes `z` alone.
     source
-        The images, prepared as `preprocessing` says.
+        The images, prepared as the encoder takes them.
     location
         The store to write, or to go on with.
     noise
@@ -89,9 +87,13 @@ def encode(
         location,
         _schema(encoder, source, chunk_rows, compression),
         {
-            "encoder": {"name": encoder.name, "sha256": encoder.sha256, "outputs": list(encoder.outputs)},
+            "encoder": {
+                "name": encoder.name,
+                "sha256": encoder.sha256,
+                "outputs": dict(zip(encoder.outputs, encoder.positions, strict=True)),
+            },
             "source": source.describe(),
-            "preprocessing": preprocessing.model_dump(mode="json"),
+            "preprocessing": encoder.default_preprocessing.model_dump(mode="json"),
             "seed": noise.seed,
             "epsilon_limit": noise.limit,
             "epsilon_factor": noise.factor,
@@ -105,7 +107,7 @@ def encode(
     done = sum(rows[block] for block in np.flatnonzero(committed))
     with (
         progress.task("encode", total=len(source), unit="images", done=done) as advance,
-        ThreadPoolExecutor(threads or cpu_count(), thread_name_prefix="decode") as pool,
+        ThreadPoolExecutor(threads or processors(), thread_name_prefix="decode") as pool,
         ThreadPoolExecutor(1, thread_name_prefix="write") as writer,
     ):
         written: Future[None] | None = None
@@ -131,6 +133,8 @@ def open_source(
         If there are no images.
     """
     if (location / "zarr.json").exists() or (location / ".zarray").exists():
+        if root is not None or pixel_limit is not None:
+            raise UsageError(f"{location} is an array: leave out --root and --pixel-limit")
         return ArraySource(open_image_array(location), location.name, preprocessing)
     return open_images(location, preprocessing, root=root, pixel_limit=pixel_limit or PIXEL_LIMIT)
 
@@ -208,7 +212,6 @@ def _encode_block(
         latents = encoder(np.concatenate([piece.values for piece in pieces]))
         place = slice(first, first + len(status))
         for name, array in latents.items():
-            array[status != Status.GOOD] = np.nan
             block[name][place] = array
         block["status"][place] = status
         advance(len(status))
@@ -229,16 +232,9 @@ def _finish_block(
         drawn = epsilon(noise.seed, rows.start, rows.stop, store.schema.components, noise.limit)
         values["z"] = z_points(values["mu"], values["logvar"], drawn, noise.factor)
     reject_not_finite(values)
-    values["path"] = texts(source.paths[place])
+    values["path"] = np.array(source.paths[place], dtype=object)
     if source.split is not None:
         values["split"] = source.split[place]
     if source.attributes is not None:
         values["attribute"] = source.attributes.values[place]
     write_block(store, block, values)
-
-
-def texts(paths: Sequence[str]) -> NDArray[Any]:
-    """Give paths as an array of texts; bytes of a file name that are no UTF-8 become U+FFFD."""
-    return np.array(
-        [path.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for path in paths], dtype=object
-    )

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from latentscan.analyses.stats import StatsParameters, stats, stats_json
+from latentscan.analyses.stats import StatsParameters, stats
 from latentscan.report.stats import radius_plot, stats_table
+from latentscan.report.stats_json import stats_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -17,7 +17,7 @@ PACKAGE = Path(latentscan.__file__).parent
 
 # the way of the data: a room may import what stands before it
 ROOMS = ("images", "models", "store", "kernels", "engine", "analyses", "report")
-FOR_ALL = {"errors", "progress"}
+FOR_ALL = {"errors", "progress", "processors"}
 # modules above the rooms; nothing in a room may import them
 ABOVE = {"encode", "generate", "demo", "table", "cli", "__main__"}
 

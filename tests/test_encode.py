@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import zarr
 
 from latentscan.cli.reporting import SOME_REJECTED
 from latentscan.encode import Noise, chosen_preprocessing, encode, open_source
-from latentscan.errors import UsageError
+from latentscan.errors import StoreError, UsageError
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.images.source import Status
 from latentscan.images.synth import synthesize
@@ -62,7 +63,7 @@ def run(encoder: Encoder, images: Path, store: Path, **kwargs: Any) -> Any:
     preprocessing = encoder.default_preprocessing
     source = open_source(images, preprocessing)
     noise = kwargs.pop("noise", Noise(seed=3))
-    return encode(encoder, source, str(store), preprocessing=preprocessing, noise=noise, **kwargs)
+    return encode(encoder, source, str(store), noise=noise, **kwargs)
 
 
 def files(store: Path) -> dict[str, bytes]:
@@ -195,6 +196,45 @@ def test_other_images_do_not_go_into_a_store(encoder: Encoder, bad_folder: Path,
     (bad_folder / "0.jpg").rename(bad_folder / "00.jpg")
     with pytest.raises(UsageError, match="begun with source"):
         run(encoder, bad_folder, tmp_path / "z.zarr")
+
+
+def test_what_decides_rows_is_not_changed_by_a_resume(model: Path, faces: Path, tmp_path: Path) -> None:
+    swapped = load_encoder(model, outputs={"mu": 1, "logvar": 0}, batch_size=32)
+    run(swapped, faces, tmp_path / "z.zarr", chunk_rows=64)
+    with pytest.raises(UsageError, match=r"encoder\.outputs\.logvar = 0, now it is 1"):
+        run(load_encoder(model, batch_size=32), faces, tmp_path / "z.zarr", chunk_rows=64)
+    source = open_source(faces, swapped.default_preprocessing, pixel_limit=1000)
+    with pytest.raises(UsageError, match=r"source\.pixel_limit = 64000000, now it is 1000"):
+        encode(swapped, source, str(tmp_path / "z.zarr"), noise=Noise(seed=3), chunk_rows=64)
+
+
+def test_the_completing_command_names_what_is_not_usual(model: Path, faces: Path, tmp_path: Path) -> None:
+    swapped = load_encoder(model, outputs={"mu": 1, "logvar": 0}, batch_size=32)
+    run(swapped, faces, tmp_path / "my z.zarr", chunk_rows=64, noise=Noise(seed=3, limit=2))
+    command = shlex.split(open_store(str(tmp_path / "my z.zarr")).completing_command())
+    assert command == [
+        *("latentscan", "encode", "--model", "encoder.keras", "--images", faces.name),
+        *("--store", str(tmp_path / "my z.zarr"), "--outputs", "mu=1,logvar=0", "--seed", "3"),
+        *("--epsilon-limit", "2", "--chunk-rows", "64"),
+    ]
+
+
+def test_a_damaged_chunk_of_a_zarr_array_rejects_its_own_images(
+    encoder: Encoder, faces: Path, tmp_path: Path
+) -> None:
+    pixels = open_source(faces, encoder.default_preprocessing).read(0, 20).values
+    zarr.create_array(str(tmp_path / "pixels.zarr"), data=pixels, chunks=(8, SIZE, SIZE, 3))
+    (tmp_path / "pixels.zarr" / "c" / "1" / "0" / "0" / "0").write_bytes(b"no chunk")
+    summary = run(encoder, tmp_path / "pixels.zarr", tmp_path / "z.zarr")
+    assert dict(summary.rejected) == {Status.DAMAGED: 8}
+    assert np.flatnonzero(array(tmp_path / "z.zarr", "status")).tolist() == list(range(8, 16))
+
+
+def test_a_damaged_status_is_no_good_image(encoder: Encoder, faces: Path, tmp_path: Path) -> None:
+    run(encoder, faces, tmp_path / "z.zarr", chunk_rows=64)
+    (tmp_path / "z.zarr" / "status" / "c" / "1").unlink()
+    with pytest.raises(StoreError, match="status/c/1 is missing"):
+        run(encoder, faces, tmp_path / "z.zarr", chunk_rows=64)
 
 
 def test_a_zarr_array_of_images_is_a_source(encoder: Encoder, faces: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from latentscan.progress import SILENT
 from latentscan.store.results import Result, Variable, load_result, require_place, result_path, save_result
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from latentscan.progress import Progress
     from latentscan.store.latent_store import LatentStore
 
-ACTIVE_VARIANCE = 0.01
 MOST_BINS = 100_000
+VERSION = 1  # to be raised when the numbers or their names change, so that older results are not read
 
 
 Interval = tuple[float, float]
@@ -104,15 +104,32 @@ def stats(
     StoreError
         If the store is incomplete or damaged.
     UsageError
-        If `results` is a folder of something else.
+        If the result cannot be kept where it should be.
     """
     parameters = parameters or StatsParameters()
-    place = results or store.location
-    if results is not None:
-        require_place(results)
-    path = result_path("stats", parameters.model_dump(mode="json"), store)
-    if not force and (found := load_result(place, path)) is not None:
+    digests = store.readable_digests(allow_partial=allow_partial)
+    home = results or store.location
+    path = result_path("stats", VERSION, parameters.model_dump(mode="json"), digests)
+    if not force and (found := load_result(home, path)) is not None:
         return found
+    require_place(home)
+    result = compute_stats(store, digests, parameters, threads=threads, progress=progress)
+    save_result(home, path, result)
+    return result
+
+
+def compute_stats(
+    store: LatentStore,
+    digests: NDArray[np.uint8],
+    parameters: StatsParameters,
+    *,
+    threads: int | None = None,
+    progress: Progress = SILENT,
+) -> Result:
+    """Compute the statistics of the blocks that are written, and keep them nowhere.
+
+    `digests` is the commit record (block, array, 32).
+    """
     settings = Settings(
         deviation_threshold=parameters.threshold,
         interval=parameters.interval,
@@ -125,11 +142,7 @@ def stats(
         combine=StatsPartial.merge,
         finalize=partial(_result, store=store, settings=settings),
     )
-    result = reduce_store(
-        store, reduction, label="stats", allow_partial=allow_partial, threads=threads, progress=progress
-    )
-    save_result(place, path, result)
-    return result
+    return reduce_store(store, reduction, digests, label="stats", threads=threads, progress=progress)
 
 
 def _result(found: StatsPartial, store: LatentStore, settings: Settings) -> Result:
@@ -141,7 +154,6 @@ def _result(found: StatsPartial, store: LatentStore, settings: Settings) -> Resu
     points = tuple(found.moments)
     variables = _moment_variables(found.moments) | _radius_variables(found.radii, settings)
     attributes: dict[str, Any] = {
-        "store": store.location,
         "images": found.images + found.rejected,
         "unwritten": store.schema.images - found.images - found.rejected,
         "rejected": found.rejected,
@@ -221,102 +233,3 @@ def _difference_variables(part: DifferencePartial, images: int) -> dict[str, Var
         "difference_max_image": Variable(("difference",), part.maxima.images),
         "difference_mean": Variable(("difference",), part.total / images),
     }
-
-
-def stats_json(result: Result) -> dict[str, Any]:
-    """Arrange a result of `stats` as the JSON document of `latentscan stats --json`."""
-    head = {
-        name: result.attributes[name] for name in ("store", "images", "unwritten", "rejected", "components")
-    }
-    document = {**head, "moments": _moments_json(result), "radius": _radius_json(result)}
-    if "logvar_max" in result:
-        low, high = result.attributes["logvar_interval"]
-        document["logvar"] = {
-            "max": float(result["logvar_max"].max()),
-            "min": float(result["logvar_min"].min()),
-            "mean": float(result["logvar_mean"].mean()),
-            "max_at": place(result, "logvar_max"),
-            "min_at": place(result, "logvar_min", smallest=True),
-            "intervals": {f"[{low:g},{high:g}]": int(result["logvar_within"])},
-            "per_component": _lists(result, "logvar_", ("max", "max_image", "min", "min_image", "mean")),
-        }
-    if "deviation_max" in result:
-        document["deviation"] = {
-            "max": float(result["deviation_max"].max()),
-            "max_at": place(result, "deviation_max"),
-            "above": {f"{result.attributes['deviation_threshold']:g}": int(result["deviation_above"].sum())},
-            "per_component": _lists(result, "deviation_", ("max", "max_image", "above")),
-        }
-    if "kl" in result:
-        document["kl"] = {
-            "mean_unscaled": _finite(result["kl"].sum(keepdims=True))[0],
-            "per_component": _finite(result["kl"]),
-            "active_components": active_components(result),
-        }
-    return document
-
-
-def place(result: Result, name: str, *, smallest: bool = False) -> dict[str, int]:
-    """Say where the extreme of a per-component extreme lies."""
-    values = result[name]
-    component = int(values.argmin() if smallest else values.argmax())
-    return {"image": int(result[f"{name}_image"][component]), "component": component}
-
-
-def active_components(result: Result) -> int:
-    """Count the components along which mu varies by more than 0.01 over the images.
-
-    Burda, Y., Grosse, R., Salakhutdinov, R. (2016), Importance weighted autoencoders, section 5.2.
-    """
-    mu = result["array"].tolist().index("mu")
-    return int(np.count_nonzero(result["variance"][mu] > ACTIVE_VARIANCE))
-
-
-def _lists(result: Result, prefix: str, names: Sequence[str]) -> dict[str, list[float]]:
-    return {name: result[prefix + name].tolist() for name in names}
-
-
-def _moments_json(result: Result) -> dict[str, Any]:
-    names = ("mean", "variance", "skewness", "kurtosis")
-    return {
-        array: {name: _finite(result[name][number]) for name in names}
-        for number, array in enumerate(result["array"].tolist())
-    }
-
-
-def _finite(values: NDArray[Any]) -> list[float | None]:
-    return [value if np.isfinite(value) else None for value in values.tolist()]
-
-
-def _radius_json(result: Result) -> dict[str, Any]:
-    arrays = result["array"].tolist()
-    first = arrays.index("z") if "z" in arrays else 0
-    figures = ("min", "max", "mean", "std", "peak")
-    document: dict[str, Any] = {
-        array: {
-            **{name: _finite(result[f"radius_{name}"][[number]])[0] for name in figures},
-            "min_at": {"image": int(result["radius_min_image"][number])},
-            "max_at": {"image": int(result["radius_max_image"][number])},
-        }
-        for number, array in enumerate(arrays)
-    }
-    if "difference" in result:
-        document["difference"] = {
-            f"{statistic}_{kind}": float(result[f"difference_{statistic}"][number])
-            for statistic in ("max", "mean")
-            for number, kind in enumerate(("absolute", "relative"))
-        }
-    document["within"] = dict(
-        zip(result["range"].tolist(), result["radius_within"][first].tolist(), strict=True)
-    )
-    histogram: dict[str, Any] = {
-        "width": result.attributes["radius_width"],
-        "edges": result["radius_edge"].tolist(),
-    }
-    for number, array in enumerate(arrays):
-        prefix = "" if number == first else f"{array}_"
-        histogram[array] = result["radius_histogram"][number].tolist()
-        histogram[f"{prefix}underflow"] = int(result["radius_underflow"][number])
-        histogram[f"{prefix}overflow"] = int(result["radius_overflow"][number])
-    document["histogram"] = histogram
-    return document

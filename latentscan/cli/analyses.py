@@ -63,7 +63,7 @@ def _verb(analysis: Analysis) -> Any:
         )
         name = Path(store).name
         if as_json:
-            typer.echo(json.dumps(analysis.json(result)))
+            typer.echo(json.dumps({"store": store, **analysis.json(result)}, allow_nan=False))
         else:
             from rich.console import Console
 

@@ -31,7 +31,7 @@ ChunkRowsOption = Annotated[int, typer.Option(min=1, help="images of a block")]
 CompressionOption = Annotated[
     Literal["none", "zstd", "lz4"], typer.Option(help="of the chunks; pays off on a slow network only")
 ]
-SeedOption = Annotated[int, typer.Option(min=0, help="seed of all that is random")]
+SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="seed of all that is random")]
 TrustOption = Annotated[
     bool, typer.Option("--trust-model", help="load a model file that can run code (.h5, SavedModel, Lambda)")
 ]
@@ -39,8 +39,11 @@ TrustOption = Annotated[
 
 def add_making(app: typer.Typer) -> None:
     """Add the verbs that make something."""
-    for command in (demo, synth, train, encode, ingest, generate):
-        app.command()(reported(command))
+    again = "what is finished is kept, and the same command goes on from there"
+    for command in (demo, synth, encode, ingest):
+        app.command()(reported(command, resuming=again))
+    app.command()(reported(train, resuming="repeat with --resume to go on after the last finished epoch"))
+    app.command()(reported(generate))
 
 
 def demo(
@@ -86,6 +89,11 @@ def train(
     from latentscan.encode import open_source
     from latentscan.models.run_folder import RunFolder
 
+    if kind == "ae":
+        variational = {"fact", "epsilon_limit", "epsilon_factor"} & options.keys()
+        _refuse({f"--{name.replace('_', '-')}" for name in variational}, "an autoencoder has no KL loss")
+    if resume and resume_from is not None:
+        raise UsageError("give --resume or --resume-from EPOCH, not both")
     if resume or resume_from is not None:
         begun = RunFolder(out).read_record()
         options = {**begun.preprocessing.model_dump(), **begun.parameters.model_dump(), **options}
@@ -118,7 +126,9 @@ def encode(
     store: NewStoreOption,
     root: RootOption = None,
     chunk_rows: ChunkRowsOption = 4096,
-    seed: SeedOption = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**63 - 1, help="seed of epsilon; 0 if left out")
+    ] = None,
     epsilon_limit: Annotated[
         float | None, typer.Option(min=0, help="largest |epsilon|; the run's own, or 5, if left out")
     ] = None,
@@ -151,8 +161,11 @@ def encode(
         raise UsageError(f"--images {images}: there is nothing")
     encoder = load_encoder(model, outputs=_named_outputs(outputs), trust=trust_model)
     preprocessing = chosen_preprocessing(encoder, options, override=override_preprocessing)
+    given = {"--seed": seed, "--epsilon-limit": epsilon_limit, "--epsilon-factor": epsilon_factor}
+    if "logvar" not in encoder.outputs:
+        _refuse({name for name, value in given.items() if value is not None}, "the encoder has no logvar")
     noise = Noise(
-        seed,
+        seed or 0,
         _first(epsilon_limit, encoder.epsilon_limit, 5.0),
         _first(epsilon_factor, encoder.epsilon_factor, 1.0),
     )
@@ -160,7 +173,6 @@ def encode(
         encoder.with_preprocessing(preprocessing),
         open_source(images, preprocessing, root=root, pixel_limit=pixel_limit),
         store,
-        preprocessing=preprocessing,
         noise=noise,
         chunk_rows=chunk_rows,
         compression=compression,
@@ -215,13 +227,18 @@ def generate(
 
     decoder = load_decoder(model, trust=trust_model)
     if store is not None:
-        points = fitted_points(open_store(store), count, seed)
+        points = fitted_points(open_store(store), count, seed, progress=terminal_progress())
     elif uniform is not None:
         points = uniform_points(count, decoder.components, uniform, seed)
     else:
         points = normal_points(count, decoder.components, seed)
     save_grid(decoder.decode(points), out)
     note(f"{out} shows {counted(count, 'image')}")
+
+
+def _refuse(options: set[str], reason: str) -> None:
+    if options:
+        raise UsageError(f"leave out {' and '.join(sorted(options))}: {reason}")
 
 
 def _named_outputs(text: str | None) -> dict[str, int] | None:

@@ -24,8 +24,8 @@ SOME_REJECTED = 3
 P = ParamSpec("P")
 
 
-def reported(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn the errors of a command into messages and exit codes; with --debug they pass unchanged."""
+def reported(command: Callable[P, None], *, resuming: str = "") -> Callable[P, None]:
+    """Turn the errors of a command into messages and exit codes; `resuming` says how to go on later."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -34,7 +34,7 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
         except (typer.Exit, typer.Abort):
             raise
         except KeyboardInterrupt:
-            note("interrupted; what is finished is kept, and the same command goes on from there")
+            note("; ".join(["interrupted", *filter(None, [resuming])]))
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

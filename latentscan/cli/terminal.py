@@ -54,7 +54,7 @@ class BarProgress:
 
 
 class PlainProgress:
-    """Writes a line when work begins and ends, and one every ten seconds between."""
+    """Writes a line every ten seconds, and one when work is done."""
 
     @contextmanager
     def task(self, label: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:

@@ -57,6 +57,6 @@ def repair_store(location: str, findings: Findings) -> None:
     The command that wrote the store writes such blocks anew.
     """
     if any(damage.block is None for damage in findings.damages):
-        repair_metadata(location)
+        repair_metadata(location, findings.damages)
         repair_coordinates(open_store(location, writable=True))
     retract_blocks(location, findings.damaged_blocks)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-import os
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
-from latentscan.errors import StoreError
 from latentscan.kernels.reduction import LatentBlock
+from latentscan.processors import processors
 from latentscan.progress import SILENT
 
 if TYPE_CHECKING:
@@ -32,9 +31,9 @@ _LEAF = "block-"
 def reduce_store(
     store: LatentStore,
     reduction: Reduction[P, R],
+    digests: NDArray[np.uint8],
     *,
     label: str,
-    allow_partial: bool = False,
     threads: int | None = None,
     progress: Progress = SILENT,
 ) -> R:
@@ -45,20 +44,19 @@ def reduce_store(
 
     Parameters
     ----------
+    digests
+        The commit record, (block, array, 32); blocks that are not written are left out.
     label
         What progress is reported as.
-    allow_partial
-        Go ahead where some blocks are not written yet, and leave them out.
     threads
         How many blocks are worked on at once; as many as there are processors if None.
 
     Raises
     ------
     StoreError
-        If the store is incomplete, or a chunk is missing or damaged.
+        If a chunk is missing or damaged.
     """
-    digests = store.digests()
-    blocks = _readable_blocks(store, digests, allow_partial)
+    blocks: list[int] = np.flatnonzero(digests.any(axis=(1, 2))).tolist()
     names = tuple(name for name in reduction.arrays if name in store.schema.names)
 
     def leaf(block: int) -> P:
@@ -94,7 +92,7 @@ def map_reduce(
             if key.startswith(_LEAF):
                 advance(1)
 
-        workers = threads or os.cpu_count() or 1
+        workers = threads or processors()
         with threadpool_limits(1), Callback(posttask=finished):  # type: ignore[no-untyped-call]
             partial = get(root.dask, root.key, num_workers=workers)
     return cast("P", partial)
@@ -115,14 +113,3 @@ def _tree(blocks: Sequence[int], leaf: Callable[[int], P], combine: Callable[[P,
             for start in range(0, len(level), FAN_IN)
         ]
     return level[0]
-
-
-def _readable_blocks(store: LatentStore, digests: NDArray[np.uint8], allow_partial: bool) -> list[int]:
-    blocks: list[int] = np.flatnonzero(digests.any(axis=(1, 2))).tolist()
-    if not blocks or (len(blocks) < store.schema.blocks and not allow_partial):
-        raise StoreError(
-            f"{store.location} is incomplete: {len(blocks)} of {store.schema.blocks} blocks are written. "
-            f"To write the rest: {store.completing_command()}"
-            + ("; to go ahead without it: --allow-partial" if blocks else "")
-        )
-    return blocks

@@ -9,8 +9,9 @@ from numpy.lib import format as npy
 from PIL import Image
 
 from latentscan.errors import UnsafeInputError, UsageError
-from latentscan.images.decoding import crop_and_resize, decode_rows
+from latentscan.images.decoding import ImageRejectedError, crop_and_resize, decode_rows
 from latentscan.images.folder import check_rows, describe_rows
+from latentscan.images.source import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,9 +68,13 @@ class ArraySource:
         return len(self.paths)
 
     def read(self, start: int, stop: int) -> Pixels:
-        """Crop and resize the rows start..stop, taken from the array in one piece."""
+        """Crop and resize the rows start..stop, taken from the array in one piece where that goes."""
         check_rows(range(start, stop), len(self))
-        return self._prepare(np.asarray(self._array[start:stop]).__getitem__, range(max(0, stop - start)))
+        try:
+            piece = np.asarray(self._array[start:stop])
+        except (OSError, ValueError, RuntimeError):  # a damaged chunk costs no more than its own rows
+            return self.take(range(start, stop))
+        return self._prepare(piece.__getitem__, range(max(0, stop - start)))
 
     def take(self, rows: Sequence[int]) -> Pixels:
         """Crop and resize the given rows in the given order."""
@@ -82,7 +87,13 @@ class ArraySource:
 
     def _prepare(self, image: Callable[[int], Any], rows: Sequence[int]) -> Pixels:
         def decode(row: int) -> NDArray[np.uint8]:
-            return crop_and_resize(Image.fromarray(np.asarray(image(row))), self.preprocessing)
+            try:
+                pixels = np.asarray(image(row))
+            except (OSError, ValueError, RuntimeError) as error:
+                raise ImageRejectedError(
+                    Status.DAMAGED, f"cannot be read from the array ({error})"
+                ) from error
+            return crop_and_resize(Image.fromarray(pixels), self.preprocessing)
 
         return decode_rows(rows, decode, self.preprocessing)
 

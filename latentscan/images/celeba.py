@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from latentscan.errors import UsageError
-from latentscan.images.decoding import PIXEL_LIMIT
 from latentscan.images.folder import FileSource, list_image_files, natural_key, relative_path
-from latentscan.images.source import Attributes
+from latentscan.images.source import PIXEL_LIMIT, Attributes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

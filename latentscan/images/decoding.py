@@ -37,7 +37,7 @@ from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from latentscan.images.source import Pixels, Status
+from latentscan.images.source import PIXEL_LIMIT, Pixels, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,9 +47,6 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
     from latentscan.images.preprocessing import Preprocessing
-
-PIXEL_LIMIT = 64_000_000
-"""Pixels in a header above which an image is rejected without decoding it."""
 
 # Image.open is passed by: it warns of bombs at a limit of its own, and silencing that is not thread-safe.
 _SIGNATURES: tuple[tuple[re.Pattern[bytes], type[ImageFile]], ...] = (

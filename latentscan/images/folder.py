@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import UsageError
-from latentscan.images.decoding import PIXEL_LIMIT, decode_image, decode_rows
+from latentscan.images.decoding import decode_image, decode_rows
+from latentscan.images.source import PIXEL_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,8 +54,8 @@ class FileSource:
         return decode_rows(rows, self._decode, self.preprocessing)
 
     def describe(self) -> dict[str, Any]:
-        """Give the kind, the name, the number of images, and a sha256 over all paths."""
-        return describe_rows(self.kind, self.name, self.paths)
+        """Give the kind, the name, the number of images, a sha256 over all paths, and the pixel limit."""
+        return {**describe_rows(self.kind, self.name, self.paths), "pixel_limit": self.pixel_limit}
 
     def _decode(self, row: int) -> NDArray[np.uint8]:
         return decode_image(self.root / self.paths[row], self.preprocessing, self.pixel_limit)
@@ -62,8 +63,10 @@ class FileSource:
 
 def describe_rows(kind: str, name: str, paths: Sequence[str]) -> dict[str, Any]:
     """Give what identifies a source: the sha256 is over all paths, joined by newlines."""
-    digest = hashlib.sha256("\n".join(paths).encode()).hexdigest()
-    return {"kind": kind, "name": name, "images": len(paths), "sha256": digest}
+    digest = hashlib.sha256()
+    for row, path in enumerate(paths):
+        digest.update(f"\n{path}".encode() if row else path.encode())
+    return {"kind": kind, "name": name, "images": len(paths), "sha256": digest.hexdigest()}
 
 
 def check_rows(rows: Sequence[int], images: int) -> None:

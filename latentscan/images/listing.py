@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from latentscan.errors import UsageError
-from latentscan.images.decoding import PIXEL_LIMIT
 from latentscan.images.folder import EXTENSIONS, FileSource, relative_path
+from latentscan.images.source import PIXEL_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

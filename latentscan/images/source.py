@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+PIXEL_LIMIT = 64_000_000  # images of more pixels are rejected before any is decoded, unless told otherwise
+
 
 class Status(IntEnum):
     """Why an image's row is NaN; stored in the array `status`."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from latentscan.errors import UsageError
 from latentscan.images.arrays import open_npy
 from latentscan.images.celeba import FACES, open_celeba
-from latentscan.images.decoding import PIXEL_LIMIT
 from latentscan.images.folder import open_folder
 from latentscan.images.listing import open_list
+from latentscan.images.source import PIXEL_LIMIT
 
 if TYPE_CHECKING:
     from latentscan.images.preprocessing import Preprocessing

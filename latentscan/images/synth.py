@@ -19,6 +19,7 @@ from latentscan.errors import UsageError
 from latentscan.images.faces.parameters import ATTRIBUTES
 from latentscan.images.faces.population import draw_face
 from latentscan.images.faces.portrait import photograph
+from latentscan.processors import processors
 from latentscan.progress import SILENT
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def synthesize(
     UsageError
         If a parameter is out of range, or the directory holds other files, another seed, or more images.
     """
-    workers = workers if workers is not None else os.cpu_count() or 1
+    workers = workers if workers is not None else processors()
     for name, value, least in (("images", images, 1), ("workers", workers, 1), ("seed", seed, 0)):
         if not least <= value < 2**63:
             raise UsageError(f"{name} is {value}; expected a whole number of at least {least}")

@@ -31,12 +31,6 @@ class Maxima:
         later = other.values > self.values
         return Maxima(np.where(later, other.values, self.values), np.where(later, other.images, self.images))
 
-    @property
-    def place(self) -> tuple[int, int]:
-        """The image and the component of the largest value of all."""
-        component = int(self.values.argmax())
-        return int(self.images[component]), component
-
 
 def maxima(x: NDArray[np.floating], images: NDArray[np.int64]) -> Maxima:
     """Find the largest value of every column of a block (n, components) whose rows are `images`.
@@ -44,8 +38,8 @@ def maxima(x: NDArray[np.floating], images: NDArray[np.int64]) -> Maxima:
     Examples
     --------
     >>> m = maxima(np.array([[1.0, 9.0], [5.0, 2.0]], np.float32), np.array([70, 71]))
-    >>> m.values, m.images, m.place
-    (array([5., 9.], dtype=float32), array([71, 70]), (70, 1))
+    >>> m.values, m.images
+    (array([5., 9.], dtype=float32), array([71, 70]))
     """
     if not len(x):
         return Maxima.empty(x.shape[1])

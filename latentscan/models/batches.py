@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
@@ -11,6 +10,7 @@ import numpy as np
 
 from latentscan.errors import UsageError
 from latentscan.images.source import Status
+from latentscan.processors import processors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ class Batches:
         self._kept = np.empty((min(len(rows), cache_bytes // int(np.prod(shape))), *shape), np.uint8)
         self._is_kept = np.zeros(len(rows), bool)
         self._status = np.full(len(rows), UNKNOWN, np.int16)
-        self._workers = min(os.cpu_count() or 1, 8)
+        self._workers = min(processors(), 8)
         self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
         self.rejected: dict[str, str] = {}
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+BATCH_PIXELS = 256 * 96 * 96  # larger images come in smaller batches, so that memory stays bounded
 POSITIONAL = {1: ("z",), 2: ("mu", "logvar"), 3: ("mu", "logvar", "z")}
 
 
@@ -62,7 +63,8 @@ class Encoder:
             If the model cannot take them.
         """
         check_input(self, preprocessing)
-        return replace(self, preprocessing=preprocessing)
+        fitting = max(1, BATCH_PIXELS // preprocessing.size**2)
+        return replace(self, preprocessing=preprocessing, batch_size=min(self.batch_size, fitting))
 
     def __call__(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Encode bytes (n, size, size, 3), n <= batch_size, into (n, components) for each of `outputs`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from latentscan.analyses.stats import stats_json
+from latentscan.report.stats_json import stats_json
 from latentscan.report.style import glyphs, series_colours, single_plot
 
 if TYPE_CHECKING:
@@ -200,14 +200,13 @@ def _histogram_text(name: str, document: Mapping[str, Any]) -> RenderableType:
         "".join(bars[min(max(level - steps * line, 0), steps)] for level in levels)
         for line in reversed(range(_LINES))
     ]
-    axis = [" "] * (columns + 4)
+    axis = ""
     for column in range(0, columns + 1, 10):
-        for offset, letter in enumerate(f"{histogram['edges'][column]:g}"):
-            axis[column + offset] = letter
+        axis = f"{axis:<{column}}{' ' if len(axis) > column else ''}{histogram['edges'][column]:g}"
     beyond = histogram["overflow"] + sum(counts[columns:])
     note = f", {beyond:,} of them beyond {histogram['edges'][columns]:g} (--upper)" if beyond else ""
     return Text.assemble(
         (f"\n{name}: images by radius of {array}{note}\n", "bold cyan"),
         "\n".join(line.rstrip() for line in lines),
-        ("\n" + "".join(axis).rstrip(), "dim"),
+        (f"\n{axis}", "dim"),
     )

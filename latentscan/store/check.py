@@ -12,6 +12,8 @@ from latentscan.store.metadata import array_metadata, read_root
 from latentscan.store.publish import METADATA, backing, read_json, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from latentscan.store.latent_store import LatentStore
 
 
@@ -62,11 +64,12 @@ def check_metadata(store: LatentStore) -> tuple[Damage, ...]:
     return tuple(damages)
 
 
-def repair_metadata(location: str) -> None:
-    """Write the metadata of every data array anew, from the root's copy."""
-    store = backing(location, read_only=False)
+def repair_metadata(location: str, damages: Iterable[Damage]) -> None:
+    """Write the damaged metadata of data arrays anew, from the root's copy."""
+    store, damaged = backing(location, read_only=False), {damage.file for damage in damages}
     for name, node in array_metadata(read_root(location) or {}).items():
-        write_json(store, f"{name}/{METADATA}", node)
+        if (key := f"{name}/{METADATA}") in damaged:
+            write_json(store, key, node)
 
 
 def repair_coordinates(store: LatentStore) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shlex
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,6 +12,7 @@ import google_crc32c
 import numpy as np
 
 from latentscan.errors import StoreError
+from latentscan.images.source import PIXEL_LIMIT
 from latentscan.store.metadata import SEAL, read_root
 from latentscan.store.publish import backing
 from latentscan.store.schema import DEFAULT_CHUNK_ROWS, FORMAT_VERSION, LATENTS, Schema
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+POSITIONAL = {"z=0", "mu=0,logvar=1"}  # the outputs that an encoder has unless it is told
 READ_ERRORS = (ValueError, RuntimeError, OSError)  # what zarr and its codecs raise on bad bytes
 
 
@@ -131,19 +134,27 @@ class LatentStore:
 
     def completing_command(self) -> str:
         """Say which command writes the blocks that are missing, as far as the store knows it."""
-        source, chunk_rows = self.attributes.get("source", {}), self.schema.chunk_rows
-        options: dict[str, Any] = {"chunk-rows": chunk_rows} if chunk_rows != DEFAULT_CHUNK_ROWS else {}
-        if self.schema.compression != "none":
-            options["compression"] = self.schema.compression
-        if "encoder" in self.attributes:
-            verb = f"encode --model {self.attributes['encoder']['name']} --images {source['name']}"
-            if self.attributes["seed"]:
-                options["seed"] = self.attributes["seed"]
+        known, source = self.attributes, self.attributes.get("source", {})
+        if "encoder" in known:
+            outputs = ",".join(f"{name}={at}" for name, at in known["encoder"]["outputs"].items())
+            words = ["encode", "--model", known["encoder"]["name"], "--images", source["name"]]
+            options = {
+                "outputs": (outputs, outputs in POSITIONAL),
+                "seed": (known["seed"], known["seed"] == 0),
+                "epsilon-limit": (known["epsilon_limit"], known["epsilon_limit"] == 5),
+                "epsilon-factor": (known["epsilon_factor"], known["epsilon_factor"] == 1),
+                "pixel-limit": (source.get("pixel_limit"), source.get("pixel_limit") in {None, PIXEL_LIMIT}),
+            }
         else:
-            named = {name: source[name]["name"] for name in LATENTS[::-1] if name in source}
-            verb = " ".join(["ingest", *(f"--{name} {file}" for name, file in named.items())])
-        words = [f"latentscan {verb} --store {self.location}"]
-        return " ".join([*words, *(f"--{name} {value}" for name, value in options.items())])
+            named = [name for name in LATENTS[::-1] if name in source]
+            words = ["ingest", *(word for name in named for word in (f"--{name}", source[name]["name"]))]
+            options = {}
+        options["chunk-rows"] = (self.schema.chunk_rows, self.schema.chunk_rows == DEFAULT_CHUNK_ROWS)
+        options["compression"] = (self.schema.compression, self.schema.compression == "none")
+        words += ["--store", self.location]
+        for name, (value, usual) in options.items():
+            words += [] if usual else [f"--{name}", str(value)]
+        return shlex.join(["latentscan", *words])
 
     def digests(self) -> NDArray[np.uint8]:
         """Read the commit record, (block, array, 32).
@@ -157,6 +168,24 @@ class LatentStore:
             return np.asarray(self.array("digest")[:], np.uint8)
         except READ_ERRORS:
             return np.stack([self.read_digests(block) for block in range(self.schema.blocks)])
+
+    def readable_digests(self, *, allow_partial: bool) -> NDArray[np.uint8]:
+        """Read the commit record of a store that is complete, or with `allow_partial` has a block at least.
+
+        Raises
+        ------
+        StoreError
+            If too few blocks are written.
+        """
+        digests = self.digests()
+        blocks, written = len(digests), int(digests.any(axis=(1, 2)).sum())
+        if not written or (written < blocks and not allow_partial):
+            raise StoreError(
+                f"{self.location} is incomplete: {written} of {blocks} blocks are written. "
+                f"To write the rest: {self.completing_command()}"
+                + ("; to go ahead without it: --allow-partial" if written else "")
+            )
+        return digests
 
     def read_digests(self, block: int) -> NDArray[np.uint8]:
         """Read the commit record of a block, (array, 32).

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from latentscan.errors import UsageError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     import zarr
     from zarr.abc.store import Store
@@ -17,10 +20,18 @@ METADATA = "zarr.json"
 
 
 def backing(location: str, *, read_only: bool) -> Store:
-    """Give the zarr store object behind a location."""
+    """Give the zarr store object behind a location.
+
+    Raises
+    ------
+    UsageError
+        If it is no path.
+    """
     from zarr.storage import LocalStore
 
-    return LocalStore(Path(location).expanduser(), read_only=read_only)
+    if "://" in location:
+        raise UsageError(f"{location}: stores are folders; object storage is not supported")
+    return LocalStore(location, read_only=read_only)
 
 
 def publish(location: str, path: str, build: Callable[[zarr.Group], None]) -> dict[str, Any]:
@@ -41,15 +52,35 @@ def publish(location: str, path: str, build: Callable[[zarr.Group], None]) -> di
     target = backing(location, read_only=False)
 
     async def copy() -> None:
-        for key in sorted(keys, key=lambda key: key == marker):
-            if key in parents:
-                await target.set_if_not_exists(key, keys[key])
-            else:
-                await target.set(key, keys[key])
+        if path:
+            await target.delete_dir(path)  # what an interrupted creation may have left
+        content = keys.keys() - parents - {marker}
+        await asyncio.gather(*(target.set(key, keys[key]) for key in content))
+        for key in (*parents, marker):  # of two that create the same group at once, the first one counts
+            await target.set_if_not_exists(key, keys[key])
 
     sync(copy())
     found = {key: json.loads(keys[key].to_bytes()) for key in keys if key.endswith(METADATA)}
     return {key.removesuffix(METADATA).rstrip("/"): node for key, node in found.items()}
+
+
+def require_folder_of(location: str, own: Container[str]) -> None:
+    """Refuse a file, or a folder that holds anything but its own.
+
+    Raises
+    ------
+    UsageError
+        If there is something else.
+    """
+    path = Path(location)
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{location} is a file; name a folder that does not exist yet")
+    foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in own) if path.is_dir() else []
+    if foreign:
+        raise UsageError(
+            f"{location} exists and is no latent store (it holds {foreign[0]!r}); "
+            "name a folder that does not exist yet"
+        )
 
 
 def read_json(store: Store, key: str) -> dict[str, Any] | None:
@@ -77,5 +108,5 @@ def write_json(store: Store, key: str, document: dict[str, Any]) -> None:
     from zarr.core.buffer import default_buffer_prototype
     from zarr.core.sync import sync
 
-    content = default_buffer_prototype().buffer.from_bytes(json.dumps(document, indent=2).encode())
+    content = default_buffer_prototype().buffer.from_bytes(json.dumps(document).encode())
     sync(store.set(key, content))

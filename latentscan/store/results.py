@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from latentscan.errors import UsageError
 from latentscan.store.latent_store import READ_ERRORS, digest_of
-from latentscan.store.metadata import RESULTS, list_result, read_root
-from latentscan.store.publish import backing, publish
-from latentscan.store.writer import require_folder_of
+from latentscan.store.metadata import RESULTS, SEAL, list_result, read_root
+from latentscan.store.publish import METADATA, backing, publish, require_folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     import xarray
     import zarr
     from numpy.typing import NDArray
-
-    from latentscan.store.latent_store import LatentStore
 
 
 CONTENT = "content_sha256"
@@ -60,10 +60,15 @@ class Result:
         return xr.Dataset(named, attrs=dict(self.attributes))
 
 
-def result_path(analysis: str, parameters: Mapping[str, Any], store: LatentStore) -> str:
-    """Name the group of a result: by the parameters, and by the very data it was computed from."""
-    data = hashlib.sha256(store.digests().tobytes()).hexdigest()
-    identity = json.dumps({"parameters": parameters, "data": data}, sort_keys=True)
+def result_path(
+    analysis: str, version: int, parameters: Mapping[str, Any], digests: NDArray[np.uint8]
+) -> str:
+    """Name the group of a result: by the analysis, its version and parameters, and the very data.
+
+    `digests` is the commit record (block, array, 32) of what the result is computed from.
+    """
+    data = hashlib.sha256(digests.tobytes()).hexdigest()
+    identity = json.dumps({"version": version, "parameters": parameters, "data": data}, sort_keys=True)
     return f"{RESULTS}/{analysis}/{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
@@ -108,7 +113,7 @@ def load_result(location: str, path: str) -> Result | None:
             )
             for name, array in group.arrays()
         }
-    except (GroupNotFoundError, *READ_ERRORS):
+    except (GroupNotFoundError, KeyError, TypeError, *READ_ERRORS):  # whatever damaged metadata leads to
         return None
     attributes = dict(group.attrs)
     content = attributes.pop(CONTENT, None)
@@ -117,15 +122,20 @@ def load_result(location: str, path: str) -> Result | None:
 
 
 def require_place(location: str) -> None:
-    """Make sure that results can be kept at a location: a store, or a folder that does not exist yet.
+    """Make sure, before any work, that results can be kept at a location.
 
     Raises
     ------
     UsageError
-        If something else is there.
+        If it is neither a store, nor a place for results alone, nor a folder that does not exist yet; or
+        if nothing can be written there.
     """
-    if read_root(location) is None:
-        require_folder_of(location, {RESULTS})
+    root = read_root(location)
+    if root is None or SEAL not in root.get("attributes", {}):
+        require_folder_of(location, {RESULTS, METADATA} if root is not None else {RESULTS})
+    existing = next(path for path in (Path(location), *Path(location).absolute().parents) if path.exists())
+    if not os.access(existing, os.W_OK) or os.statvfs(existing).f_flag & os.ST_RDONLY:
+        raise UsageError(f"{location} is read-only; keep the results elsewhere, with --results")
 
 
 def _content(result: Result) -> str:

@@ -41,16 +41,27 @@ class Summary:
 
 
 def summarise(store: LatentStore, written: int, reasons: Mapping[int, str]) -> Summary:
-    """Count the rejected rows of a complete store; `reasons` holds more than the status for some of them."""
-    status = np.asarray(store.array("status")[:])
-    counts = Counter(Status(code) for code in status[status != Status.GOOD].tolist())
-    first = np.flatnonzero(status)[:NAMED_REJECTS].tolist()
-    paths = store.array("path")
-    named = tuple(
-        (str(np.asarray(paths[row : row + 1])[0]), reasons.get(row, describe(Status(status[row]))))
-        for row in first
-    )
-    return Summary(store.schema.images, written, counts, named)
+    """Count the rejected rows of a complete store; `reasons` says more than the status for some of them.
+
+    Raises
+    ------
+    StoreError
+        If a chunk is missing or damaged.
+    """
+    counts: Counter[Status] = Counter()
+    named: list[tuple[str, str]] = []
+    for block, digests in enumerate(store.digests()):
+        status = store.read_block(block, ("status",), digests)["status"]
+        rejected = np.flatnonzero(status).tolist()
+        counts.update(Status(status[row]) for row in rejected)
+        if rejected and len(named) < NAMED_REJECTS:
+            paths = store.read_block(block, ("path",), digests)["path"]
+            start = store.schema.rows(block).start
+            named += [
+                (str(paths[row]), reasons.get(start + row, describe(Status(status[row]))))
+                for row in rejected[: NAMED_REJECTS - len(named)]
+            ]
+    return Summary(store.schema.images, written, counts, tuple(named))
 
 
 def describe(status: Status) -> str:

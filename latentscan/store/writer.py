@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,11 +12,11 @@ from latentscan.errors import UsageError
 from latentscan.images.source import Status
 from latentscan.store.latent_store import LatentStore, digest_of, open_store
 from latentscan.store.metadata import SEAL, read_root, seal
-from latentscan.store.publish import publish
+from latentscan.store.publish import publish, require_folder_of
 from latentscan.store.schema import DIGEST_BYTES, FORMAT_VERSION, LATENTS, ArraySpec, Schema
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     import zarr
     from numpy.typing import NDArray
@@ -163,25 +162,6 @@ def _name_coordinate(group: zarr.Group, name: str, values: tuple[str, ...]) -> N
 def _require_vacant(location: str, schema: Schema) -> None:
     """Refuse a folder with anything in it but what an interrupted creation of a store may leave."""
     require_folder_of(location, {*schema.names, "digest", "array", "label"})
-
-
-def require_folder_of(location: str, own: Container[str]) -> None:
-    """Refuse a file, or a folder that holds anything but its own.
-
-    Raises
-    ------
-    UsageError
-        If there is something else.
-    """
-    path = Path(location).expanduser()
-    if path.exists() and not path.is_dir():
-        raise UsageError(f"{location} is a file; name a folder that does not exist yet")
-    foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in own) if path.is_dir() else []
-    if foreign:
-        raise UsageError(
-            f"{location} exists and is no latent store (it holds {foreign[0]!r}); "
-            "name a folder that does not exist yet"
-        )
 
 
 def _require_same(store: LatentStore, schema: Schema, provenance: Mapping[str, Any]) -> None:

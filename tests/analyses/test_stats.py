@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from latentscan.analyses.stats import StatsParameters, stats, stats_json
+from latentscan.analyses.stats import StatsParameters, stats
 from latentscan.errors import StoreError
+from latentscan.report.stats_json import stats_json
 from latentscan.store.ingest import ingest
 from latentscan.store.latent_store import open_store
 from latentscan.store.writer import retract_blocks
@@ -72,6 +73,8 @@ def test_completing_a_store_makes_another_result(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"6 of 7 blocks.*--allow-partial"):
         stats(store)
     part = stats(store, allow_partial=True)
+    with pytest.raises(StoreError):
+        stats(store)  # the partial result does not stand in for the whole
     assert part.attributes["images"] == 600
     assert whole.attributes["images"] == 700
 

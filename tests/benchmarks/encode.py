@@ -96,7 +96,7 @@ def measure(folder: Path, images: int, rounds: int) -> dict[str, Any]:
     work: dict[str, Callable[[], Any]] = {
         "decode": lambda: decode_alone(source),
         "encoder": lambda: encode_alone(encoder, images),
-        "encode": lambda: encode(encoder, source, str(store), preprocessing=preprocessing, noise=noise),
+        "encode": lambda: encode(encoder, source, str(store), noise=noise),
         "study": lambda: the_studys_way(model, folder / "faces", folder / "z.npz"),
     }
     times: dict[str, list[float]] = {name: [] for name in work}

@@ -60,6 +60,7 @@ def test_a_folder_is_listed_in_natural_order(tmp_path: Path) -> None:
         "name": tmp_path.name,
         "images": 7,
         "sha256": hashlib.sha256("\n".join(expected).encode()).hexdigest(),
+        "pixel_limit": 64_000_000,
     }
 
 

@@ -53,6 +53,15 @@ def test_the_histogram_says_what_it_does_not_show(results: dict[str, Result], tm
     assert "beyond 18" in shown(stats_table({"vae.zarr": short}))
 
 
+@pytest.mark.parametrize(("upper", "width"), [(10000, 1000), (35, 0.1234), (1, 1), (1e6, 20)])
+def test_the_histogram_copes_with_any_bins(
+    results: dict[str, Result], tmp_path: Path, upper: float, width: float
+) -> None:
+    result = stats(open_store(str(tmp_path / "vae.zarr")), StatsParameters(upper=upper, width=width))
+    text = shown(stats_table({"vae.zarr": result}))
+    assert max(map(len, text.splitlines())) <= 80
+
+
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
 def test_the_radius_plot_is_a_file_of_its_kind(
     results: dict[str, Result], tmp_path: Path, ending: str

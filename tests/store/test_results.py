@@ -1,19 +1,18 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 
+from latentscan.errors import UsageError
 from latentscan.store.latent_store import open_store
-from latentscan.store.results import Result, Variable, load_result, result_path, save_result
+from latentscan.store.results import Result, Variable, load_result, require_place, result_path, save_result
 from latentscan.store.schema import Schema
 from latentscan.store.writer import create_store, write_block
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 RESULT = Result(
     {
@@ -66,12 +65,31 @@ def test_results_may_live_in_a_place_of_their_own(tmp_path: Path) -> None:
     xr.open_zarr(elsewhere, group="analyses/stats/a").load()
 
 
+def test_results_go_into_no_group_of_something_else(tmp_path: Path) -> None:
+    zarr.create_group(str(tmp_path / "user.zarr")).create_array("temp", shape=(3,), dtype="f4")
+    with pytest.raises(UsageError, match="temp"):
+        require_place(str(tmp_path / "user.zarr"))
+    require_place(str(tmp_path / "new" / "results.zarr"))
+    save_result(str(tmp_path / "results.zarr"), "analyses/stats/a", RESULT)
+    require_place(str(tmp_path / "results.zarr"))
+
+
+@pytest.mark.parametrize("content", [b"[]", b"{", b'{"node_type": "neither", "zarr_format": 3}'])
+def test_damaged_metadata_of_a_result_makes_it_absent(location: str, content: bytes) -> None:
+    save_result(location, "analyses/stats/a", RESULT)
+    (Path(location) / "analyses" / "stats" / "a" / "zarr.json").write_bytes(content)
+    assert load_result(location, "analyses/stats/a") is None
+    save_result(location, "analyses/stats/a", RESULT)
+    assert_equal(load_result(location, "analyses/stats/a"))
+
+
 def test_the_key_depends_on_parameters_and_on_the_data(location: str) -> None:
     store = open_store(location)
-    first = result_path("stats", {"width": 0.5}, store)
-    assert first == result_path("stats", {"width": 0.5}, open_store(location))
-    assert first != result_path("stats", {"width": 1.0}, store)
+    first = result_path("stats", 1, {"width": 0.5}, store.digests())
+    assert first == result_path("stats", 1, {"width": 0.5}, open_store(location).digests())
+    assert first != result_path("stats", 1, {"width": 1.0}, store.digests())
+    assert first != result_path("stats", 2, {"width": 0.5}, store.digests())
     writable = create_store(location, Schema(2, 1, ("z",), 1), {})
     values = {"z": np.ones((1, 1), np.float32), "path": np.array(["a"], object), "status": np.zeros(1, "u1")}
     write_block(writable, 0, values)
-    assert first != result_path("stats", {"width": 0.5}, store)
+    assert first != result_path("stats", 1, {"width": 0.5}, store.digests())
