@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from latentscan.store.latent_store import LatentStore
 
 DECODED_AHEAD = 3  # batches decoded or being decoded while the encoder works on one
+PROBE_ROWS = 16  # images with which an encoder is tried before anything is written
 PIECE_ROWS = 32  # images that a decoding thread takes at a time
 
 
@@ -81,7 +82,7 @@ def encode(
         If the encoder gives no finite number for a probe batch of good images, or the store was begun with
         other images, another encoder or other parameters.
     """
-    probe = source.read(0, min(encoder.batch_size, len(source)))
+    probe = source.read(0, min(PROBE_ROWS, len(source)))
     encoder.probe(probe.values[probe.status == Status.GOOD])
     store = create_store(
         location,
