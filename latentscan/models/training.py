@@ -131,7 +131,7 @@ def _run_epoch(
                         f"the loss became {of_step['loss']} at step {step} of epoch {epoch}", epoch
                     )
                 figures.add(len(pixels), of_step)
-            advance(count, **figures.losses())
+            advance(count, **figures.shown())
     if not figures.images:
         raise UsageError(f"epoch {epoch}: none of the {len(batches)} images could be read any more")
     losses, radius = figures.losses(), _radii(model, probe)
@@ -164,6 +164,11 @@ class _Figures:
             else:
                 label = "total_loss" if name == "loss" else name
                 self._sums[label] = self._sums.get(label, 0.0) + images * value
+
+    def shown(self) -> dict[str, float]:
+        """Give what a progress bar has room for: the loss, and the part of it that is the KL loss."""
+        names = {"total_loss": "loss", "kl_loss": "kl"}
+        return {names[name]: value for name, value in self.losses().items() if name in names}
 
     def losses(self) -> dict[str, float]:
         return {name: total / self.images for name, total in self._sums.items()}
