@@ -138,7 +138,7 @@ def test_progress_tells_each_epoch_with_its_losses(
     assert progress.tasks == [("epoch 1/2", 60, "images"), ("epoch 2/2", 60, "images")]
     assert progress.done == 120
     assert progress.figures[-1] == {
-        name: getattr(made.history[-1], name) for name in ("total_loss", "reco_loss", "kl_loss")
+        name: getattr(made.history[-1], f"{long}_loss") for name, long in (("loss", "total"), ("kl", "kl"))
     }
 
 
