@@ -18,6 +18,7 @@ from latentscan.report.grid import save_grid
 from latentscan.report.stats import radius_plot, stats_table
 from latentscan.report.style import save_figure
 from latentscan.store.latent_store import open_store
+from latentscan.store.publish import require_folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,12 @@ EPOCHS = 8
 RADII = StatsParameters(upper=70, width=1)  # briefly trained on 64 components, radii are large
 SHOWN = 8  # images in a row of a grid
 KINDS = ("ae", "vae")
+PICTURES = (
+    "radius",
+    "reconstructions",
+    *(f"{kind}-{points}" for kind in KINDS for points in ("gaussian", "normal")),
+)
+OWN = {"faces", *KINDS, *(f"{kind}.zarr" for kind in KINDS), *(f"{name}.png" for name in PICTURES)}
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,14 @@ def run_demo(
     progress: Progress = SILENT,
     say: Callable[[str], None] = lambda _: None,
 ) -> DemoReport:
-    """Fill a folder with faces, runs, stores and pictures; what is there from an earlier run is kept."""
+    """Fill a folder with faces, runs, stores and pictures; what is there from an earlier run is kept.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds anything else.
+    """
+    require_folder_of(str(out), OWN)
     preprocessing = Preprocessing()
     faces = out / "faces"
     say(f"1. {images:,} synthetic faces, in CelebA's layout")

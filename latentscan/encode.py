@@ -21,7 +21,7 @@ from latentscan.progress import SILENT
 from latentscan.store.image_array import open_image_array
 from latentscan.store.schema import DEFAULT_CHUNK_ROWS, Compression, Schema
 from latentscan.store.summary import Summary, summarise
-from latentscan.store.writer import create_store, reject_not_finite, write_block
+from latentscan.store.writer import create_store, reject_not_finite, retract_blocks, write_block
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -56,6 +56,7 @@ def encode(
     noise: Noise,
     chunk_rows: int = DEFAULT_CHUNK_ROWS,
     compression: Compression = "none",
+    retry_rejected: bool = False,
     threads: int | None = None,
     progress: Progress = SILENT,
 ) -> Summary:
@@ -73,6 +74,8 @@ def encode(
         How z is drawn; an image draws the same whatever the chunking or the number of runs.
     chunk_rows
         Images of a block: what is encoded, committed and resumed as one.
+    retry_rejected
+        Write anew the blocks in which images were rejected, in case these can be read now.
     threads
         Threads that decode; as many as there are processors if None.
 
@@ -80,10 +83,17 @@ def encode(
     ------
     UsageError
         If the encoder gives no finite number for a probe batch of good images, or the store was begun with
-        other images, another encoder or other parameters.
+        other images, another encoder or other parameters; or if not even one of the first images exists.
+    StoreError
+        If the store is damaged.
     """
     probe = source.read(0, min(PROBE_ROWS, len(source)))
     encoder.probe(probe.values[probe.status == Status.GOOD])
+    if (probe.status == Status.MISSING).all():
+        raise UsageError(
+            f"none of the first {len(probe.status)} images exists ({source.paths[0]}, ...); "
+            "name the folder that their paths are relative to, with --root"
+        )
     store = create_store(
         location,
         _schema(encoder, source, chunk_rows, compression),
@@ -101,6 +111,8 @@ def encode(
             "versions": {**encoder.versions, "zarr": version("zarr"), "pillow": version("pillow")},
         },
     )
+    if retry_rejected:
+        retract_blocks(location, _blocks_with_rejects(store))
     committed = store.committed()
     missing = np.flatnonzero(~committed).tolist()
     rows = [len(store.schema.rows(block)) for block in range(store.schema.blocks)]
@@ -158,6 +170,14 @@ def chosen_preprocessing(encoder: Encoder, options: Mapping[str, Any], *, overri
             + "; leave the option out, or give --override-preprocessing to encode otherwise all the same"
         )
     return chosen
+
+
+def _blocks_with_rejects(store: LatentStore) -> list[int]:
+    digests = store.digests()
+    written = np.flatnonzero(digests.any(axis=(1, 2))).tolist()
+    return [
+        block for block in written if store.read_block(block, ("status",), digests[block])["status"].any()
+    ]
 
 
 def _schema(encoder: Encoder, source: ImageSource, chunk_rows: int, compression: Compression) -> Schema:

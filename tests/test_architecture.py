@@ -25,6 +25,7 @@ DOORS = {
     "tensorflow": "models",
     "keras": "models",
     "zarr": "store",
+    "xarray": "store",
     "dask": "engine",
     "distributed": "engine",
     "matplotlib": "report",

@@ -198,6 +198,30 @@ def test_other_images_do_not_go_into_a_store(encoder: Encoder, bad_folder: Path,
         run(encoder, bad_folder, tmp_path / "z.zarr")
 
 
+def test_rejected_images_can_be_read_again(
+    encoder: Encoder, faces: Path, bad_folder: Path, tmp_path: Path
+) -> None:
+    run(encoder, bad_folder, tmp_path / "z.zarr", chunk_rows=4)
+    good = sorted((faces / "img_align_celeba").iterdir())
+    for number in (2, 4, 5, 9):
+        (bad_folder / f"{number}.jpg").unlink()
+        (bad_folder / f"{number}.jpg").write_bytes(good[number].read_bytes())
+    assert sum(run(encoder, bad_folder, tmp_path / "z.zarr", chunk_rows=4).rejected.values()) == 4
+    summary = run(encoder, bad_folder, tmp_path / "z.zarr", chunk_rows=4, retry_rejected=True)
+    assert (summary.written, dict(summary.rejected)) == (10, {})
+    run(encoder, faces, tmp_path / "good.zarr")
+    np.testing.assert_array_equal(array(tmp_path / "z.zarr", "mu"), array(tmp_path / "good.zarr", "mu")[:10])
+
+
+def test_paths_that_lead_nowhere_are_refused_before_anything_is_written(
+    encoder: Encoder, tmp_path: Path
+) -> None:
+    (tmp_path / "list.txt").write_text("a.jpg\nb.jpg\n")
+    with pytest.raises(UsageError, match="--root"):
+        run(encoder, tmp_path / "list.txt", tmp_path / "z.zarr")
+    assert not (tmp_path / "z.zarr").exists()
+
+
 def test_what_decides_rows_is_not_changed_by_a_resume(model: Path, faces: Path, tmp_path: Path) -> None:
     swapped = load_encoder(model, outputs={"mu": 1, "logvar": 0}, batch_size=32)
     run(swapped, faces, tmp_path / "z.zarr", chunk_rows=64)

@@ -99,6 +99,7 @@ def train(
         options = {**begun.preprocessing.model_dump(), **begun.parameters.model_dump(), **options}
     parameters = pick(TrainParameters, options, kind=kind)
     preprocessing = pick(Preprocessing, options)
+    note("starting TensorFlow")
     from latentscan.models.training import train as run_training
 
     source = open_source(images, preprocessing, root=root)
@@ -148,17 +149,22 @@ def encode(
             "--override-preprocessing", help="allow another preprocessing than that of the training"
         ),
     ] = False,
+    retry_rejected: Annotated[
+        bool, typer.Option("--retry-rejected", help="read images again that were rejected before")
+    ] = False,
     trust_model: TrustOption = False,
     *,
     options: dict[str, Any],
 ) -> None:
     """Write mu, logvar and z of every image into a store."""
+    for name, path in (("--model", model), ("--images", images)):
+        if not path.exists():
+            raise UsageError(f"{name} {path}: does not exist")
+    note("starting TensorFlow")
     from latentscan.encode import Noise, chosen_preprocessing, open_source
     from latentscan.encode import encode as run_encoding
     from latentscan.models.encoder import load_encoder
 
-    if not images.exists():
-        raise UsageError(f"--images {images}: there is nothing")
     encoder = load_encoder(model, outputs=_named_outputs(outputs), trust=trust_model)
     preprocessing = chosen_preprocessing(encoder, options, override=override_preprocessing)
     given = {"--seed": seed, "--epsilon-limit": epsilon_limit, "--epsilon-factor": epsilon_factor}
@@ -176,6 +182,7 @@ def encode(
         noise=noise,
         chunk_rows=chunk_rows,
         compression=compression,
+        retry_rejected=retry_rejected,
         progress=terminal_progress(),
     )
     _report(store, summary)
@@ -219,6 +226,9 @@ def generate(
     if [normal, uniform is not None, store is not None].count(True) != 1:
         raise UsageError("give exactly one of --normal, --uniform B and --store STORE")
     check_picture(out, "--out", (".png",))
+    if not model.exists():
+        raise UsageError(f"--model {model}: does not exist")
+    note("starting TensorFlow")
     from latentscan.generate import fitted_points
     from latentscan.models.decoder import load_decoder
     from latentscan.models.points import normal_points, uniform_points

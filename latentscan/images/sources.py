@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from latentscan.images.preprocessing import Preprocessing
     from latentscan.images.source import ImageSource
 
-_KINDS = "a folder of images, CelebA's folder, a .txt or .csv list of paths, or a .npy array of uint8"
+_KINDS = "a folder of images, CelebA's folder, a .txt or .csv list of paths, or a .npy or Zarr array of uint8"
 
 
 def open_images(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -218,7 +219,9 @@ def _positions(model: Any, path: Path, outputs: Mapping[str, int] | None) -> Map
                 f"{path}: expected 1 output (z), 2 (mu, logvar) or 3 (mu, logvar, z), "
                 f"got {len(shapes)}: {_listed(shapes)}; name them by --outputs mu=0,logvar=1"
             )
-        return {name: at for at, name in enumerate(POSITIONAL[len(shapes)])}
+        found = {name: at for at, name in enumerate(POSITIONAL[len(shapes)])}
+        _check_names(path, [str(name) for name in getattr(model, "output_names", [])], found)
+        return found
     if set(outputs) not in ({"z"}, {"mu", "logvar"}, {"mu", "logvar", "z"}):
         raise UsageError(
             f"{path}: expected --outputs to name z, or mu and logvar, got {', '.join(outputs) or 'none'}"
@@ -230,6 +233,17 @@ def _positions(model: Any, path: Path, outputs: Mapping[str, int] | None) -> Map
                 f"the outputs are {_listed(shapes)}"
             )
     return outputs
+
+
+def _check_names(path: Path, names: list[str], positions: Mapping[str, int]) -> None:
+    """Refuse outputs whose own names say that they come in another order."""
+    spoken = {at: name for at, name in enumerate(names) if re.search(r"log_?var", name, re.IGNORECASE)}
+    if "logvar" in positions and spoken and positions["logvar"] not in spoken:
+        at = next(iter(spoken))
+        raise UsageError(
+            f"{path}: expected output {positions['logvar']} to be logvar, but output {at} is called "
+            f"{names[at]}; say which is which, such as --outputs mu={1 - min(at, 1)},logvar={at}"
+        )
 
 
 def _components(model: Any, path: Path, positions: Mapping[str, int]) -> int:

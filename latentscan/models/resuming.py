@@ -29,7 +29,11 @@ def first_record(
     UsageError
         If the folder holds a run already.
     """
-    if folder.record.exists() or folder.history.exists():
+    if folder.path.is_dir() and any(folder.path.iterdir()) and not folder.record.exists():
+        raise UsageError(
+            f"{folder.path}: holds something else than a training; choose a new or an empty folder for --out"
+        )
+    if folder.record.exists():
         raise UsageError(
             f"{folder.path}: holds a training already, expected an empty or new folder: "
             "go on with it by `--resume`, or choose another --out"

@@ -6,6 +6,7 @@ import hashlib
 import math
 import shlex
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import google_crc32c
@@ -304,8 +305,9 @@ def open_store(location: str, *, writable: bool = False) -> LatentStore:
 
     root = read_root(location)
     if root is None:
+        absent = "does not exist: it" if not Path(location).exists() else ""
         raise StoreError(
-            f"{location} is no latent store; `latentscan encode` or `latentscan ingest` writes one"
+            f"{location} {absent} is no latent store; `latentscan encode` or `latentscan ingest` writes one"
         )
     if SEAL not in root.get("attributes", {}):
         raise StoreError(f"{location} is a Zarr group, but no latent store: its attributes lack {SEAL}")

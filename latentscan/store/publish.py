@@ -78,7 +78,7 @@ def require_folder_of(location: str, own: Container[str]) -> None:
     foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in own) if path.is_dir() else []
     if foreign:
         raise UsageError(
-            f"{location} exists and is no latent store (it holds {foreign[0]!r}); "
+            f"{location} holds {foreign[0]!r}, which does not belong there, and is no latent store; "
             "name a folder that does not exist yet"
         )
 

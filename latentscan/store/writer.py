@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_STATUS_MEANINGS: dict[str, Any] = {  # as the CF conventions write it
+    "flag_values": [int(status) for status in Status],
+    "flag_meanings": " ".join(status.name.lower() for status in Status),
+}
+
+
 def create_store(location: str, schema: Schema, provenance: Mapping[str, Any]) -> LatentStore:
     """Create an empty store, or open the one that was begun with the same schema and provenance.
 
@@ -120,6 +126,7 @@ def _lay_out(group: zarr.Group, schema: Schema, provenance: Mapping[str, Any]) -
             fill_value=spec.fill,
             compressors=_codecs(schema, spec.dtype),
             dimension_names=("image",) if spec.second is None else ("image", spec.second),
+            attributes=_STATUS_MEANINGS if spec.name == "status" else None,
         )
     arrays = len(schema.names)
     group.create_array(

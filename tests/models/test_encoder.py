@@ -317,3 +317,13 @@ def test_a_probe_that_gives_no_finite_numbers_is_refused(tmp_path: Path, eights:
         load_encoder(path, batch_size=8).probe(eights)
     whole = load_encoder(save(tmp_path / "good.keras"), batch_size=8)
     assert set(whole.probe(eights)) == {"mu", "logvar"}
+
+
+@pytest.mark.parametrize("named", [("z_log_var", "z_mean"), ("logvar", "mu")])
+def test_outputs_that_call_themselves_otherwise_are_refused(tmp_path: Path, named: tuple[str, str]) -> None:
+    inputs = keras.Input((16, 16, 3))
+    flat = keras.layers.Flatten()(inputs)
+    keras.Model(inputs, [keras.layers.Dense(2, name=name)(flat) for name in named]).save(tmp_path / "e.keras")
+    with pytest.raises(UsageError, match="--outputs mu=1,logvar=0"):
+        load_encoder(tmp_path / "e.keras")
+    assert load_encoder(tmp_path / "e.keras", outputs={"mu": 1, "logvar": 0}).positions == (1, 0)
