@@ -220,7 +220,7 @@ def _positions(model: Any, path: Path, outputs: Mapping[str, int] | None) -> Map
                 f"got {len(shapes)}: {_listed(shapes)}; name them by --outputs mu=0,logvar=1"
             )
         found = {name: at for at, name in enumerate(POSITIONAL[len(shapes)])}
-        _check_names(path, [str(name) for name in getattr(model, "output_names", [])], found)
+        _check_names(path, _output_names(model), found)
         return found
     if set(outputs) not in ({"z"}, {"mu", "logvar"}, {"mu", "logvar", "z"}):
         raise UsageError(
@@ -233,6 +233,12 @@ def _positions(model: Any, path: Path, outputs: Mapping[str, int] | None) -> Map
                 f"the outputs are {_listed(shapes)}"
             )
     return outputs
+
+
+def _output_names(model: Any) -> list[str]:
+    """Give the keys of a dictionary of outputs, in the order in which Keras flattens it, or layers' names."""
+    names = sorted(model.output) if isinstance(model.output, dict) else getattr(model, "output_names", [])
+    return [str(name) for name in names]
 
 
 def _check_names(path: Path, names: list[str], positions: Mapping[str, int]) -> None:

@@ -319,6 +319,15 @@ def test_a_probe_that_gives_no_finite_numbers_is_refused(tmp_path: Path, eights:
     assert set(whole.probe(eights)) == {"mu", "logvar"}
 
 
+def test_a_dictionary_of_outputs_is_not_taken_for_a_list(tmp_path: Path) -> None:
+    inputs = keras.Input((16, 16, 3))
+    flat = keras.layers.Flatten()(inputs)
+    outputs = {name: keras.layers.Dense(2)(flat) for name in ("z_mean", "z_log_var")}
+    keras.Model(inputs, outputs).save(tmp_path / "e.keras")
+    with pytest.raises(UsageError, match=r"output 0 is called z_log_var; .*--outputs mu=1,logvar=0"):
+        load_encoder(tmp_path / "e.keras")
+
+
 @pytest.mark.parametrize("named", [("z_log_var", "z_mean"), ("logvar", "mu")])
 def test_outputs_that_call_themselves_otherwise_are_refused(tmp_path: Path, named: tuple[str, str]) -> None:
     inputs = keras.Input((16, 16, 3))
