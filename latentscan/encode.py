@@ -87,30 +87,9 @@ def encode(
     StoreError
         If the store is damaged.
     """
-    probe = source.read(0, min(PROBE_ROWS, len(source)))
-    encoder.probe(probe.values[probe.status == Status.GOOD])
-    if (probe.status == Status.MISSING).all():
-        raise UsageError(
-            f"none of the first {len(probe.status)} images exists ({source.paths[0]}, ...); "
-            "name the folder that their paths are relative to, with --root"
-        )
-    store = create_store(
-        location,
-        _schema(encoder, source, chunk_rows, compression),
-        {
-            "encoder": {
-                "name": encoder.name,
-                "sha256": encoder.sha256,
-                "outputs": dict(zip(encoder.outputs, encoder.positions, strict=True)),
-            },
-            "source": source.describe(),
-            "preprocessing": encoder.default_preprocessing.model_dump(mode="json"),
-            "seed": noise.seed,
-            "epsilon_limit": noise.limit,
-            "epsilon_factor": noise.factor,
-            "versions": {**encoder.versions, "zarr": version("zarr"), "pillow": version("pillow")},
-        },
-    )
+    _probe(encoder, source)
+    schema = _schema(encoder, source, chunk_rows, compression)
+    store = create_store(location, schema, _provenance(encoder, source, noise))
     if retry_rejected:
         retract_blocks(location, _blocks_with_rejects(store))
     committed = store.committed()
@@ -170,6 +149,33 @@ def chosen_preprocessing(encoder: Encoder, options: Mapping[str, Any], *, overri
             + "; leave the option out, or give --override-preprocessing to encode otherwise all the same"
         )
     return chosen
+
+
+def _probe(encoder: Encoder, source: ImageSource) -> None:
+    """Try the encoder on the first images, before anything is written."""
+    probe = source.read(0, min(PROBE_ROWS, len(source)))
+    encoder.probe(probe.values[probe.status == Status.GOOD])
+    if (probe.status == Status.MISSING).all():
+        raise UsageError(
+            f"none of the first {len(probe.status)} images exists ({source.paths[0]}, ...); "
+            "name the folder that their paths are relative to, with --root"
+        )
+
+
+def _provenance(encoder: Encoder, source: ImageSource, noise: Noise) -> dict[str, Any]:
+    return {
+        "encoder": {
+            "name": encoder.name,
+            "sha256": encoder.sha256,
+            "outputs": dict(zip(encoder.outputs, encoder.positions, strict=True)),
+        },
+        "source": source.describe(),
+        "preprocessing": encoder.default_preprocessing.model_dump(mode="json"),
+        "seed": noise.seed,
+        "epsilon_limit": noise.limit,
+        "epsilon_factor": noise.factor,
+        "versions": {**encoder.versions, "zarr": version("zarr"), "pillow": version("pillow")},
+    }
 
 
 def _blocks_with_rejects(store: LatentStore) -> list[int]:
