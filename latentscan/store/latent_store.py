@@ -305,10 +305,8 @@ def open_store(location: str, *, writable: bool = False) -> LatentStore:
 
     root = read_root(location)
     if root is None:
-        absent = "does not exist: it" if not Path(location).exists() else ""
-        raise StoreError(
-            f"{location} {absent} is no latent store; `latentscan encode` or `latentscan ingest` writes one"
-        )
+        found = "is no latent store" if Path(location).exists() else "does not exist"
+        raise StoreError(f"{location} {found}; `latentscan encode` or `latentscan ingest` writes one")
     if SEAL not in root.get("attributes", {}):
         raise StoreError(f"{location} is a Zarr group, but no latent store: its attributes lack {SEAL}")
     store = backing(location, read_only=not writable)
