@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from latentscan.analyses.keeping import Run
 from latentscan.analyses.stats import StatsParameters, stats
 from latentscan.encode import Noise, encode
 from latentscan.images.preprocessing import Preprocessing
@@ -80,7 +81,8 @@ def run_demo(
         _encode(source, out / kind, out / f"{kind}.zarr", progress)
     say("5. statistics and pictures")
     stores = {f"{kind}.zarr": open_store(str(out / f"{kind}.zarr")) for kind in KINDS}
-    results = {name: stats(store, RADII, progress=progress) for name, store in stores.items()}
+    run = Run(progress=progress)
+    results = {name: stats(store, RADII, run) for name, store in stores.items()}
     _draw(out, source, results)
     return DemoReport(stats_table(results), _farewell(out))
 

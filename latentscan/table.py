@@ -31,7 +31,7 @@ class Analysis:
     parameters
         The model of its parameters, which make its command's options.
     run
-        Computes it: (store, parameters, results, force, allow_partial, progress) to a result.
+        Computes it, or reads it where it is kept: (store, parameters, run) to a result.
     json
         Arranges a result as the document of ``--json``.
     text

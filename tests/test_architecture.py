@@ -32,6 +32,8 @@ DOORS = {
     "typer": "cli",
     "sklearn": "analyses",
     "openTSNE": "analyses",
+    "faiss": "analyses",
+    "scipy": "analyses",
     "click": None,  # typer carries its own
 }
 

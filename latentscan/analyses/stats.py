@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from latentscan.analyses.keeping import Run, kept
 from latentscan.engine.tree import reduce_store
 from latentscan.errors import StoreError
 from latentscan.kernels.histogram import Bins
@@ -23,7 +24,7 @@ from latentscan.kernels.statistics import (
     unscaled_kl,
 )
 from latentscan.progress import SILENT
-from latentscan.store.results import Result, Variable, load_result, require_place, result_path, save_result
+from latentscan.store.results import Result, Variable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,28 +77,8 @@ class StatsParameters(BaseModel):
         return value
 
 
-def stats(
-    store: LatentStore,
-    parameters: StatsParameters | None = None,
-    *,
-    results: str | None = None,
-    force: bool = False,
-    allow_partial: bool = False,
-    threads: int | None = None,
-    progress: Progress = SILENT,
-) -> Result:
-    """Compute the statistics of a store, or read them where they are there already.
-
-    Parameters
-    ----------
-    results
-        Path of another store to keep the result in; the store itself if None.
-    force
-        Compute anew what is there already.
-    allow_partial
-        Go ahead where some blocks are not written yet, and leave them out.
-    threads
-        How many blocks are worked on at once; as many as there are processors if None.
+def stats(store: LatentStore, parameters: StatsParameters | None = None, run: Run | None = None) -> Result:
+    """Compute the statistics of a store: logvar, deviation of z from mu, radii, KL.
 
     Raises
     ------
@@ -106,16 +87,9 @@ def stats(
     UsageError
         If the result cannot be kept where it should be.
     """
-    parameters = parameters or StatsParameters()
-    digests = store.readable_digests(allow_partial=allow_partial)
-    home = results or store.location
-    path = result_path("stats", VERSION, parameters.model_dump(mode="json"), digests)
-    if not force and (found := load_result(home, path)) is not None:
-        return found
-    require_place(home)
-    result = compute_stats(store, digests, parameters, threads=threads, progress=progress)
-    save_result(home, path, result)
-    return result
+    parameters, run = parameters or StatsParameters(), run or Run()
+    compute = partial(compute_stats, store, parameters=parameters, threads=run.threads, progress=run.progress)
+    return kept("stats", VERSION, store, parameters, run, compute)
 
 
 def compute_stats(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from latentscan.analyses.keeping import Run
 from latentscan.cli.options import with_options
 from latentscan.cli.reporting import check_picture, counted, reported
 from latentscan.cli.terminal import note, terminal_progress
@@ -53,14 +54,8 @@ def _verb(analysis: Analysis) -> Any:
 
         if plot is not None:
             check_picture(plot, "--plot", PLOT_ENDINGS)
-        result = analysis.run(
-            open_store(store),
-            analysis.parameters(**options),
-            results=results,
-            force=force,
-            allow_partial=allow_partial,
-            progress=terminal_progress(),
-        )
+        run = Run(results, force, allow_partial, progress=terminal_progress())
+        result = analysis.run(open_store(store), analysis.parameters(**options), run)
         name = Path(store).name
         if as_json:
             typer.echo(json.dumps({"store": store, **analysis.json(result)}, allow_nan=False))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from latentscan.analyses.keeping import Run
 from latentscan.analyses.stats import StatsParameters, stats
 from latentscan.errors import StoreError
 from latentscan.report.stats_json import stats_json
@@ -40,7 +41,7 @@ def store_of(folder: Path, chunk_rows: int, names: tuple[str, ...] = ("mu", "log
 
 def test_threads_do_not_change_a_bit(tmp_path: Path) -> None:
     store = store_of(tmp_path, 31)
-    one, two = stats(store, threads=1, force=True), stats(store, threads=2, force=True)
+    one, two = stats(store, run=Run(force=True, threads=1)), stats(store, run=Run(force=True, threads=2))
     assert one.variables.keys() == two.variables.keys()
     for name, variable in one.variables.items():
         assert variable.values.tobytes() == two[name].tobytes()
@@ -63,7 +64,7 @@ def test_a_result_is_computed_once(tmp_path: Path) -> None:
     (tmp_path / "mu-logvar-z-100.zarr" / "z" / "c" / "0" / "0").unlink()
     assert stats(store)["kl"].tolist() == first["kl"].tolist()
     with pytest.raises(StoreError, match="z/c/0/0 is missing"):
-        stats(store, force=True)
+        stats(store, run=Run(force=True))
 
 
 def test_completing_a_store_makes_another_result(tmp_path: Path) -> None:
@@ -72,7 +73,7 @@ def test_completing_a_store_makes_another_result(tmp_path: Path) -> None:
     retract_blocks(store.location, (2,))
     with pytest.raises(StoreError, match=r"6 of 7 blocks.*--allow-partial"):
         stats(store)
-    part = stats(store, allow_partial=True)
+    part = stats(store, run=Run(allow_partial=True))
     with pytest.raises(StoreError):
         stats(store)  # the partial result does not stand in for the whole
     assert part.attributes["images"] == 600

@@ -1,0 +1,84 @@
+"""How an analysis is run, and how what it finds is kept in a store and found again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from latentscan.progress import SILENT
+from latentscan.store.results import load_result, require_place, result_path, save_result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from pydantic import BaseModel
+
+    from latentscan.progress import Progress
+    from latentscan.store.latent_store import LatentStore
+    from latentscan.store.results import Result
+
+
+@dataclass(frozen=True)
+class Run:
+    """How an analysis is run; nothing here changes what it finds.
+
+    Parameters
+    ----------
+    results
+        Path of another store to keep results in; the store itself if None.
+    force
+        Compute anew what is there already.
+    allow_partial
+        Go ahead where some blocks are not written yet, and leave them out.
+    threads
+        How many tasks are worked on at once; as many as there are processors if None.
+    progress
+        Who is told how far it is.
+    """
+
+    results: str | None = None
+    force: bool = False
+    allow_partial: bool = False
+    threads: int | None = None
+    progress: Progress = SILENT
+
+
+def kept(
+    name: str,
+    version: int,
+    store: LatentStore,
+    parameters: BaseModel,
+    run: Run,
+    compute: Callable[[NDArray[np.uint8]], Result],
+) -> Result:
+    """Read a result where it is there already; else compute and keep it.
+
+    Parameters
+    ----------
+    name
+        Names the result's place in the store, ``analyses/<name>/<key>``.
+    version
+        To be raised when the numbers or their names change, so that older results are not read.
+    parameters
+        Those that change what is found; they make the key, together with the data.
+    compute
+        Computes the result of the blocks that are written, from the commit record (block, array, 32).
+
+    Raises
+    ------
+    StoreError
+        If the store is incomplete or damaged.
+    UsageError
+        If the result cannot be kept where it should be.
+    """
+    digests = store.readable_digests(allow_partial=run.allow_partial)
+    home = run.results or store.location
+    path = result_path(name, version, parameters.model_dump(mode="json"), digests)
+    if not run.force and (found := load_result(home, path)) is not None:
+        return found
+    require_place(home)
+    result = compute(digests)
+    save_result(home, path, result)
+    return result
