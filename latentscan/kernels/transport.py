@@ -1,0 +1,57 @@
+"""The earth mover's distance between distributions on a line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def cumulative(counts: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Give the share of values below each edge of a histogram, (bins + 1,), from its counts (bins,).
+
+    Examples
+    --------
+    >>> cumulative(np.array([1, 3]))
+    array([0.  , 0.25, 1.  ])
+    """
+    return np.asarray(np.concatenate([[0.0], np.cumsum(counts)]) / counts.sum())
+
+
+def earth_movers_distance(
+    edges_a: NDArray[np.float64],
+    shares_a: NDArray[np.float64],
+    edges_b: NDArray[np.float64],
+    shares_b: NDArray[np.float64],
+) -> float:
+    """Compute the earth mover's distance of two distributions, in the unit of the edges.
+
+    Each is given by the share of it that lies below each of some edges; between two edges it is taken as
+    even. Between edges a and b the distance is ∫ |A(x) − B(x)| dx over the cumulative shares.
+
+    Vallender, S. S. (1974), Calculation of the Wasserstein distance between probability distributions on
+    the line.
+
+    Parameters
+    ----------
+    edges_a, edges_b
+        Ascending, (n,).
+    shares_a, shares_b
+        Ascending from 0 to 1, (n,).
+
+    Examples
+    --------
+    >>> edges = np.array([0.0, 1.0])
+    >>> earth_movers_distance(edges, np.array([0.0, 1.0]), edges + 2.5, np.array([0.0, 1.0]))
+    2.5
+    """
+    x = np.union1d(edges_a, edges_b)
+    difference = np.interp(x, edges_a, shares_a) - np.interp(x, edges_b, shares_b)
+    left, right = difference[:-1], difference[1:]
+    size = np.abs(left) + np.abs(right)
+    # where the difference changes its sign on the way, it makes two triangles
+    crossing = np.divide(left**2 + right**2, size, out=np.zeros_like(size), where=size > 0)
+    return float(np.sum(np.diff(x) * np.where(left * right < 0, crossing, size)) / 2)
