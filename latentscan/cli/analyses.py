@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -27,6 +27,7 @@ def add_analyses(app: typer.Typer) -> None:
     """Add a verb for every analysis, and `check`."""
     for name, analysis in ANALYSES.items():
         app.command(name, help=_summary(analysis))(reported(_verb(analysis)))
+    app.command("plot")(reported(plot_results))
     app.command()(reported(check))
 
 
@@ -70,6 +71,18 @@ def _verb(analysis: Analysis) -> Any:
             note(f"drawn: {plot}")
 
     return verb
+
+
+def plot_results(
+    store: StoreOption,
+    out: Annotated[Path, typer.Option(help="the folder to draw into", show_default=False)],
+    kind: Annotated[Literal["png", "svg", "pdf"], typer.Option("--format", help="of the pictures")] = "png",
+) -> None:
+    """Draw every result that a store holds."""
+    from latentscan.gallery import draw_results
+
+    for picture in draw_results(store, out, f".{kind}", progress=terminal_progress()):
+        typer.echo(picture)
 
 
 def check(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from latentscan.errors import UsageError
+from latentscan.errors import StoreError, UsageError
 from latentscan.store.latent_store import READ_ERRORS, digest_of
 from latentscan.store.metadata import RESULTS, SEAL, list_result, read_root
 from latentscan.store.publish import METADATA, backing, publish, require_folder_of
@@ -119,6 +119,22 @@ def load_result(location: str, path: str) -> Result | None:
     content = attributes.pop(CONTENT, None)
     result = Result(variables, attributes)
     return result if content == _content(result) else None
+
+
+def list_results(location: str) -> list[tuple[str, str]]:
+    """List the results that are kept at a location: the name of the analysis, and the path of the group.
+
+    Raises
+    ------
+    StoreError
+        If there is nothing.
+    """
+    root = read_root(location)
+    if root is None:
+        raise StoreError(f"{location} does not exist, or is no store; `latentscan encode` writes one")
+    nodes = root.get("consolidated_metadata", {}).get("metadata", {})
+    places = (path.split("/") for path, node in nodes.items() if node["node_type"] == "group")
+    return sorted((place[1], "/".join(place)) for place in places if place[0] == RESULTS and len(place) == 3)
 
 
 def require_place(location: str) -> None:

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import latentscan as ls
+from latentscan.analyses.keeping import Run
+from latentscan.analyses.stats import StatsParameters, stats
+from latentscan.errors import StoreError, UsageError
+from latentscan.store.ingest import ingest
+from latentscan.table import ANALYSES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def location(tmp_path: Path) -> str:
+    z = np.random.default_rng(0).standard_normal((300, 5), np.float32)
+    np.save(tmp_path / "z.npy", z)
+    ingest({"z": tmp_path / "z.npy"}, str(tmp_path / "z.zarr"), chunk_rows=64)
+    return str(tmp_path / "z.zarr")
+
+
+def test_every_analysis_is_a_function_with_its_parameters() -> None:
+    assert set(ANALYSES) < set(dir(ls))
+    for name, analysis in ANALYSES.items():
+        function = getattr(ls, name)
+        given = set(inspect.signature(function).parameters)
+        assert given == {"store", *analysis.parameters.model_fields, *inspect.signature(Run).parameters}
+        assert all(f"\n{key}\n" in function.__doc__ for key in given - {"store"})
+
+
+def test_a_function_gives_what_the_command_gives(location: str) -> None:
+    store = ls.open(location)
+    dataset = ls.stats(store, upper=10, results=f"{location}-results")
+    expected = stats(store, StatsParameters(upper=10)).to_dataset()
+    assert dataset.identical(expected)
+    assert store.z[3].shape == (5,)
+
+
+def test_errors_name_the_parameter(location: str) -> None:
+    store = ls.open(location)
+    with pytest.raises(UsageError, match="stats: uper"):
+        ls.stats(store, uper=10)
+    with pytest.raises(UsageError, match="stats: width"):
+        ls.stats(store, width=0)
+    with pytest.raises(StoreError, match="does not exist"):
+        ls.open(f"{location}.not")
+    with pytest.raises(AttributeError, match=r"no 'statistics'; it offers .*stats"):
+        _ = ls.statistics
+
+
+def test_importing_it_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, latentscan; print(sorted(m for m in ('numpy', 'zarr', 'pydantic') if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
