@@ -17,6 +17,10 @@ class UsageError(LatentscanError):
     exit_code = 2
 
 
+class TooFewImagesError(UsageError):
+    """Fewer images than what was asked for needs."""
+
+
 class StoreError(LatentscanError):
     """A store that is missing, incomplete or damaged."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from latentscan.processors import processors
@@ -42,7 +44,9 @@ def run_tasks(
 ) -> list[R]:
     """Apply `work` to every item, several at once, and give what it gives in the order of the items.
 
-    The threads of NumPy, OpenMP and other libraries are held at one meanwhile: tasks are the parallelism.
+    They are begun in that order too. The threads of NumPy, OpenMP and other libraries are held at one
+    meanwhile: tasks are the parallelism. When it returns or raises, no task is at work any more: one that
+    keeps its state when it is told to stop has kept it.
 
     Parameters
     ----------
@@ -56,16 +60,28 @@ def run_tasks(
     from threadpoolctl import threadpool_limits
 
     stop = threading.Event()
+    at_work = threading.Semaphore(len(items))
+    numbers = itertools.count()  # Dask would begin with the last of the items
 
-    def posttask(key: str, *_: object) -> None:
-        finished(items[int(key.removeprefix(_PREFIX))])
+    def posttask(_key: str, found: tuple[int, R], *_: object) -> None:
+        finished(items[found[0]])
 
-    def task(number: int) -> R:
-        return work(items[number], stop.is_set)
+    def task() -> tuple[int, R]:
+        with at_work:
+            if stop.is_set():
+                raise Stopped
+            number = next(numbers)
+            with threadpool_limits(1, "openmp"):  # it keeps a limit for each thread that calls it
+                return number, work(items[number], stop.is_set)
 
-    graph = {f"{_PREFIX}{number}": (task, number) for number in range(len(items))}
+    graph = {f"{_PREFIX}{number}": (task,) for number in range(len(items))}
     try:
         with threadpool_limits(1), Callback(posttask=posttask):  # type: ignore[no-untyped-call]
-            return cast("list[R]", list(get(graph, list(graph), num_workers=threads or processors())))
+            found = get(graph, list(graph), num_workers=threads or processors())
+        return [result for _, result in sorted(cast("list[tuple[int, R]]", found), key=itemgetter(0))]
     finally:
         stop.set()
+        for _ in items:
+            at_work.acquire()
+        for _ in items:  # one that is yet to begin finds that it is stopped
+            at_work.release()

@@ -6,7 +6,6 @@ import hashlib
 import math
 import shlex
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import google_crc32c
@@ -14,7 +13,7 @@ import numpy as np
 
 from latentscan.errors import StoreError
 from latentscan.images.source import PIXEL_LIMIT
-from latentscan.store.metadata import SEAL, read_root
+from latentscan.store.metadata import SEAL, no_store, read_root
 from latentscan.store.publish import backing
 from latentscan.store.schema import DEFAULT_CHUNK_ROWS, FORMAT_VERSION, LATENTS, Schema
 
@@ -305,8 +304,7 @@ def open_store(location: str, *, writable: bool = False) -> LatentStore:
 
     root = read_root(location)
     if root is None:
-        found = "is no latent store" if Path(location).exists() else "does not exist"
-        raise StoreError(f"{location} {found}; `latentscan encode` or `latentscan ingest` writes one")
+        raise no_store(location)
     if SEAL not in root.get("attributes", {}):
         raise StoreError(f"{location} is a Zarr group, but no latent store: its attributes lack {SEAL}")
     store = backing(location, read_only=not writable)

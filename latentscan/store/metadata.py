@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import sys
 import warnings
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import StoreError
 from latentscan.store.publish import METADATA, backing, read_json, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import zarr
 
 SEAL = "metadata_sha256"
@@ -67,11 +73,36 @@ def read_root(location: str) -> dict[str, Any] | None:
     return root
 
 
+def no_store(location: str) -> StoreError:
+    """Make the error of a location where there is no Zarr group."""
+    found = "is no latent store" if Path(location).exists() else "does not exist"
+    return StoreError(f"{location} {found}; `latentscan encode` or `latentscan ingest` writes one")
+
+
 def list_result(location: str, nodes: dict[str, Any]) -> None:
     """Add the metadata of a result to the root's list; what it says of the data arrays stays."""
-    root = read_root(location) or {}
-    copy = root.setdefault(
-        "consolidated_metadata", {"kind": "inline", "must_understand": False, "metadata": {}}
-    )
-    copy["metadata"].update({path: node for path, node in nodes.items() if path})
-    write_json(backing(location, read_only=False), METADATA, root)
+    with _alone(location):
+        root = read_root(location) or {}
+        copy = root.setdefault(
+            "consolidated_metadata", {"kind": "inline", "must_understand": False, "metadata": {}}
+        )
+        listed = copy["metadata"] | {path: node for path, node in nodes.items() if path}
+        # zarr reads siblings only where they follow one another
+        copy["metadata"] = dict(sorted(listed.items(), key=lambda item: item[0].split("/")))
+        write_json(backing(location, read_only=False), METADATA, root)
+
+
+@contextmanager
+def _alone(location: str) -> Iterator[None]:
+    """Hold off other processes of this machine that list a result too, where the system can lock a folder."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    folder = os.open(location, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zarr.core.buffer import Buffer
 
 METADATA = "zarr.json"
+UNFINISHED = ".partial"  # the ending of a file that is being written, by whoever
 
 
 def backing(location: str, *, read_only: bool) -> Store:
@@ -38,8 +39,9 @@ def publish(location: str, path: str, build: Callable[[zarr.Group], None]) -> di
     """Create the group `path` of the store at `location` so that it is there whole or not at all.
 
     `build` fills a group in memory. Its keys are copied, and the ``zarr.json`` that makes it a group
-    comes last: whoever is interrupted leaves files that no reader looks at. Gives the metadata of the
-    group, of its parents, and of what is in it, by path.
+    comes last: whoever is interrupted leaves files that no reader looks at. What an earlier creation left
+    and this one does not write is removed at the end, not at the beginning: several processes may create
+    the same group at once. Gives the metadata of the group, of its parents, and of what is in it, by path.
     """
     import zarr
     from zarr.core.sync import sync
@@ -52,12 +54,18 @@ def publish(location: str, path: str, build: Callable[[zarr.Group], None]) -> di
     target = backing(location, read_only=False)
 
     async def copy() -> None:
-        if path:
-            await target.delete_dir(path)  # what an interrupted creation may have left
         content = keys.keys() - parents - {marker}
         await asyncio.gather(*(target.set(key, keys[key]) for key in content))
-        for key in (*parents, marker):  # of two that create the same group at once, the first one counts
+        for key in parents:
             await target.set_if_not_exists(key, keys[key])
+        if not path:  # of two that create the same store at once, the first one counts
+            await target.set_if_not_exists(marker, keys[marker])
+            return
+        await target.set(marker, keys[marker])
+        own = {key.removeprefix(f"{path}/").partition("/")[0] for key in keys}
+        async for name in target.list_dir(path):
+            if name not in own and not name.endswith(UNFINISHED):
+                await target.delete_dir(f"{path}/{name}")
 
     sync(copy())
     found = {key: json.loads(keys[key].to_bytes()) for key in keys if key.endswith(METADATA)}

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from latentscan.errors import StoreError, UsageError
+from latentscan.errors import UsageError
 from latentscan.store.latent_store import READ_ERRORS, digest_of
-from latentscan.store.metadata import RESULTS, SEAL, list_result, read_root
+from latentscan.store.metadata import RESULTS, SEAL, list_result, no_store, read_root
 from latentscan.store.publish import METADATA, backing, publish, require_folder_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import xarray
     import zarr
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 CONTENT = "content_sha256"
+COORDINATES = "coordinates"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Variable:
 class Result:
     """What an analysis found: an xarray Dataset, without the wait for xarray's import.
 
-    A variable whose name is its only dimension is a coordinate.
+    A variable whose name is its only dimension is a coordinate, and so are those that the attribute
+    ``coordinates`` names, separated by spaces, as xarray reads it.
     """
 
     variables: Mapping[str, Variable]
@@ -57,23 +59,33 @@ class Result:
         import xarray as xr
 
         named = {name: (v.dims, v.values, dict(v.attributes)) for name, v in self.variables.items()}
-        return xr.Dataset(named, attrs=dict(self.attributes))
+        attributes = dict(self.attributes)
+        coordinates = attributes.pop(COORDINATES, "").split()
+        return xr.Dataset(named, attrs=attributes).set_coords(coordinates)
 
 
 def result_path(
-    analysis: str, version: int, parameters: Mapping[str, Any], digests: NDArray[np.uint8]
+    analysis: str, versions: Sequence[int], parameters: Mapping[str, Any], digests: NDArray[np.uint8]
 ) -> str:
-    """Name the group of a result: by the analysis, its version and parameters, and the very data.
+    """Name the group of a result: by the analysis, its parameters, and the very data.
 
+    `versions` are that of the analysis, and those of other results that went into it.
     `digests` is the commit record (block, array, 32) of what the result is computed from.
     """
     data = hashlib.sha256(digests.tobytes()).hexdigest()
-    identity = json.dumps({"version": version, "parameters": parameters, "data": data}, sort_keys=True)
+    identity = json.dumps(
+        {"versions": list(versions), "parameters": parameters, "data": data}, sort_keys=True
+    )
     return f"{RESULTS}/{analysis}/{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
 def save_result(location: str, path: str, result: Result) -> None:
     """Write a result whole, and list it in the store's consolidated metadata."""
+    list_result(location, save_hidden(location, path, result))
+
+
+def save_hidden(location: str, path: str, result: Result) -> dict[str, Any]:
+    """Write a result whole, but do not list it; tasks that run at once may do so. Gives its metadata."""
 
     def build(group: zarr.Group) -> None:
         for name, variable in result.variables.items():
@@ -94,7 +106,14 @@ def save_result(location: str, path: str, result: Result) -> None:
 
     from zarr.codecs import Crc32cCodec
 
-    list_result(location, publish(location, path, build))
+    return publish(location, path, build)
+
+
+def drop_result(location: str, path: str) -> None:
+    """Remove a result that is not listed; what is not there need not be removed."""
+    from zarr.core.sync import sync
+
+    sync(backing(location, read_only=False).delete_dir(path))
 
 
 def load_result(location: str, path: str) -> Result | None:
@@ -131,7 +150,7 @@ def list_results(location: str) -> list[tuple[str, str]]:
     """
     root = read_root(location)
     if root is None:
-        raise StoreError(f"{location} does not exist, or is no store; `latentscan encode` writes one")
+        raise no_store(location)
     nodes = root.get("consolidated_metadata", {}).get("metadata", {})
     places = (path.split("/") for path, node in nodes.items() if node["node_type"] == "group")
     return sorted((place[1], "/".join(place)) for place in places if place[0] == RESULTS and len(place) == 3)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,15 @@ import zarr
 
 from latentscan.errors import UsageError
 from latentscan.store.latent_store import open_store
-from latentscan.store.results import Result, Variable, load_result, require_place, result_path, save_result
+from latentscan.store.results import (
+    Result,
+    Variable,
+    list_results,
+    load_result,
+    require_place,
+    result_path,
+    save_result,
+)
 from latentscan.store.schema import Schema
 from latentscan.store.writer import create_store, write_block
 
@@ -58,6 +67,41 @@ def test_xarray_reads_store_and_results_without_a_warning(location: str) -> None
         assert "z" in xr.open_zarr(location)
 
 
+def test_results_of_many_analyses_are_all_read_in_whatever_order_they_were_kept(location: str) -> None:
+    names = ["tsne", "kmeans", "kmeans-centres", "axes", "tsne-neighbours", "kmeans", "stats", "kmeans-x"]
+    paths = [f"analyses/{name}/{number}" for number, name in enumerate(names)]
+    for path in paths:
+        save_result(location, path, RESULT)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        xr.open_zarr(location).load()
+        for path in paths:
+            xr.testing.assert_equal(xr.open_zarr(location, group=path).load(), RESULT.to_dataset())
+        held = {path for path, node in zarr.open_group(location, mode="r").members(None)}
+    assert set(paths) <= held
+    assert [path for _, path in list_results(location)] == sorted(paths, key=lambda path: path.split("/"))
+
+
+def test_results_that_are_kept_at_once_are_all_listed(location: str) -> None:
+    paths = [f"analyses/stats/{number}" for number in range(12)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda path: save_result(location, path, RESULT), paths))
+    assert {path for _, path in list_results(location)} == set(paths)
+
+
+def test_a_result_that_is_kept_again_at_once_is_whole(location: str) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda _: save_result(location, "analyses/stats/a", RESULT), range(12)))
+    assert_equal(load_result(location, "analyses/stats/a"))
+
+
+def test_what_an_older_result_left_is_removed(location: str) -> None:
+    longer = Result({**RESULT.variables, "more": Variable((), np.array(1))}, RESULT.attributes)
+    save_result(location, "analyses/stats/a", longer)
+    save_result(location, "analyses/stats/a", RESULT)
+    assert_equal(load_result(location, "analyses/stats/a"))
+
+
 def test_results_may_live_in_a_place_of_their_own(tmp_path: Path) -> None:
     elsewhere = str(tmp_path / "results.zarr")
     save_result(elsewhere, "analyses/stats/a", RESULT)
@@ -85,11 +129,11 @@ def test_damaged_metadata_of_a_result_makes_it_absent(location: str, content: by
 
 def test_the_key_depends_on_parameters_and_on_the_data(location: str) -> None:
     store = open_store(location)
-    first = result_path("stats", 1, {"width": 0.5}, store.digests())
-    assert first == result_path("stats", 1, {"width": 0.5}, open_store(location).digests())
-    assert first != result_path("stats", 1, {"width": 1.0}, store.digests())
-    assert first != result_path("stats", 2, {"width": 0.5}, store.digests())
+    first = result_path("stats", (1,), {"width": 0.5}, store.digests())
+    assert first == result_path("stats", (1,), {"width": 0.5}, open_store(location).digests())
+    assert first != result_path("stats", (1,), {"width": 1.0}, store.digests())
+    assert first != result_path("stats", (2,), {"width": 0.5}, store.digests())
     writable = create_store(location, Schema(2, 1, ("z",), 1), {})
     values = {"z": np.ones((1, 1), np.float32), "path": np.array(["a"], object), "status": np.zeros(1, "u1")}
     write_block(writable, 0, values)
-    assert first != result_path("stats", 1, {"width": 0.5}, store.digests())
+    assert first != result_path("stats", (1,), {"width": 0.5}, store.digests())
