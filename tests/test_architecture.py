@@ -97,6 +97,7 @@ def test_kernels_know_only_numpy_and_each_other() -> None:
         "__future__",
         "collections",
         "dataclasses",
+        "math",
         "typing",
         "functools",
     }

@@ -31,19 +31,20 @@ class AdaptiveHistogram:
     exponents
         The binary logarithms of the widths of the bins, (columns,).
     counts
-        (columns, BINS), from the bin that holds `lowest`.
+        (columns, BINS), from the bin that holds `lowest`; of the narrowest integers that hold them, since
+        many histograms wait to be merged.
     """
 
     lowest: NDArray[np.float64]
     highest: NDArray[np.float64]
     exponents: NDArray[np.int64]
-    counts: NDArray[np.int64]
+    counts: NDArray[np.unsignedinteger]
 
     @classmethod
     def empty(cls, columns: int) -> AdaptiveHistogram:
         """Give the histogram of no values: the identity of `merge`."""
         infinite = np.full(columns, np.inf)
-        return cls(infinite, -infinite, np.zeros(columns, np.int64), np.zeros((columns, BINS), np.int64))
+        return cls(infinite, -infinite, np.zeros(columns, np.int64), np.zeros((columns, BINS), np.uint8))
 
     def merge(self, other: AdaptiveHistogram) -> AdaptiveHistogram:
         """Give the histogram of both sets of values."""
@@ -54,7 +55,7 @@ class AdaptiveHistogram:
         exponents = _exponents(lowest, highest)
         firsts = _bin_of(lowest, exponents)
         counts = self._counts_in(exponents, firsts) + other._counts_in(exponents, firsts)
-        return AdaptiveHistogram(lowest, highest, exponents, counts)
+        return AdaptiveHistogram(lowest, highest, exponents, _narrowest(counts))
 
     @property
     def edges(self) -> NDArray[np.float64]:
@@ -67,8 +68,8 @@ class AdaptiveHistogram:
         bins = _bin_of(self.lowest, self.exponents)[:, None] + np.arange(BINS)
         places = (bins >> (exponents - self.exponents)[:, None]) - firsts[:, None]
         columns, _ = held = np.nonzero(self.counts)
-        counts = np.zeros_like(self.counts)
-        np.add.at(counts, (columns, places[held]), self.counts[held])
+        counts = np.zeros(self.counts.shape, np.int64)
+        np.add.at(counts, (columns, places[held]), self.counts[held].astype(np.int64))
         return counts
 
 
@@ -79,16 +80,19 @@ def adaptive_histogram(x: NDArray[np.floating]) -> AdaptiveHistogram:
     --------
     >>> h = adaptive_histogram(np.array([[0.0], [1.0], [510.0]]))
     >>> h.exponents, h.counts[0, :3], h.edges[0, :3]
-    (array([0]), array([1, 1, 0]), array([0., 1., 2.]))
+    (array([0]), array([1, 1, 0], dtype=uint8), array([0., 1., 2.]))
     """
     if not len(x):
         return AdaptiveHistogram.empty(x.shape[1])
     lowest, highest = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
     exponents = _exponents(lowest, highest)
     columns = x.shape[1]
-    # scaling by a power of two, and taking a whole number from one that is not much larger, is exact
-    scale = np.ldexp(1.0, -exponents).astype(x.dtype)
-    firsts = _bin_of(lowest, exponents).astype(x.dtype)
+    # scaling by a power of two, and taking a whole number from one that is not much larger, is exact; but
+    # in float32 the scale itself may overflow, and a tiny negative value scaled down become the 0 above it
+    narrow = bool(np.all((exponents >= -126) & (exponents <= 0)))
+    dtype = x.dtype if narrow else np.dtype(np.float64)
+    scale = np.ldexp(1.0, -exponents).astype(dtype)
+    firsts = _bin_of(lowest, exponents).astype(dtype)
     offsets = np.arange(columns) * BINS
     counts = np.zeros(columns * BINS, np.int64)
     for tile in tiles(len(x)):
@@ -98,7 +102,7 @@ def adaptive_histogram(x: NDArray[np.floating]) -> AdaptiveHistogram:
         places = scaled.astype(np.intp)
         places += offsets
         counts += np.bincount(places.ravel(), minlength=len(counts))
-    return AdaptiveHistogram(lowest, highest, exponents, counts.reshape(columns, BINS))
+    return AdaptiveHistogram(lowest, highest, exponents, _narrowest(counts.reshape(columns, BINS)))
 
 
 def _exponents(lowest: NDArray[np.float64], highest: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -113,3 +117,7 @@ def _exponents(lowest: NDArray[np.float64], highest: NDArray[np.float64]) -> NDA
 
 def _bin_of(values: NDArray[np.float64], exponents: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(np.floor(np.ldexp(values, -exponents)), np.int64)
+
+
+def _narrowest(counts: NDArray[np.int64]) -> NDArray[np.unsignedinteger]:
+    return counts.astype(np.min_scalar_type(counts.max(initial=0)))

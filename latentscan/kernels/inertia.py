@@ -1,0 +1,171 @@
+"""Inertia and cluster sizes of many k-means models at once, with one matrix product a tile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from latentscan.kernels.tiles import TILE_ROWS, tiles
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+NEAR = 0.01  # of a row's squared length: a squared distance below it has lost digits in the product
+
+
+@dataclass(frozen=True)
+class Models:
+    """The centres of several models side by side, made ready for matrix products with rows.
+
+    Parameters
+    ----------
+    shift
+        What is subtracted from rows and centres, (component,): far from the origin a product of float32
+        would lose the digits that matter.
+    centres
+        The shifted centres of all models, one model after another, (centre, component).
+    product
+        What a shifted row with a 1 at its end is multiplied by, (component + 1, centre): −2 c, and |c|²
+        below, so that the product is the squared distance but for the row's own squared length.
+    starts
+        The first centre of each model, and the number of all centres, (model + 1,).
+    """
+
+    shift: NDArray[np.float32]
+    centres: NDArray[np.float32]
+    product: NDArray[np.float32]
+    starts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, centres: NDArray[np.floating], counts: Sequence[int], shift: NDArray[np.float32]) -> Models:
+        """Prepare centres (centre, component), of which each model has as many as `counts` says."""
+        exact = centres.astype(np.float64) - shift
+        squares = np.einsum("ij,ij->i", exact, exact)
+        product = np.vstack([-2 * exact.T, squares]).astype(np.float32)
+        starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return cls(shift, exact.astype(np.float32), product, starts)
+
+
+@dataclass(frozen=True)
+class InertiaPartial:
+    """What is known of a range of blocks.
+
+    Parameters
+    ----------
+    rows
+        How many rows it has.
+    total
+        The sum of the shifted rows, (component,), and of their squared lengths at the end.
+    inertia
+        Sum over the rows of the squared distance to the nearest centre, (model,).
+    sizes
+        How many rows are nearest to each centre, (centre,).
+    images
+        The numbers of the rows' images, (row,), or none where no labels are kept.
+    labels
+        The cluster of each row in the models whose labels are kept, (row, kept model).
+    """
+
+    rows: int
+    total: NDArray[np.float64]
+    inertia: NDArray[np.float64]
+    sizes: NDArray[np.int64]
+    images: NDArray[np.int64]
+    labels: NDArray[np.int32]
+
+    def merge(self, other: InertiaPartial) -> InertiaPartial:
+        """Give the partial of both ranges, `other` being the later one."""
+        return InertiaPartial(
+            self.rows + other.rows,
+            self.total + other.total,
+            self.inertia + other.inertia,
+            self.sizes + other.sizes,
+            np.concatenate([self.images, other.images]),
+            np.concatenate([self.labels, other.labels]),
+        )
+
+    @property
+    def total_inertia(self) -> float:
+        """Sum of the squared distances to the mean: the inertia of a single cluster."""
+        *sums, squares = self.total
+        return float(squares - np.dot(sums, sums) / self.rows) if self.rows else 0.0
+
+
+def inertia_partial(
+    x: NDArray[np.float32], images: NDArray[np.int64], models: Models, kept: Sequence[int] = ()
+) -> InertiaPartial:
+    """Find the nearest centre of every model for rows (n, components).
+
+    Distances are computed in float32 about the shift; those that are small against the row itself, of which
+    the product has lost digits, once more in float64 with all centres of the model. Sums are in float64.
+
+    Parameters
+    ----------
+    images
+        The number of each row's image, (n,).
+    kept
+        Numbers of the models whose labels are kept.
+
+    Examples
+    --------
+    >>> centres = np.array([[0.0], [0.0], [10.0]])
+    >>> models = Models.of(centres, [1, 2], shift=np.zeros(1, np.float32))
+    >>> found = inertia_partial(np.array([[1.0], [9.0]], np.float32), np.arange(2), models, kept=[1])
+    >>> found.inertia, found.sizes, found.labels.ravel()
+    (array([82.,  2.]), array([2, 1, 1]), array([0, 1], dtype=int32))
+    """
+    rows, components = x.shape
+    count, height = len(models.starts) - 1, min(TILE_ROWS, rows)
+    shifted = np.ones((height, components + 1), np.float32)
+    product = np.empty((height, models.starts[-1]), np.float32)
+    nearest = np.empty((height, count), np.int64)
+    total, inertia = np.zeros(components + 1), np.zeros(count)
+    sizes = np.zeros(models.starts[-1], np.int64)
+    labels = np.empty((rows if kept else 0, len(kept)), np.int32)
+    for tile in tiles(rows):
+        length = tile.stop - tile.start
+        points, near = shifted[:length, :-1], nearest[:length]
+        np.subtract(x[tile], models.shift, out=points)
+        squares = np.einsum("ij,ij->i", points, points)
+        np.matmul(shifted[:length], models.product, out=product[:length])
+        for model, (start, stop) in enumerate(zip(models.starts, models.starts[1:], strict=False)):
+            product[:length, start:stop].argmin(axis=1, out=near[:, model])
+        near += models.starts[:-1]
+        distances = np.take_along_axis(product[:length], near, axis=1)
+        distances += squares[:, np.newaxis]
+        _compute_near_ones_again(distances, near, points, squares, models)
+        total[:-1] += points.sum(axis=0, dtype=np.float64)
+        total[-1] += squares.sum(dtype=np.float64)
+        inertia += distances.sum(axis=0, dtype=np.float64)
+        sizes += np.bincount(near.ravel(), minlength=len(sizes))
+        if kept:
+            labels[tile] = (near - models.starts[:-1])[:, list(kept)]
+    return InertiaPartial(rows, total, inertia, sizes, images if kept else images[:0], labels)
+
+
+def _compute_near_ones_again(
+    distances: NDArray[np.float32],
+    nearest: NDArray[np.int64],
+    points: NDArray[np.float32],
+    squares: NDArray[np.float32],
+    models: Models,
+) -> None:
+    """Replace squared distances (row, model) that are small against the rows' squared lengths (row,).
+
+    The nearest centre (row, model) is looked for anew too: of two that lie close together, the product
+    cannot tell which it is.
+    """
+    low = distances < NEAR * squares[:, np.newaxis]
+    for model in np.flatnonzero(low.any(axis=0)):
+        rows = np.flatnonzero(low[:, model])
+        start, stop = models.starts[model : model + 2]
+        exact = points[rows].astype(np.float64)
+        centres = models.centres[start:stop].astype(np.float64)
+        found = np.einsum("ij,ij->i", exact, exact)[:, np.newaxis] - 2 * (exact @ centres.T)
+        found += np.einsum("ij,ij->i", centres, centres)
+        nearest[rows, model] = start + found.argmin(axis=1)
+        distances[rows, model] = np.maximum(found.min(axis=1), 0)

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from functools import reduce
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from latentscan.kernels.covariance import ROWS, CloudPartial, Covariance, cloud_partial, covariance
+
+Block = NDArray[np.float32]
+
+
+@st.composite
+def cut_clouds(draw: st.DrawFn) -> tuple[Block, list[int]]:
+    """A correlated cloud, and the rows at which it is cut; cuts may coincide, so that pieces may be empty."""
+    rows, components = draw(st.integers(1, 2 * ROWS + 10)), draw(st.integers(1, 6))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    mixing = rng.standard_normal((components, components)) * draw(st.sampled_from([0.0, 1e-3, 1.0, 1e4]))
+    offset = draw(st.sampled_from([0.0, 7.0, -1e4]))
+    x = (rng.standard_normal((rows, components)) @ mixing + offset).astype(np.float32)
+    if draw(st.booleans()):
+        x = x[np.argsort(x[:, 0])]
+    return x, sorted(draw(st.lists(st.integers(0, rows), max_size=5)))
+
+
+def exact(x: Block) -> NDArray[np.float64]:
+    d = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
+    return np.asarray(d.T @ d / len(x))
+
+
+def check(found: Covariance, x: Block) -> None:
+    expected = exact(x)
+    assert found.count == len(x)
+    spread = np.sqrt(expected.diagonal().max())
+    np.testing.assert_allclose(
+        found.mean, x.mean(axis=0, dtype=np.float64), rtol=1e-12, atol=1e-6 * spread + 1e-300
+    )
+    assert np.abs(found.matrix - expected).max() <= 1e-6 * np.linalg.norm(expected, 2) + 1e-300
+    assert (found.scatter == found.scatter.T).all()
+
+
+@given(cut_clouds())
+def test_any_chunking_gives_the_covariance_of_the_whole(case: tuple[Block, list[int]]) -> None:
+    x, cuts = case
+    check(reduce(Covariance.merge, map(covariance, np.split(x, cuts))), x)
+
+
+@given(cut_clouds())
+def test_merging_is_associative_and_no_rows_are_the_identity(case: tuple[Block, list[int]]) -> None:
+    x, _ = case
+    a, b, c = (covariance(part) for part in np.array_split(x, 3))
+    left, right = a.merge(b).merge(c), a.merge(b.merge(c))
+    scale = np.abs(left.scatter).max() + 1e-300
+    np.testing.assert_allclose(left.scatter, right.scatter, rtol=0, atol=1e-9 * scale)
+    nothing = Covariance.empty(x.shape[1])
+    for found in (left.merge(nothing), nothing.merge(left)):
+        assert found.scatter.tobytes() == left.scatter.tobytes()
+        assert found.mean.tobytes() == left.mean.tobytes()
+
+
+def test_a_cloud_far_off_loses_no_digits() -> None:
+    rng = np.random.default_rng(0)
+    x = (1e4 + rng.standard_normal((20_000, 32)) @ rng.standard_normal((32, 32))).astype(np.float32)
+    found = covariance(x)
+    largest = np.linalg.eigvalsh(exact(x))[-1]
+    assert np.abs(found.matrix - exact(x)).max() < 1e-6 * largest
+    np.testing.assert_allclose(found.mean, x.mean(axis=0, dtype=np.float64), rtol=1e-11)
+    naive = x.T @ x / len(x) - np.outer(x.mean(axis=0), x.mean(axis=0))
+    assert np.abs(naive - exact(x)).max() > 0.1 * largest
+
+
+@pytest.mark.parametrize("scale", [1e25, 1e-25])
+def test_squares_beyond_float32_are_taken_in_float64(scale: float) -> None:
+    x = (np.random.default_rng(0).standard_normal((100, 3)) * scale).astype(np.float32)
+    check(covariance(x), x)
+
+
+@given(cut_clouds())
+def test_radii_are_those_of_the_rows(case: tuple[Block, list[int]]) -> None:
+    x, cuts = case
+    found = reduce(CloudPartial.merge, map(cloud_partial, np.split(x, cuts)))
+    radii = np.linalg.norm(x.astype(np.float64), axis=1)
+    np.testing.assert_allclose(found.lengths.mean, [radii.mean(), (radii**2).mean()], rtol=1e-12)
+    np.testing.assert_allclose(
+        found.lengths.variance, [radii.var(), (radii**2).var()], rtol=1e-7, atol=1e-16 * radii.max() ** 4
+    )
+    assert found.histogram.counts.sum() == len(x)
+    assert found.histogram.lowest[0] == pytest.approx(radii.min())
+    assert found.histogram.highest[0] == pytest.approx(radii.max())
