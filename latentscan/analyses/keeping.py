@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from latentscan.progress import SILENT
 from latentscan.store.results import load_result, require_place, result_path, save_result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -52,6 +53,9 @@ def kept(
     parameters: BaseModel,
     run: Run,
     compute: Callable[[NDArray[np.uint8]], Result],
+    *,
+    digests: NDArray[np.uint8] | None = None,
+    builds_on: Sequence[int] = (),
 ) -> Result:
     """Read a result where it is there already; else compute and keep it.
 
@@ -65,6 +69,10 @@ def kept(
         Those that change what is found; they make the key, together with the data.
     compute
         Computes the result of the blocks that are written, from the commit record (block, array, 32).
+    digests
+        The commit record that a larger computation works from; read anew if None, since the store may grow.
+    builds_on
+        The versions of other results that go into this one.
 
     Raises
     ------
@@ -73,12 +81,23 @@ def kept(
     UsageError
         If the result cannot be kept where it should be.
     """
-    digests = store.readable_digests(allow_partial=run.allow_partial)
-    home = run.results or store.location
-    path = result_path(name, version, parameters.model_dump(mode="json"), digests)
+    if digests is None:
+        digests = store.readable_digests(allow_partial=run.allow_partial)
+    path = result_path(name, (version, *builds_on), parameters.model_dump(mode="json"), digests)
+    return kept_at(run.results or store.location, path, run, partial(compute, digests))
+
+
+def kept_at(home: str, path: str, run: Run, compute: Callable[[], Result]) -> Result:
+    """Read the result of a path where it is there already; else compute and keep it.
+
+    Raises
+    ------
+    UsageError
+        If the result cannot be kept at `home`.
+    """
     if not run.force and (found := load_result(home, path)) is not None:
         return found
     require_place(home)
-    result = compute(digests)
+    result = compute()
     save_result(home, path, result)
     return result

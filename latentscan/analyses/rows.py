@@ -8,7 +8,7 @@ import numpy as np
 
 from latentscan.engine.tasks import run_tasks
 from latentscan.engine.tree import reduce_store
-from latentscan.errors import UsageError
+from latentscan.errors import StoreError, UsageError
 from latentscan.kernels.reduction import LatentBlock, Reduction
 from latentscan.kernels.sampling import Sample, sample
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from latentscan.store.latent_store import LatentStore
 
 Points = Literal["z", "mu"]
+FARTHEST = 1e16  # the squares of larger values, summed over components, may overflow float32
 
 
 def require_points(store: LatentStore, array: Points) -> None:
@@ -36,10 +37,41 @@ def require_points(store: LatentStore, array: Points) -> None:
         raise UsageError(f"--array {array}: {store.location} holds {held} only; name one of them")
 
 
+def require_measurable(store: LatentStore, rows: NDArray[np.float32], images: NDArray[np.int64]) -> None:
+    """Make sure that squared distances between rows (n, components) of some images (n,) do not overflow.
+
+    Raises
+    ------
+    UsageError
+        If a value is too large.
+    """
+    if len(rows) and max(-rows.min(), rows.max()) > FARTHEST:
+        row, component = np.argwhere(np.abs(rows) > FARTHEST)[0]
+        raise UsageError(
+            f"{store.location}: component {component} of image {images[row]} is "
+            f"{rows[row, component]:.3g}, so far out that distances overflow; expected values within "
+            f"±{FARTHEST:g}: scale the latents down, or give that image a row of NaN, which leaves it out"
+        )
+
+
+def all_rejected(store: LatentStore, images: int) -> StoreError:
+    """Make the error of a store without a good one among its images that are written."""
+    return StoreError(
+        f"{store.location}: all {images} images were rejected, there is nothing to look at; "
+        "the command that wrote the store says why each was"
+    )
+
+
 def sampled_images(
     store: LatentStore, size: int, seed: int, digests: NDArray[np.uint8], run: Run
 ) -> NDArray[np.int64]:
-    """Draw at most `size` of the good images, (n,), in a random order; smaller samples are its beginnings."""
+    """Draw at most `size` of the good images, (n,), in a random order; smaller samples are its beginnings.
+
+    Raises
+    ------
+    StoreError
+        If all images were rejected.
+    """
 
     def chunk(block: LatentBlock) -> Sample:
         return sample(block.images, size, seed)
@@ -47,24 +79,40 @@ def sampled_images(
     reduction: Reduction[Sample, NDArray[np.int64]] = Reduction(
         arrays=(), chunk=chunk, combine=Sample.merge, finalize=lambda found: found.images
     )
-    return reduce_store(store, reduction, digests, label="sample", threads=run.threads, progress=run.progress)
+    images = reduce_store(
+        store, reduction, digests, label="sample", threads=run.threads, progress=run.progress
+    )
+    if not len(images):
+        written = np.flatnonzero(digests.any(axis=(1, 2))).tolist()
+        raise all_rejected(store, sum(len(store.schema.rows(block)) for block in written))
+    return images
 
 
 def gathered_rows(
     store: LatentStore, array: Points, images: NDArray[np.int64], digests: NDArray[np.uint8], run: Run
 ) -> NDArray[np.float32]:
-    """Read the latents of some images, (n, components), in the order of `images` (n,)."""
-    rows = np.empty((len(images), store.schema.components), np.float32)
+    """Read the latents of some images, (n, components), in the order of `images` (n,).
+
+    Raises
+    ------
+    UsageError
+        If a value is so large that distances overflow.
+    """
     block_of = images // store.schema.chunk_rows
     order = np.argsort(block_of, kind="stable")
     blocks, starts = np.unique(block_of[order], return_index=True)
 
-    def read(wanted: tuple[int, NDArray[np.int64]], _stopped: Callable[[], bool]) -> None:
+    def read(wanted: tuple[int, NDArray[np.int64]], _stopped: Callable[[], bool]) -> NDArray[np.float32]:
         block, places = wanted
         values = store.read_block(block, (array,), digests[block])[array]
-        rows[places] = values[images[places] - store.schema.rows(block).start]
+        rows = np.asarray(values[images[places] - store.schema.rows(block).start], np.float32)
+        require_measurable(store, rows, images[places])
+        return rows
 
-    items = list(zip(blocks.tolist(), np.split(order, starts[1:]), strict=True))
+    items = list(zip(blocks.tolist(), np.split(order, starts)[1:], strict=True))
     with run.progress.task("read rows", total=len(items), unit="blocks") as advance:
-        run_tasks(read, items, threads=run.threads, finished=lambda _: advance(1))
+        found = run_tasks(read, items, threads=run.threads, finished=lambda _: advance(1))
+    rows = np.empty((len(images), store.schema.components), np.float32)
+    for (_, places), values in zip(items, found, strict=True):
+        rows[places] = values
     return rows

@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from latentscan.analyses.keeping import Run, kept
+from latentscan.analyses.rows import all_rejected
 from latentscan.engine.tree import reduce_store
-from latentscan.errors import StoreError
 from latentscan.kernels.histogram import Bins
 from latentscan.kernels.reduction import Reduction
 from latentscan.kernels.statistics import (
@@ -45,7 +45,7 @@ Interval = tuple[float, float]
 class StatsParameters(BaseModel):
     """What `stats` counts, and where."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     upper: float = Field(default=35.0, gt=0, description="end of the radius histogram")
     width: float = Field(
@@ -77,8 +77,18 @@ class StatsParameters(BaseModel):
         return value
 
 
-def stats(store: LatentStore, parameters: StatsParameters | None = None, run: Run | None = None) -> Result:
+def stats(
+    store: LatentStore,
+    parameters: StatsParameters | None = None,
+    run: Run | None = None,
+    digests: NDArray[np.uint8] | None = None,
+) -> Result:
     """Compute the statistics of a store: logvar, deviation of z from mu, radii, KL.
+
+    Parameters
+    ----------
+    digests
+        The commit record (block, array, 32) of the blocks to look at; read anew if None.
 
     Raises
     ------
@@ -89,7 +99,7 @@ def stats(store: LatentStore, parameters: StatsParameters | None = None, run: Ru
     """
     parameters, run = parameters or StatsParameters(), run or Run()
     compute = partial(compute_stats, store, parameters=parameters, threads=run.threads, progress=run.progress)
-    return kept("stats", VERSION, store, parameters, run, compute)
+    return kept("stats", VERSION, store, parameters, run, compute, digests=digests)
 
 
 def compute_stats(
@@ -121,10 +131,7 @@ def compute_stats(
 
 def _result(found: StatsPartial, store: LatentStore, settings: Settings) -> Result:
     if not found.images:
-        raise StoreError(
-            f"{store.location}: all {found.rejected} images were rejected, there is nothing to count; "
-            "the command that wrote the store says why each was"
-        )
+        raise all_rejected(store, found.rejected)
     points = tuple(found.moments)
     variables = _moment_variables(found.moments) | _radius_variables(found.radii, settings)
     attributes: dict[str, Any] = {

@@ -40,8 +40,9 @@ def stats_table(results: Mapping[str, Result]) -> RenderableType:
     absent: dict[str, list[str]] = {}
     for title, part, rows in _SECTIONS:
         held = {name for name, document in documents.items() if _holds(document, part)}
-        for name in documents.keys() - held:
-            absent.setdefault(name, []).append(title)
+        for name in documents:
+            if name not in held:
+                absent.setdefault(name, []).append(title)
         if held:
             table.add_row("")
             table.add_row(Text(title, style="bold cyan"))

@@ -1,0 +1,232 @@
+"""Principal axes and the radius law: table, plot, JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from latentscan.report.style import COLOURS, series_colours
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+    from rich.console import RenderableType
+
+    from latentscan.store.results import Result
+
+EXPLAINS = 0.1  # a law whose earth mover's distance is below this share of the radii's std
+TALLEST = 2.0  # how much higher than the radii and the full law the picture is
+LEAST_SHARE = 1e-4  # of the images in a bin that is still drawn
+_SHOWN = 5  # eigenvalues
+_DASHES = ("-", "--", ":")
+_LAWS = {  # the simplest first
+    "isotropic": "a round Gaussian with the measured mean and one variance explains the radii",
+    "diagonal": "a Gaussian with the measured mean and variances explains the radii, without any correlation",
+    "full": "a Gaussian explains the radii, with the measured mean and covariance",
+}
+_HEAD = ("array", "images", "unwritten", "rejected", "components")
+_CLOUD = ("mean_distance", "total_variance", "participation_ratio")
+
+
+def pca_json(result: Result) -> dict[str, Any]:
+    """Arrange a result of `pca` as the JSON document of `latentscan pca --json`."""
+    attributes = result.attributes
+    shares = zip(attributes["shares"], attributes["axes_for_shares"], strict=True)
+    std = attributes["radius_std"]
+    laws = {
+        law: {
+            "mean": float(result["law_radius_mean"][number]),
+            "std": float(result["law_radius_std"][number]),
+            "square_std": float(result["law_square_std"][number]),
+            "earth_movers_distance": float(result["radius_emd"][number]),
+            "distance_in_std": float(result["radius_emd"][number]) / std if std else None,
+            "shares": result["radius_law"][number].tolist(),
+        }
+        for number, law in enumerate(result["law"].tolist())
+    }
+    return {
+        **{name: attributes[name] for name in (*_HEAD, *_CLOUD)},
+        "axes_for": {f"{share:g}": axes for share, axes in shares},
+        "mean": result["mean"].tolist(),
+        "eigenvalue": result["eigenvalue"].tolist(),
+        "explained": result["explained"].tolist(),
+        "radius": {
+            "mean": attributes["radius_mean"],
+            "std": std,
+            "square_mean": attributes["square_mean"],
+            "square_std": attributes["square_std"],
+            "edges": result["radius_edge"].tolist(),
+            "histogram": result["radius_histogram"].tolist(),
+            "laws": laws,
+        },
+    }
+
+
+def pca_table(results: Mapping[str, Result]) -> RenderableType:
+    """Draw the cloud's shape and the radius law of stores, one a column, and say what explains the radii."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    columns = [_column(pca_json(result)) for result in results.values()]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for name in results:
+        table.add_column(name, justify="right", overflow="fold")
+    for title in columns[0]:
+        table.add_row("")
+        table.add_row(Text(title, style="bold cyan"))
+        for label in columns[0][title]:
+            table.add_row(f"  {label}", *(column[title][label] for column in columns))
+    verdicts = [Text(f"\n{name}: {_verdict(pca_json(result))}") for name, result in results.items()]
+    return Group(table, *verdicts)
+
+
+def _column(document: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    radius, axes = document["radius"], document["axes_for"]
+    laws = {f"{law} Gaussian": found for law, found in radius["laws"].items()}
+    percents = ", ".join(f"{100 * float(share):g}" for share in axes)
+    return {
+        f"cloud of {document['array']}": {
+            "images": f"{document['images']:,}",
+            "rejected": f"{document['rejected']:,}",
+            "components": f"{document['components']:,}",
+            "mean from the origin": _number(document["mean_distance"]),
+            "total variance": _number(document["total_variance"]),
+            "participation ratio": _number(document["participation_ratio"]),
+            f"axes for {percents} %": ", ".join(map(str, axes.values())),
+            "largest eigenvalues": "\n".join(map(_number, document["eigenvalue"][:_SHOWN])),
+        },
+        "radius, mean ± std": {
+            "measured": _spread(radius["mean"], radius["std"]),
+            **{name: _spread(law["mean"], law["std"]) for name, law in laws.items()},
+        },
+        "radius²": {
+            "mean": _number(radius["square_mean"]),
+            "std, measured": _number(radius["square_std"]),
+            **{f"std, {name}": _number(law["square_std"]) for name, law in laws.items()},
+        },
+        "earth mover's distance to the radii": {name: _distance(law) for name, law in laws.items()},
+    }
+
+
+def _number(value: float) -> str:
+    return f"{value:,.2f}" if 0.995 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
+def _distance(law: Mapping[str, Any]) -> str:
+    relative = "" if law["distance_in_std"] is None else f" = {law['distance_in_std']:.2g} std"
+    return _number(law["earth_movers_distance"]) + relative
+
+
+def _verdict(document: Mapping[str, Any]) -> str:
+    """Name the simplest Gaussian whose radii are close to those measured."""
+    laws = document["radius"]["laws"]
+    if not document["radius"]["std"]:
+        return "all radii are equal, there is nothing to explain."
+    for law, sentence in _LAWS.items():
+        if laws[law]["distance_in_std"] < EXPLAINS:
+            return f"{sentence} (within {laws[law]['distance_in_std']:.2g} of their std)."
+    closest = min(laws, key=lambda law: float(laws[law]["earth_movers_distance"]))
+    return (
+        f"no Gaussian explains the radii: the closest, {closest}, is {laws[closest]['distance_in_std']:.2g} "
+        f"of their std off, and spreads by {_number(laws[closest]['std'])}, not "
+        f"{_number(document['radius']['std'])}."
+    )
+
+
+def pca_plot(results: Mapping[str, Result]) -> Figure:
+    """Plot the spectrum, and the radii beside those of three Gaussians, in a colour for each store."""
+    from matplotlib.figure import Figure
+
+    drawing = Figure(figsize=(10.0, 4.6), layout="constrained")
+    spectrum, radius = drawing.subplots(1, 2)
+    colours = dict(zip(results, series_colours(), strict=False))
+    for name, result in results.items():
+        _draw_spectrum(spectrum, name, result, colours[name])
+        law_colours = COLOURS[1:] if len(results) == 1 else (colours[name],) * 3
+        _draw_radii(radius, name, result, colours[name], law_colours)
+    spectrum.set_xlabel("principal axis")
+    spectrum.set_ylabel("variance along it (eigenvalue)")
+    _scale(spectrum, list(results.values()))
+    radius.set_xlabel("radius (L2 norm of a row)")
+    radius.set_ylabel("images per unit of radius (%)")
+    _limit(radius, list(results.values()))
+    for axes in (spectrum, radius):
+        axes.spines[["top", "right"]].set_visible(False)
+    above: dict[str, Any] = {"frameon": False, "loc": "lower left", "bbox_to_anchor": (0, 1)}
+    above |= {"fontsize": "small", "title_fontsize": "small", "alignment": "left"}
+    spectrum.legend(**above)
+    radius.legend(**above, ncols=2, title="images, and Gaussians of their mean and covariance: mean ± std")
+    return drawing
+
+
+def _draw_spectrum(axes: Axes, name: str, result: Result, colour: str) -> None:
+    values = np.where(result["eigenvalue"] > 0, result["eigenvalue"], np.nan)
+    label = f"{name}: participation ratio {result.attributes['participation_ratio']:.1f}"
+    axes.plot(np.arange(1, len(values) + 1), values, ".-", color=colour, linewidth=1.4, label=label)
+
+
+def _scale(axes: Axes, results: list[Result]) -> None:
+    """Draw a spectrum that falls far on a logarithmic scale, a flat one from zero."""
+    from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
+
+    values = np.concatenate([result["eigenvalue"] for result in results])
+    values = values[values > 0]
+    if len(values) and values.max() > 10 * values.min():
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.set_ylim(0, 1.1 * values.max(initial=0) or 1)
+    axes.set_xlim(0, max(len(result["eigenvalue"]) for result in results) + 1)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+
+
+def _draw_radii(axes: Axes, name: str, result: Result, colour: str, law_colours: Sequence[str]) -> None:
+    edges, attributes = result["radius_edge"], result.attributes
+    label = f"{name}: {_spread(attributes['radius_mean'], attributes['radius_std'])}"
+    axes.stairs(_measured(result), edges, color=colour, fill=True, alpha=0.25, label=label)
+    centres = (edges[1:] + edges[:-1]) / 2
+    spreads = zip(result["law_radius_mean"], result["law_radius_std"], strict=True)
+    labels = [f"{law}: {_spread(*spread)}" for law, spread in zip(result["law"], spreads, strict=True)]
+    for curve, dashes, law_colour, label in zip(
+        _predicted(result), _DASHES, law_colours, labels, strict=False
+    ):
+        axes.plot(centres, curve, dashes, color=law_colour, linewidth=1.5, label=label)
+
+
+def _spread(mean: float, std: float) -> str:
+    return f"{_number(mean)} ± {_number(std)}"
+
+
+def _measured(result: Result) -> NDArray[np.float64]:
+    counts = result["radius_histogram"]
+    return np.asarray(100 * counts / counts.sum() / np.diff(result["radius_edge"]))
+
+
+def _predicted(result: Result) -> NDArray[np.float64]:
+    return np.asarray(100 * result["radius_law"] / np.diff(result["radius_edge"]))
+
+
+def _limit(axes: Axes, results: list[Result]) -> None:
+    """Leave out radii that hardly any image has, and what of a narrow law would dwarf the rest."""
+    ends, top, peak = [], 0.0, 0.0
+    for result in results:
+        measured, predicted = _measured(result), _predicted(result)
+        shares = np.vstack([measured, predicted]) * np.diff(result["radius_edge"]) / 100
+        seen = np.flatnonzero(shares.max(axis=0) > LEAST_SHARE)
+        ends += [result["radius_edge"][seen[0]], result["radius_edge"][seen[-1] + 1]]
+        full = result["law"].tolist().index("full")
+        top, peak = max(top, measured.max(), predicted[full].max()), max(peak, predicted.max())
+    axes.set_xlim(min(ends), max(ends))
+    axes.set_ylim(0, 1.05 * min(max(peak, top), TALLEST * top))
+    if peak > TALLEST * top:
+        note = f"narrower peaks, up to {peak:.3g}, are cut off"
+        axes.text(
+            0.99, 0.99, note, transform=axes.transAxes, ha="right", va="top", fontsize="small", color="0.4"
+        )

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+
+from latentscan.analyses.keeping import Run
+from latentscan.analyses.pca import PcaParameters, pca
+from latentscan.analyses.projection import Projection
+from latentscan.errors import StoreError, UsageError
+from latentscan.kernels.transport import cumulative
+from latentscan.store.ingest import ingest
+from latentscan.store.latent_store import LatentStore, open_store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+REJECTED = 17
+
+
+def cloud(rows: int = 700, components: int = 9) -> NDArray[np.float32]:
+    rng = np.random.default_rng(3)
+    spread = rng.standard_normal((components, components)) * 0.7 ** np.arange(components)
+    return (rng.standard_normal((rows, components)) @ spread.T + rng.standard_normal(components)).astype(
+        np.float32
+    )
+
+
+def store_of(folder: Path, z: NDArray[Any], chunk_rows: int = 100) -> LatentStore:
+    np.save(folder / "z.npy", z.astype(np.float32))
+    location = str(folder / f"z-{chunk_rows}.zarr")
+    ingest({"z": folder / "z.npy"}, location, chunk_rows=chunk_rows)
+    return open_store(location)
+
+
+def with_a_rejected_row() -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """A cloud one row of which is NaN, and the good rows."""
+    z = cloud()
+    z[REJECTED, 2] = np.nan
+    return z, np.delete(z, REJECTED, axis=0).astype(np.float64)
+
+
+def test_axes_are_those_of_numpy_and_of_scikit_learn(tmp_path: Path) -> None:
+    z, good = with_a_rejected_row()
+    found = pca(store_of(tmp_path, z))
+    eigenvalues, vectors = np.linalg.eigh(np.cov(good, rowvar=False, bias=True))
+    expected = PCA(svd_solver="full").fit(good)
+    np.testing.assert_allclose(found["mean"], good.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(found["eigenvalue"], eigenvalues[::-1], atol=1e-6 * eigenvalues[-1])
+    np.testing.assert_allclose(found["explained"], expected.explained_variance_ratio_.cumsum(), atol=1e-6)
+    for axis, mine, theirs in zip(found["axes"], vectors.T[::-1], expected.components_, strict=True):
+        assert axis[np.abs(axis).argmax()] > 0
+        assert abs(axis @ mine) == pytest.approx(1, abs=1e-6)
+        assert abs(axis @ theirs) == pytest.approx(1, abs=1e-6)
+    np.testing.assert_allclose(found["axes"] @ found["axes"].T, np.eye(9), atol=1e-12)
+    attributes = found.attributes
+    assert (attributes["images"], attributes["rejected"], attributes["components"]) == (700, 1, 9)
+    assert attributes["mean_distance"] == pytest.approx(np.linalg.norm(good.mean(axis=0)))
+    ratio = eigenvalues.sum() ** 2 / (eigenvalues**2).sum()
+    assert attributes["participation_ratio"] == pytest.approx(ratio)
+    shares = expected.explained_variance_ratio_.cumsum()
+    assert attributes["axes_for_shares"] == [int((shares < share).sum()) + 1 for share in (0.9, 0.95, 0.99)]
+
+
+def test_threads_do_not_change_a_bit(tmp_path: Path) -> None:
+    store = store_of(tmp_path, cloud(), 31)
+    one, two = pca(store, run=Run(force=True, threads=1)), pca(store, run=Run(force=True, threads=2))
+    assert one.attributes == two.attributes
+    for name, variable in one.variables.items():
+        assert variable.values.tobytes() == two[name].tobytes()
+
+
+@pytest.mark.parametrize("chunk_rows", [7, 64, 5000])
+def test_blocks_do_not_change_the_cloud(tmp_path: Path, chunk_rows: int) -> None:
+    expected = pca(store_of(tmp_path, cloud(), 100))
+    found = pca(store_of(tmp_path, cloud(), chunk_rows))
+    largest = expected["eigenvalue"][0]
+    np.testing.assert_allclose(found["eigenvalue"], expected["eigenvalue"], atol=1e-6 * largest, rtol=0)
+    assert found["radius_histogram"].tolist() == expected["radius_histogram"].tolist()
+    for name in ("radius_mean", "radius_std", "square_mean", "square_std"):
+        assert found.attributes[name] == pytest.approx(expected.attributes[name], rel=1e-9)
+
+
+def test_a_gaussian_cloud_has_the_radii_of_its_law(tmp_path: Path) -> None:
+    z = cloud(20_000)
+    found = pca(store_of(tmp_path, z, 4096))
+    radii = np.linalg.norm(z.astype(np.float64), axis=1)
+    edges, counts = found["radius_edge"], found["radius_histogram"]
+    assert counts.tolist() == np.histogram(radii, edges)[0].tolist()
+    laws = dict(zip(found["law"].tolist(), found["radius_law"], strict=True))
+    below = np.concatenate([[0], laws["full"].cumsum()])
+    assert np.abs(below - cumulative(counts)).max() < 1.95 / np.sqrt(20_000)  # Kolmogorov, p = 0.001
+    emd = dict(zip(found["law"].tolist(), found["radius_emd"] / radii.std(), strict=True))
+    assert emd["full"] < 0.02
+    assert emd["full"] < 0.2 * emd["diagonal"]
+    np.testing.assert_allclose(found["radius_law"].sum(axis=1), 1)
+    squares = radii**2
+    assert found.attributes["square_std"] == pytest.approx(squares.std(), rel=1e-6)
+    s, m = np.cov(z.astype(np.float64), rowvar=False, bias=True), z.mean(axis=0, dtype=np.float64)
+    predicted = np.sqrt(2 * np.trace(s @ s) + 4 * m @ s @ m)
+    assert found["law_square_std"][0] == pytest.approx(predicted, rel=1e-6)
+    assert found.attributes["square_mean"] == pytest.approx(np.sum(m**2) + np.trace(s))
+
+
+def test_each_law_knows_less_than_the_one_before(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    scales = 3.0 ** -np.arange(12)
+    uneven = rng.standard_normal((5000, 12)) * scales
+    laws = pca(store_of(tmp_path, uneven))
+    full, diagonal, isotropic = laws["radius_emd"] / laws.attributes["radius_std"]
+    assert max(full, diagonal) < 0.1 < isotropic
+
+
+@pytest.mark.parametrize(
+    "z",
+    [
+        np.ones((1, 3)),
+        np.zeros((5, 3)),
+        np.full((200, 3), 7.7),
+        np.arange(7.0)[:, None],
+        cloud(5, 40),
+        np.ones((1, 1)),
+        cloud(50) * 1e-15,
+        cloud(50) * 1e22,
+        np.r_[cloud(50), [np.full(9, 1e12)]],
+    ],
+    ids=["one image", "zeros", "equal", "one component", "few", "one number", "small", "large", "outlier"],
+)
+def test_a_cloud_of_any_shape_has_axes(tmp_path: Path, z: NDArray[Any]) -> None:
+    found = pca(store_of(tmp_path, z))
+    for variable in found.variables.values():
+        assert variable.values.dtype.kind not in "fc" or np.isfinite(variable.values).all()
+    assert (found["eigenvalue"] >= 0).all()
+    exact = z.astype(np.float32).astype(np.float64)
+    largest = np.linalg.norm(np.cov(exact, rowvar=False, bias=True)) if len(z) > 1 else 0.0
+    assert found["eigenvalue"][0] <= largest * (1 + 1e-6)
+    assert found["eigenvalue"].sum() == pytest.approx(exact.var(axis=0).sum(), rel=1e-6, abs=1e-24)
+    assert found["radius_histogram"].sum() == len(z)
+    assert found["radius_law"].sum() == pytest.approx(3)
+
+
+def test_mu_is_looked_at_where_it_is_asked_for(tmp_path: Path) -> None:
+    np.save(tmp_path / "mu.npy", cloud())
+    np.save(tmp_path / "z.npy", cloud() + np.float32(1))
+    ingest({name: tmp_path / f"{name}.npy" for name in ("mu", "z")}, str(tmp_path / "a.zarr"))
+    store = open_store(str(tmp_path / "a.zarr"))
+    mu, z = pca(store, PcaParameters(array="mu")), pca(store)
+    np.testing.assert_allclose(z["mean"] - mu["mean"], 1, atol=1e-6)
+    with pytest.raises(UsageError, match=r"--array mu: .* holds z only"):
+        pca(store_of(tmp_path, cloud()), PcaParameters(array="mu"))
+
+
+def test_no_good_image_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="all 3 images were rejected"):
+        pca(store_of(tmp_path, np.full((3, 2), np.nan)))
+
+
+def test_rows_are_projected_when_they_are_asked_for(tmp_path: Path) -> None:
+    z, good = with_a_rejected_row()
+    store = store_of(tmp_path, z)
+    found = pca(store)
+    projection = Projection(store, found)
+    assert projection.shape == (700, 9)
+    assert len(projection) == 700
+    whole = projection[:]
+    assert np.isnan(whole[REJECTED]).all()
+    kept = np.delete(whole, REJECTED, axis=0)
+    largest = found["eigenvalue"][0]
+    np.testing.assert_allclose(kept.var(axis=0), found["eigenvalue"], rtol=0, atol=1e-6 * largest)
+    np.testing.assert_allclose(kept.mean(axis=0), 0, atol=1e-6)
+    expected = PCA(svd_solver="full").fit_transform(good)
+    np.testing.assert_allclose(np.abs(kept), np.abs(expected), atol=1e-4)
+    np.testing.assert_allclose(projection[[5, 600, 5]], whole[[5, 600, 5]], rtol=1e-12)
+    np.testing.assert_allclose(projection[-1], whole[-1], rtol=1e-12)
+    np.testing.assert_allclose(Projection(store, found, first=2)[10:300:7], whole[10:300:7, :2], rtol=1e-12)
+
+
+def test_axes_of_another_space_are_refused(tmp_path: Path) -> None:
+    found = pca(store_of(tmp_path, cloud()))
+    with pytest.raises(UsageError, match="has 4 components, the principal axes have 9"):
+        Projection(store_of(tmp_path, cloud(components=4), 50), found)
+    with pytest.raises(UsageError, match="first is 10; expected 1 to 9"):
+        Projection(store_of(tmp_path, cloud(), 60), found, first=10)
