@@ -1,0 +1,200 @@
+"""An index of rows that finds the nearest ones to others: exact, or of measured recall."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from latentscan.engine.tasks import Stopped, run_tasks
+from latentscan.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from latentscan.analyses.keeping import Run
+
+    Found = tuple[NDArray[np.int32], NDArray[np.float32]]
+
+EXACT_ROWS = 30_000  # up to here all rows are compared with all, which takes seconds
+BLOCK = 512  # queries searched at once; faiss takes four times as long over each of fewer
+SPARE = 16  # candidates beyond those asked for
+ROWS_A_CELL = 128
+LEARNT_ROWS_A_CELL = 32
+LEARNT_ROWS = 20_000  # that the axes come from
+LEAST_VARIANCE = 0.98  # held by the axes that candidates are looked for on; the rest is for their order
+PROBES = (16, 24, 32, 48, 64, 96, 128)
+MOST_PROBED = 0.2  # of the cells; to compare with all rows, by matrix products, is faster beyond
+RECALL = 0.99
+RECALL_QUERIES = 1024
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Rows sorted into cells around centres, on the axes that hold most of their variance.
+
+    Parameters
+    ----------
+    axes
+        (components, axes) float32, orthonormal.
+    inverted
+        faiss's inverted file of the rows on these axes.
+    probes
+        How many cells are looked into for a query.
+    """
+
+    axes: NDArray[np.float32]
+    inverted: Any
+    probes: int
+
+
+@dataclass(frozen=True)
+class Index:
+    """Rows (n, components) that can be searched for those nearest to others; made by `index_of`.
+
+    Parameters
+    ----------
+    flat
+        faiss's index of all rows, less `centre`: what lies far from the origin would lose digits.
+    cells
+        Where candidates come from; from all rows if None.
+    recall
+        The share of the true neighbours that are found, measured on a sample of the rows.
+    """
+
+    flat: Any
+    centre: NDArray[np.float32]
+    cells: Cells | None = None
+    recall: float = 1.0
+
+    @property
+    def method(self) -> Literal["exact", "ivf"]:
+        """How it is searched."""
+        return "exact" if self.cells is None else "ivf"
+
+    def search(
+        self, queries: NDArray[np.float32], k: int, stopped: Callable[[], bool] = lambda: False
+    ) -> Found:
+        """Find the k rows nearest to each query (m, components): numbers and distances, each (m, k).
+
+        The nearest come first, the one with the lower number where two are equally near. Tasks can search
+        at once; it works in blocks of one shape, so that what is found of a query does not depend on the
+        other queries.
+
+        Raises
+        ------
+        UsageError
+            If there are fewer than k rows.
+        Stopped
+            If `stopped` says so.
+        """
+        if k > self.flat.ntotal:
+            raise UsageError(f"{k} neighbours were asked of {self.flat.ntotal:,} rows; ask for fewer")
+        indices = np.empty((len(queries), k), np.int32)
+        distances = np.empty((len(queries), k), np.float32)
+        for start in range(0, len(queries), BLOCK):
+            if stopped():
+                raise Stopped
+            rows = slice(start, start + BLOCK)
+            indices[rows], distances[rows] = self._search_block(queries[rows], k)
+        return indices, distances
+
+    def _search_block(self, queries: NDArray[np.float32], k: int) -> Found:
+        block = np.zeros((BLOCK, self.flat.d), np.float32)
+        block[: len(queries)] = queries - self.centre
+        return self._nearest(block, self._candidates(block, k)[: len(queries)], k)
+
+    def _candidates(self, block: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+        """Name rows that may be the k nearest, (BLOCK, more than k); -1 where there are no more."""
+        if self.cells is None:
+            return self._closest(block, k + SPARE)
+        from faiss import IVFSearchParameters
+
+        wanted = k + k // 2 + SPARE
+        projected = block @ self.cells.axes
+        probes = IVFSearchParameters()
+        probes.nprobe = self.cells.probes
+        candidates: NDArray[np.int64] = self.cells.inverted.search(projected, wanted, params=probes)[1]
+        short = candidates[:, k - 1] < 0  # so few rows lie in the cells around it
+        if short.any():
+            candidates[short] = self._closest(block, wanted)[short]
+        return candidates
+
+    def _closest(self, block: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+        found: NDArray[np.int64] = self.flat.search(block, k)[1]
+        return found
+
+    def _nearest(self, block: NDArray[np.float32], candidates: NDArray[np.int64], k: int) -> Found:
+        """Measure the candidates component by component: what a matrix product gives is rounded."""
+        from faiss import swig_ptr
+
+        candidates = np.sort(candidates, axis=1)
+        squares = np.empty(candidates.shape, np.float32)
+        m, count = candidates.shape
+        self.flat.compute_distance_subset(m, swig_ptr(block), count, swig_ptr(squares), swig_ptr(candidates))
+        order = np.argsort(squares, axis=1, kind="stable")[:, :k]
+        nearest = np.take_along_axis(squares, order, axis=1)
+        return np.take_along_axis(candidates, order, axis=1).astype(np.int32), np.sqrt(nearest)
+
+
+def index_of(rows: NDArray[np.float32], k: int, seed: int, run: Run) -> Index:
+    """Build an index of rows (n, components) that finds at least 99 % of the k other rows nearest to each.
+
+    A query is compared with all rows where there are at most 30,000. More are sorted into cells, and as
+    many cells are looked into as that recall needs; where too many would be, it is compared with all.
+    """
+    import faiss
+
+    centre = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+    centred = rows - centre
+    flat = faiss.IndexFlatL2(rows.shape[1])
+    flat.add(centred)
+    exact = Index(flat, centre)
+    if len(rows) <= EXACT_ROWS:
+        return exact
+    order = np.random.default_rng(seed).permutation(len(rows))
+    (cells,) = run_tasks(partial(_cells, centred, seed=seed), [order], threads=1)
+    queries = rows[order[:RECALL_QUERIES]]
+    truth = _distances(exact, queries, k, run)
+    for probes in PROBES:
+        if probes > MOST_PROBED * cells.inverted.nlist:
+            break
+        index = Index(flat, centre, replace(cells, probes=probes))
+        recall = float(np.mean(_distances(index, queries, k, run) <= truth[:, -1:]))
+        if recall >= RECALL:
+            return replace(index, recall=recall)
+    return exact
+
+
+def _cells(
+    centred: NDArray[np.float32], order: NDArray[np.int64], _stopped: Callable[[], bool], seed: int
+) -> Cells:
+    """Sort rows, whose mean is 0, into cells, learnt from the first of a random `order`."""
+    import faiss
+
+    learnt = centred[order[:LEARNT_ROWS]].astype(np.float64)
+    variances, vectors = np.linalg.eigh(learnt.T @ learnt)
+    held = 1 + int(np.searchsorted(np.cumsum(variances[::-1]), LEAST_VARIANCE * variances.sum()))
+    held = min(-(-held // 16) * 16, len(variances))  # 16 float32 fill a vector of the processor
+    axes = np.ascontiguousarray(vectors[:, ::-1][:, :held], np.float32)
+    projected = centred @ axes
+    count = len(centred) // ROWS_A_CELL
+    inverted = faiss.IndexIVFFlat(faiss.IndexFlatL2(held), held, count)
+    inverted.cp.seed = seed % 2**31
+    inverted.cp.min_points_per_centroid = 1  # say nothing of so few
+    inverted.train(projected[order[: count * LEARNT_ROWS_A_CELL]])
+    inverted.add(projected)
+    return Cells(axes, inverted, PROBES[0])
+
+
+def _distances(index: Index, queries: NDArray[np.float32], k: int, run: Run) -> NDArray[np.float32]:
+    """Search for some of the rows: the distances of the k nearest others, (m, k)."""
+
+    def search(start: int, stopped: Callable[[], bool]) -> NDArray[np.float32]:
+        return index.search(queries[start : start + BLOCK], k + 1, stopped)[1][:, 1:]
+
+    return np.concatenate(run_tasks(search, range(0, len(queries), BLOCK), threads=run.threads))

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+from io import StringIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from latentscan.report.style import save_figure
+from latentscan.report.tsne import tsne_json, tsne_plot, tsne_table
+from latentscan.store.results import Result, Variable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def result(points: int, **attributes: float) -> Result:
+    rng = np.random.default_rng(points)
+    variables = {
+        "embedding": Variable(("point", "axis"), (30 * rng.standard_normal((points, 2))).astype(np.float32)),
+        "image": Variable(("point",), np.arange(points)),
+        "radius": Variable(("point",), rng.gamma(100, 0.16, points).astype(np.float32)),
+    }
+    settings = {"perplexity": 30.0, "early_exaggeration": 12.0, "iterations": 1000, "seed": 0, "array": "z"}
+    quality = {"kl": 2.9439, "recall": 0.9987, "trustworthiness": 0.9712, "coordinates": "image"}
+    return Result(variables, {"points": points, **settings, **quality, **attributes})
+
+
+def test_the_table_fits_a_terminal() -> None:
+    stream = StringIO()
+    results = {"celeba-vae.zarr": result(140_000, placed=1_560_000), "map 2": result(300)}
+    Console(file=stream, width=80).print(tsne_table(results))
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 3
+    assert max(map(len, lines)) <= 80
+    for word in ("140,000", "1,560,000", "2.944", "0.999", "0.971"):
+        assert word in lines[1]
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_maps_are_drawn(tmp_path: Path, ending: str) -> None:
+    results = {f"map {number}": result(points) for number, points in enumerate((4, 300, 5000))}
+    save_figure(tsne_plot(results), tmp_path / f"maps.{ending}")
+    assert 5_000 < (tmp_path / f"maps.{ending}").stat().st_size < 2_000_000
+
+
+@pytest.mark.parametrize("points", [200, 6_000, 140_000])
+def test_a_map_is_neither_a_blob_nor_sparse(tmp_path: Path, points: int) -> None:
+    found = result(points)
+    flat = np.random.default_rng(0).uniform(-50, 50, (points, 2)).astype(np.float32)
+    variables = {**found.variables, "embedding": Variable(("point", "axis"), flat)}
+    save_figure(tsne_plot({"z.zarr": Result(variables, found.attributes)}), tmp_path / "map.png")
+    with Image.open(tmp_path / "map.png") as picture:
+        shades = np.asarray(picture.convert("L").crop((40, 40, 900, 900)))
+    assert 0.01 < (shades < 240).mean() < 0.6
+
+
+def test_the_caption_says_what_was_placed() -> None:
+    axes = tsne_plot({"z.zarr": result(500, placed=400)}).axes[0]
+    assert axes.get_xlabel().startswith("500 points, 400 of them placed\nperplexity 30")
+
+
+def test_the_document_has_finite_numbers_only() -> None:
+    document = tsne_json(result(10, kl=float("nan")))
+    assert document["kl"] is None
+    assert document["points"] == 10
+    assert "coordinates" not in document
+    json.dumps(document, allow_nan=False)
