@@ -6,23 +6,29 @@ Every analysis of the table is a function of a store and of the parameters that 
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from latentscan.analyses.compare import CompareParameters
+from latentscan.analyses.compare import compare as compare_stores
 from latentscan.analyses.keeping import Run
+from latentscan.analyses.pca import PcaParameters
+from latentscan.analyses.projection import Projection
 from latentscan.errors import UsageError
 from latentscan.store.latent_store import LatentStore, open_store
 from latentscan.table import ANALYSES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import xarray
 
     from latentscan.table import Analysis
 
-__all__ = ["LatentStore", "open", *ANALYSES]  # noqa: PLE0604 (they are names)
+__all__ = ["LatentStore", "compare", "open", "project", *ANALYSES]  # noqa: PLE0604 (they are names)
+
+M = TypeVar("M", bound=BaseModel)
 
 _RUN = inspect.signature(Run).parameters
 
@@ -38,15 +44,40 @@ def open(location: str) -> LatentStore:  # noqa: A001 (called ls.open)
     return open_store(location)
 
 
+def compare(stores: Mapping[str, LatentStore], **given: Any) -> xarray.Dataset:
+    """Compare stores of the same images, given by the names that they are to have in the result.
+
+    The keywords are the fields of `CompareParameters` and of `Run`.
+    """
+    run, parameters = _read("compare", CompareParameters, given)
+    return compare_stores(stores, parameters, run).pairs.to_dataset()
+
+
+def project(store: LatentStore, *, first: int | None = None, **given: Any) -> Projection:
+    """Give the points in the frame of the first principal axes; they are computed when they are indexed.
+
+    The other keywords are those of `pca`, which is computed where it is not kept.
+    """
+    run, parameters = _read("pca", PcaParameters, given)
+    return Projection(store, ANALYSES["pca"].run(store, parameters, run), first)
+
+
+def _read(name: str, model: type[M], given: dict[str, Any]) -> tuple[Run, M]:
+    """Tell how to run from what to compute, among the keywords that a function was given."""
+    running = {key: given.pop(key) for key in _RUN if key in given}
+    try:
+        return Run(**running), model(**given)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
+        )
+        raise UsageError(f"{name}: {problems}") from None
+
+
 def _function(name: str, analysis: Analysis) -> Callable[..., xarray.Dataset]:
     def function(store: LatentStore, **given: Any) -> xarray.Dataset:
-        running = {key: given.pop(key) for key in _RUN if key in given}
-        try:
-            parameters = analysis.parameters(**given)
-        except ValidationError as error:
-            problems = "; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors())
-            raise UsageError(f"{name}: {problems}") from None
-        return analysis.run(store, parameters, Run(**running)).to_dataset()
+        run, parameters = _read(name, analysis.parameters, given)
+        return analysis.run(store, parameters, run).to_dataset()
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = _documentation(analysis)

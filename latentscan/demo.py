@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from latentscan.analyses.axes import axes
+from latentscan.analyses.compare import CompareParameters, Comparison, compare
 from latentscan.analyses.keeping import Run
-from latentscan.analyses.stats import StatsParameters, stats
+from latentscan.analyses.pca import pca
 from latentscan.encode import Noise, encode
+from latentscan.gallery import draw_results
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.images.sources import open_images
 from latentscan.images.synth import synthesize
 from latentscan.models.parameters import TrainParameters
 from latentscan.progress import SILENT
+from latentscan.report.compare import compare_plot, compare_table
 from latentscan.report.grid import save_grid
-from latentscan.report.stats import radius_plot, stats_table
 from latentscan.report.style import save_figure
 from latentscan.store.latent_store import open_store
 from latentscan.store.publish import require_folder_of
@@ -29,24 +32,30 @@ if TYPE_CHECKING:
 
     from latentscan.images.source import ImageSource
     from latentscan.progress import Progress
-    from latentscan.store.results import Result
 
 IMAGES = 6000
 EPOCHS = 8
-RADII = StatsParameters(upper=70, width=1)  # briefly trained on 64 components, radii are large
+# briefly trained, the radii of 64 components are large
+COMPARED = CompareParameters(upper=70, width=1, k=range(2, 41, 2), points=IMAGES)
 SHOWN = 8  # images in a row of a grid
 KINDS = ("ae", "vae")
 PICTURES = (
-    "radius",
+    "compared",
     "reconstructions",
     *(f"{kind}-{points}" for kind in KINDS for points in ("gaussian", "normal")),
 )
-OWN = {"faces", *KINDS, *(f"{kind}.zarr" for kind in KINDS), *(f"{name}.png" for name in PICTURES)}
+OWN = {
+    "faces",
+    *KINDS,
+    *(f"{kind}.zarr" for kind in KINDS),
+    *(f"{kind}-plots" for kind in KINDS),
+    *(f"{name}.png" for name in PICTURES),
+}
 
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What the demo has to say: the table of statistics, and what it made."""
+    """What the demo has to say: how the two models compare, and what it made."""
 
     table: RenderableType
     farewell: str
@@ -79,12 +88,16 @@ def run_demo(
     say("4. encode every face with both")
     for kind in KINDS:
         _encode(source, out / kind, out / f"{kind}.zarr", progress)
-    say("5. statistics and pictures")
+    say("5. every analysis of both, and pictures")
     stores = {f"{kind}.zarr": open_store(str(out / f"{kind}.zarr")) for kind in KINDS}
     run = Run(progress=progress)
-    results = {name: stats(store, RADII, run) for name, store in stores.items()}
-    _draw(out, source, results)
-    return DemoReport(stats_table(results), _farewell(out))
+    comparison = compare(stores, COMPARED, run)
+    for kind, store in zip(KINDS, stores.values(), strict=True):
+        axes(store, run=run)
+        pca(store, run=run)
+        draw_results(store.location, out / f"{kind}-plots", ".png", progress=progress)
+    _draw(out, source, comparison)
+    return DemoReport(compare_table(comparison), _farewell(out))
 
 
 def _train(
@@ -118,12 +131,12 @@ def _encode(source: ImageSource, run: Path, store: Path, progress: Progress) -> 
     encode(load_encoder(run), source, str(store), noise=Noise(), progress=progress)
 
 
-def _draw(out: Path, source: ImageSource, results: dict[str, Result]) -> None:
+def _draw(out: Path, source: ImageSource, comparison: Comparison) -> None:
     from latentscan.generate import fitted_points
     from latentscan.models.decoder import load_decoder
     from latentscan.models.points import normal_points
 
-    save_figure(radius_plot(results), out / "radius.png")
+    save_figure(compare_plot(comparison.pairs), out / "compared.png")
     originals = source.read(0, 2 * SHOWN).values
     rows = [originals]
     for kind in KINDS:
@@ -143,13 +156,15 @@ def _farewell(out: Path) -> str:
   faces/                the images, their attributes and partitions
   ae/ vae/              trained models: encoder.keras, history.csv, ...
   ae.zarr/ vae.zarr/    the latents of every image
-  radius.png            where the z-points lie
+  ae-plots/ vae-plots/  a picture of every analysis
+  compared.png          radii, inertia and t-SNE maps of both
   reconstructions.png   faces, what the AE, and what the VAE makes of them
   *-gaussian.png        decoded from a Gaussian with the moments of z
   *-normal.png          decoded from a standard normal distribution
 
 Try next
-  latentscan stats --store {out}/vae.zarr --json
+  latentscan pca --store {out}/vae.zarr
+  latentscan kmeans --store {out}/vae.zarr --k 2:40:2 --json
   latentscan generate --model {out}/vae --uniform 3 --out uniform.png
   latentscan train vae --images {out}/faces --out normal-vae --fact 5
   latentscan encode --help"""

@@ -62,3 +62,19 @@ def test_importing_it_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_points_are_projected_when_they_are_indexed(location: str) -> None:
+    store = ls.open(location)
+    projection = ls.project(store, first=2)
+    z = np.asarray(store.z[:], np.float64)
+    centred = z - z.mean(axis=0)
+    expected = centred @ ls.pca(store)["axes"].to_numpy()[:2].T
+    np.testing.assert_allclose(projection[10:20], expected[10:20], atol=1e-6)
+
+
+def test_stores_are_compared(location: str, tmp_path: Path) -> None:
+    ingest({"z": tmp_path / "z.npy"}, f"{location}-copy", chunk_rows=100)
+    stores = {"one": ls.open(location), "two": ls.open(f"{location}-copy")}
+    found = ls.compare(stores, kmeans=False, tsne=False, sample=100)
+    assert found["cka"].item() == pytest.approx(1)

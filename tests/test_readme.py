@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from latentscan.cli.app import app
+from latentscan.table import ANALYSES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -39,7 +40,8 @@ def test_every_command_and_option_exists(verb: str, options: tuple[str, ...]) ->
 
 @pytest.mark.parametrize("option", sorted(set(re.findall(r"--[a-z-]+", CODE)) - {"--upgrade", "--help"}))
 def test_every_option_belongs_to_some_verb(option: str) -> None:
-    verbs = ("demo", "synth", "train", "encode", "ingest", "generate", "stats", "check")
+    making = ("demo", "synth", "train", "encode", "ingest", "generate", "compare", "plot", "check")
+    verbs = (*making, *ANALYSES)
     helps = [CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200"}).output for verb in verbs]
     assert any(f"{option} " in text for text in helps), option
 

@@ -9,24 +9,39 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from latentscan.analyses.keeping import Run
-from latentscan.cli.options import with_options
+from latentscan.cli.options import each, with_options
 from latentscan.cli.reporting import check_picture, counted, reported
 from latentscan.cli.terminal import note, terminal_progress
 from latentscan.errors import StoreError
 from latentscan.table import ANALYSES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.figure import Figure
+    from rich.console import RenderableType
+
+    from latentscan.store.latent_store import LatentStore
+    from latentscan.store.results import Result
     from latentscan.store.schema import Schema
     from latentscan.table import Analysis
 
 StoreOption = Annotated[str, typer.Option("--store", help="the latent store", show_default=False)]
+JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON document")]
+ForceOption = Annotated[bool, typer.Option("--force", help="compute anew what is there already")]
+PlotOption = Annotated[Path | None, typer.Option(help="also draw it: a .png, .svg or .pdf file")]
+PartialOption = Annotated[bool, typer.Option("--allow-partial", help="go ahead with an incomplete store")]
+ResultsOption = Annotated[
+    str | None, typer.Option(help="keep the result in this store instead, for read-only data")
+]
+AGAIN = "what is finished is kept, and the same command goes on from there"
 PLOT_ENDINGS = (".png", ".svg", ".pdf")
 
 
 def add_analyses(app: typer.Typer) -> None:
     """Add a verb for every analysis, and `check`."""
     for name, analysis in ANALYSES.items():
-        app.command(name, help=_summary(analysis))(reported(_verb(analysis)))
+        app.command(name, help=_summary(analysis))(reported(_verb(analysis), resuming=AGAIN))
     app.command("plot")(reported(plot_results))
     app.command()(reported(check))
 
@@ -36,18 +51,14 @@ def _summary(analysis: Analysis) -> str:
 
 
 def _verb(analysis: Analysis) -> Any:
-    @with_options(analysis.parameters)
+    @with_options(analysis.parameters, lists=analysis.many is not None)
     def verb(
         store: StoreOption,
-        as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
-        force: Annotated[bool, typer.Option("--force", help="compute anew what is there already")] = False,
-        plot: Annotated[Path | None, typer.Option(help="also draw it: a .png, .svg or .pdf file")] = None,
-        allow_partial: Annotated[
-            bool, typer.Option("--allow-partial", help="go ahead with an incomplete store")
-        ] = False,
-        results: Annotated[
-            str | None, typer.Option(help="keep the result in this store instead, for read-only data")
-        ] = None,
+        as_json: JsonOption = False,
+        force: ForceOption = False,
+        plot: PlotOption = None,
+        allow_partial: PartialOption = False,
+        results: ResultsOption = None,
         *,
         options: dict[str, Any],
     ) -> None:
@@ -56,21 +67,53 @@ def _verb(analysis: Analysis) -> Any:
         if plot is not None:
             check_picture(plot, "--plot", PLOT_ENDINGS)
         run = Run(results, force, allow_partial, progress=terminal_progress())
-        result = analysis.run(open_store(store), analysis.parameters(**options), run)
-        name = Path(store).name
-        if as_json:
-            typer.echo(json.dumps({"store": store, **analysis.json(result)}, allow_nan=False))
-        else:
-            from rich.console import Console
+        found = _found(analysis, open_store(store), options, run)
 
-            Console(highlight=False).print(analysis.text({name: result}))
-        if plot is not None:
-            from latentscan.report.style import save_figure
+        def document() -> dict[str, Any]:
+            first, *others = (analysis.json(result) for result in found.values())
+            return {"store": store, **({"maps": [first, *others]} if others else first)}
 
-            save_figure(analysis.plot({name: result}), plot)
-            note(f"drawn: {plot}")
+        show(
+            document=document,
+            text=lambda: analysis.text(found),
+            figure=lambda: analysis.plot(found),
+            as_json=as_json,
+            plot=plot,
+        )
 
     return verb
+
+
+def _found(analysis: Analysis, store: LatentStore, options: dict[str, Any], run: Run) -> dict[str, Result]:
+    """Run an analysis with one or several sets of parameters; name what it finds."""
+    if analysis.many is None:
+        return {Path(store.location).name: analysis.run(store, analysis.parameters(**options), run)}
+    results = analysis.many(store, [analysis.parameters(**one) for one in each(options)], run)
+    if len(results) == 1:
+        return {Path(store.location).name: results[0]}
+    return {f"map {number}": result for number, result in enumerate(results, start=1)}
+
+
+def show(
+    *,
+    document: Callable[[], dict[str, Any]],
+    text: Callable[[], RenderableType],
+    figure: Callable[[], Figure],
+    as_json: bool,
+    plot: Path | None,
+) -> None:
+    """Print what was found as a JSON document or as tables, and draw it where that is asked for."""
+    if as_json:
+        typer.echo(json.dumps(document(), allow_nan=False))
+    else:
+        from rich.console import Console
+
+        Console(highlight=False, markup=False).print(text())
+    if plot is not None:
+        from latentscan.report.style import save_figure
+
+        save_figure(figure(), plot)
+        note(f"drawn: {plot}")
 
 
 def plot_results(

@@ -10,6 +10,7 @@ import typer
 
 from latentscan import __version__
 from latentscan.cli.analyses import add_analyses
+from latentscan.cli.comparing import add_comparing
 from latentscan.cli.making import add_making
 from latentscan.cli.reporting import DEBUG, INTERRUPTED
 
@@ -41,6 +42,7 @@ def _global_options(
 
 add_making(app)
 add_analyses(app)
+add_comparing(app)
 
 
 def main() -> None:

@@ -22,12 +22,14 @@ M = TypeVar("M", bound="BaseModel")
 _PLAIN = (int, float, str, bool)
 
 
-def with_options(*models: type[BaseModel], skip: tuple[str, ...] = ()) -> Callable[[Any], Any]:
+def with_options(
+    *models: type[BaseModel], skip: tuple[str, ...] = (), lists: bool = False
+) -> Callable[[Any], Any]:
     """Give a command an option for every field of some models, and pass it what was given as `options`.
 
     The command takes ``options: dict[str, Any]``, which holds the fields that the user named; its other
     parameters stay as they are. A field whose type is not a plain one is given as text, which the model
-    reads.
+    reads. With `lists`, so is every field that can be given several times, split at commas; see `each`.
     """
 
     def decorate(command: Any) -> Any:
@@ -48,7 +50,7 @@ def with_options(*models: type[BaseModel], skip: tuple[str, ...] = ()) -> Callab
                 ) from None
 
         kept = [parameter for name, parameter in own.parameters.items() if name != "options"]
-        added = [_parameter(name, field) for name, field in fields.items()]
+        added = [_parameter(name, field, listed=lists) for name, field in fields.items()]
         signature = own.replace(parameters=[*kept, *added])
         del wrapped.__wrapped__
         wrapped.__signature__ = signature  # type: ignore[attr-defined]
@@ -62,6 +64,28 @@ def pick(model: type[M], options: dict[str, Any], **fixed: Any) -> M:
     """Make a model of those options that are its fields, and of others that no option sets."""
     own = {name: value for name, value in options.items() if name in model.model_fields}
     return model.model_validate({**own, **fixed})
+
+
+def each(options: dict[str, Any]) -> list[dict[str, Any]]:
+    """Split options at commas: one set for every position; an option with one value serves all.
+
+    Examples
+    --------
+    >>> each({"points": "20000,80000", "seed": "1"})
+    [{'points': '20000', 'seed': '1'}, {'points': '80000', 'seed': '1'}]
+    """
+    parts = {name: value.split(",") if isinstance(value, str) else [value] for name, value in options.items()}
+    longest = max(parts, key=lambda name: len(parts[name]), default="")
+    count = len(parts[longest]) if parts else 1
+    for name, values in parts.items():
+        if len(values) not in (1, count):
+            raise UsageError(
+                f"{_flag(name)} {options[name]}: {len(values)} values, and {count} for {_flag(longest)}; "
+                "give one for all, or as many"
+            )
+    return [
+        {name: values[at if len(values) > 1 else 0] for name, values in parts.items()} for at in range(count)
+    ]
 
 
 def as_text(value: Any) -> str:
@@ -105,7 +129,7 @@ def _complaint(problem: ErrorDetails, given: dict[str, Any]) -> str:
     )
 
 
-def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+def _parameter(name: str, field: FieldInfo, *, listed: bool) -> inspect.Parameter:
     kind = field.annotation
     choices = [str(choice) for choice in get_args(kind)] if get_origin(kind) is Literal else []
     flag = _flag(name)
@@ -113,9 +137,9 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
         f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
         help=field.description,
         show_default=False if field.is_required() else (as_text(field.default) or "none"),
-        metavar="|".join(choices) or None,
+        metavar="|".join(choices) or (f"{kind.__name__.upper()},..." if listed and kind in _PLAIN else None),
     )
-    accepted = kind if kind in _PLAIN else str
+    accepted = kind if kind in _PLAIN and (kind is bool or not listed) else str
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[accepted | None, option]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -68,11 +69,14 @@ class PlainProgress:
             note(", ".join(word for word in (*words, _in_words(figures)) if word))
             state["said"] = time.monotonic()
 
+        one_at_a_time = threading.Lock()  # tasks in several threads report
+
         def advance(amount: int, /, **figures: float) -> None:
-            clock.count(amount)
-            state["done"] += amount
-            if state["done"] >= total or time.monotonic() - state["said"] >= PLAIN_EVERY_S:
-                say(figures)
+            with one_at_a_time:
+                clock.count(amount)
+                state["done"] += amount
+                if state["done"] >= total or time.monotonic() - state["said"] >= PLAIN_EVERY_S:
+                    say(figures)
 
         yield advance
 

@@ -17,11 +17,16 @@ ROOT = Path(__file__).parents[2]
     [
         ("stats", 1000, ("ratio", "tenfold_peak_ratio")),
         ("encode", 300, ("ratio_to_bound", "ratio_to_study")),
+        ("pca", 1000, ("ratio", "tenfold_ratio", "tenfold_peak_ratio")),
+        ("kmeans --components 8 --k 2:6:2", 1000, ("ratio", "ratio_process", "inertia_ratio_mean")),
+        ("tsne --components 16 --points 300 --iterations 60", 600, ("ratio", "kl_ratio", "recall")),
+        ("scale --k 2:6:2 --landmarks 0", 1000, ()),
     ],
 )
 def test_a_benchmark_prints_its_ratios(name: str, images: int, ratios: tuple[str, ...]) -> None:
-    command = [sys.executable, "-m", f"tests.benchmarks.{name}", "--images", str(images), "--rounds", "1"]
-    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    command = [sys.executable, "-m", *f"tests.benchmarks.{name}".split()]
+    words = [*command, "--images", str(images), "--rounds", "1"]
+    done = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)
     found = json.loads(done.stdout)
     assert all(found[ratio] > 0 for ratio in ratios)
     assert found["images"] == images

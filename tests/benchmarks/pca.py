@@ -1,0 +1,109 @@
+"""`pca` against its floor, in one process, and its time and memory for ten times the images.
+
+The floor is one bare read of z with zarr and one float32 `X.T @ X` a block, with two threads or with those
+of BLAS, whichever is faster. Both run in turn, several times; prints one JSON line with the median of the
+ratios. Memory is that of whole processes.
+
+Run as `python -m tests.benchmarks.pca [--images N] [--rounds N]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import zarr
+from threadpoolctl import threadpool_limits
+
+from latentscan.analyses.keeping import Run
+from latentscan.analyses.pca import pca
+from latentscan.processors import processors
+from latentscan.store.latent_store import open_store
+from tests.benchmarks.stats import build, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from latentscan.store.latent_store import LatentStore
+
+
+def products(store: LatentStore) -> Callable[[int], Any]:
+    z: Any = zarr.open_group(store.location, mode="r")["z"]
+
+    def product(block: int) -> Any:
+        rows = store.schema.rows(block)
+        x = z[rows.start : rows.stop]
+        return x.T @ x
+
+    return product
+
+
+def floor_of_threads(store: LatentStore) -> None:
+    with threadpool_limits(1), ThreadPoolExecutor(processors()) as pool:
+        list(pool.map(products(store), range(store.schema.blocks)))
+
+
+def floor_of_blas(store: LatentStore) -> None:
+    list(map(products(store), range(store.schema.blocks)))
+
+
+def seconds(work: Callable[..., Any], *arguments: Any) -> float:
+    start = time.perf_counter()
+    work(*arguments)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--images", type=int, default=170_000)
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        small, large = Path(folder) / "z.zarr", Path(folder) / "large.zarr"
+        build(small, options.images)
+        build(large, 10 * options.images)
+        print(json.dumps(measure(small, large, options.images, options.rounds)))
+
+
+def measure(small: Path, large: Path, images: int, rounds: int) -> dict[str, Any]:
+    again = Run(force=True, results=str(small.parent / "results.zarr"))
+    store, tenfold = open_store(str(small)), open_store(str(large))
+    of_threads: list[float] = []
+    of_blas: list[float] = []
+    wholes: list[float] = []
+    for round_number in range(rounds + 1):
+        taken = (
+            seconds(floor_of_threads, store),
+            seconds(floor_of_blas, store),
+            seconds(pca, store, None, again),
+        )
+        if round_number:  # the first one warms up
+            for times, time_s in zip((of_threads, of_blas, wholes), taken, strict=True):
+                times.append(time_s)
+    floors = min(of_threads, of_blas, key=statistics.median)
+    tenfold_s = min(seconds(pca, tenfold, None, again) for _ in range(2))
+    verb = (sys.executable, "-m", "latentscan", "pca", "--force", "--store")
+    peaks = {path: statistics.median(run(*verb, str(path))[1] for _ in range(3)) for path in (small, large)}
+    return {
+        "images": images,
+        "rounds": rounds,
+        "floor_s": round(statistics.median(floors), 3),
+        "pca_s": round(statistics.median(wholes), 3),
+        "ratio": round(statistics.median(w / f for w, f in zip(wholes, floors, strict=True)), 3),
+        "peak_mib": round(peaks[small], 1),
+        "tenfold_s": round(tenfold_s, 3),
+        "tenfold_ratio": round(tenfold_s / min(wholes), 3),
+        "tenfold_peak_ratio": round(peaks[large] / peaks[small], 3),
+        "target": {"ratio": 1.5, "tenfold_ratio": 11, "tenfold_peak_ratio": 1.1},
+    }
+
+
+if __name__ == "__main__":
+    main()
