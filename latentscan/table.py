@@ -1,28 +1,17 @@
 """The table of analyses: what each is called, takes, computes, and looks like.
 
-The CLI's verbs come from it; nothing else knows the name of an analysis.
+The CLI's verbs come from it; nothing else knows the name of an analysis. A row is imported when it is first
+looked at, so that a command waits for its own analysis alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from latentscan.analyses.axes import AxesParameters, axes
-from latentscan.analyses.kmeans import KMeansParameters, kmeans
-from latentscan.analyses.pca import PcaParameters, pca
-from latentscan.analyses.stats import StatsParameters, stats
-from latentscan.analyses.tsne import TsneParameters, aligned_maps, tsne
-from latentscan.report.axes import axes_json, axes_plot, axes_table
-from latentscan.report.kmeans import kmeans_json, kmeans_plot, kmeans_table
-from latentscan.report.pca import pca_json, pca_plot, pca_table
-from latentscan.report.stats import radius_plot, stats_table
-from latentscan.report.stats_json import stats_json
-from latentscan.report.tsne import tsne_json, tsne_plot, tsne_table
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from matplotlib.figure import Figure
     from pydantic import BaseModel
     from rich.console import RenderableType
@@ -59,10 +48,64 @@ class Analysis:
     many: Callable[..., list[Result]] | None = None
 
 
-ANALYSES: dict[str, Analysis] = {
-    "stats": Analysis(StatsParameters, stats, stats_json, stats_table, radius_plot),
-    "axes": Analysis(AxesParameters, axes, axes_json, axes_table, axes_plot),
-    "pca": Analysis(PcaParameters, pca, pca_json, pca_table, pca_plot),
-    "kmeans": Analysis(KMeansParameters, kmeans, kmeans_json, kmeans_table, kmeans_plot),
-    "tsne": Analysis(TsneParameters, tsne, tsne_json, tsne_table, tsne_plot, aligned_maps),
-}
+class Table(Mapping[str, Analysis]):
+    """Analyses by name, each made by a function when it is first looked at."""
+
+    def __init__(self, rows: Mapping[str, Callable[[], Analysis]]) -> None:
+        self._rows = rows
+
+    def __getitem__(self, name: str) -> Analysis:
+        return self._rows[name]()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._rows
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+@cache
+def _stats() -> Analysis:
+    from latentscan.analyses.stats import StatsParameters, stats
+    from latentscan.report.stats import radius_plot, stats_table
+    from latentscan.report.stats_json import stats_json
+
+    return Analysis(StatsParameters, stats, stats_json, stats_table, radius_plot)
+
+
+@cache
+def _axes() -> Analysis:
+    from latentscan.analyses.axes import AxesParameters, axes
+    from latentscan.report.axes import axes_json, axes_plot, axes_table
+
+    return Analysis(AxesParameters, axes, axes_json, axes_table, axes_plot)
+
+
+@cache
+def _pca() -> Analysis:
+    from latentscan.analyses.pca import PcaParameters, pca
+    from latentscan.report.pca import pca_json, pca_plot, pca_table
+
+    return Analysis(PcaParameters, pca, pca_json, pca_table, pca_plot)
+
+
+@cache
+def _kmeans() -> Analysis:
+    from latentscan.analyses.kmeans import KMeansParameters, kmeans
+    from latentscan.report.kmeans import kmeans_json, kmeans_plot, kmeans_table
+
+    return Analysis(KMeansParameters, kmeans, kmeans_json, kmeans_table, kmeans_plot)
+
+
+@cache
+def _tsne() -> Analysis:
+    from latentscan.analyses.tsne import TsneParameters, aligned_maps, tsne
+    from latentscan.report.tsne import tsne_json, tsne_plot, tsne_table
+
+    return Analysis(TsneParameters, tsne, tsne_json, tsne_table, tsne_plot, aligned_maps)
+
+
+ANALYSES = Table({"stats": _stats, "axes": _axes, "pca": _pca, "kmeans": _kmeans, "tsne": _tsne})

@@ -38,11 +38,19 @@ AGAIN = "what is finished is kept, and the same command goes on from there"
 PLOT_ENDINGS = (".png", ".svg", ".pdf")
 
 
-def add_analyses(app: typer.Typer) -> None:
-    """Add a verb for every analysis, and `check`."""
-    for name, analysis in ANALYSES.items():
-        app.command(name, help=_summary(analysis))(reported(_verb(analysis), resuming=AGAIN))
+def add_analysis(app: typer.Typer, name: str) -> None:
+    """Add the verb of an analysis."""
+    analysis = ANALYSES[name]
+    app.command(name, help=_summary(analysis))(reported(_verb(analysis), resuming=AGAIN))
+
+
+def add_plot(app: typer.Typer) -> None:
+    """Add `plot`."""
     app.command("plot")(reported(plot_results))
+
+
+def add_check(app: typer.Typer) -> None:
+    """Add `check`."""
     app.command()(reported(check))
 
 

@@ -9,16 +9,14 @@ from typing import Annotated
 import typer
 
 from latentscan import __version__
-from latentscan.cli.analyses import add_analyses
-from latentscan.cli.comparing import add_comparing
 from latentscan.cli.making import add_making
 from latentscan.cli.reporting import DEBUG, INTERRUPTED
+from latentscan.cli.verbs import APPEARANCE, Verbs
 
 app = typer.Typer(
-    add_completion=False,
+    cls=Verbs,
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    **APPEARANCE,
     help="What did an autoencoder do with its latent space, on the whole data set?",
 )
 
@@ -41,8 +39,6 @@ def _global_options(
 
 
 add_making(app)
-add_analyses(app)
-add_comparing(app)
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _Row = tuple[str, "Callable[[dict[str, Any]], str]"]
 _BARS = " ▁▂▃▄▅▆▇█"
 _LINES = 4  # of a histogram
+_COLUMNS = 70
 
 
 def stats_table(results: Mapping[str, Result]) -> RenderableType:
@@ -186,26 +187,28 @@ _SECTIONS: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
 
 
 def _histogram_text(name: str, document: Mapping[str, Any]) -> RenderableType:
-    """Draw the radii as bars, one bin a column, over an axis."""
+    """Draw the radii as bars over an axis, as few bins a column as fit."""
     from rich.text import Text
 
     histogram = document["radius"]["histogram"]
     array = "z" if "z" in histogram else "mu"
-    counts = histogram[array]
+    together = -(-len(histogram[array]) // _COLUMNS)
+    counts = [sum(histogram[array][at : at + together]) for at in range(0, len(histogram[array]), together)]
+    edges = [*histogram["edges"][::together], histogram["edges"][-1]]
     bars = glyphs(_BARS, " .:-=+*#@")
     top = max(counts) or 1
-    columns = min(len(counts), 70)
+    columns = len(counts)
     steps = len(bars) - 1
-    levels = [-(-count * steps * _LINES // top) for count in counts[:columns]]
+    levels = [-(-count * steps * _LINES // top) for count in counts]
     lines = [
         "".join(bars[min(max(level - steps * line, 0), steps)] for level in levels)
         for line in reversed(range(_LINES))
     ]
     axis = ""
     for column in range(0, columns + 1, 10):
-        axis = f"{axis:<{column}}{' ' if len(axis) > column else ''}{histogram['edges'][column]:g}"
-    beyond = histogram["overflow"] + sum(counts[columns:])
-    note = f", {beyond:,} of them beyond {histogram['edges'][columns]:g} (--upper)" if beyond else ""
+        axis = f"{axis:<{column}}{' ' if len(axis) > column else ''}{edges[column]:g}"
+    beyond = histogram["overflow"]
+    note = f", {beyond:,} of them beyond {histogram['edges'][-1]:g} (--upper)" if beyond else ""
     return Text.assemble(
         (f"\n{name}: images by radius of {array}{note}\n", "bold cyan"),
         "\n".join(line.rstrip() for line in lines),

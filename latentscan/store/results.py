@@ -102,7 +102,7 @@ def save_hidden(location: str, path: str, result: Result) -> dict[str, Any]:
                 config={"write_empty_chunks": True},
             )
             array[...] = values.astype(object) if text else values
-        group.attrs.update({**result.attributes, CONTENT: _content(result)})
+        group.update_attributes({**result.attributes, CONTENT: _content(result)})
 
     from zarr.codecs import Crc32cCodec
 

@@ -53,6 +53,13 @@ def test_the_histogram_says_what_it_does_not_show(results: dict[str, Result], tm
     assert "beyond 18" in shown(stats_table({"vae.zarr": short}))
 
 
+def test_more_bins_than_columns_are_drawn_together(results: dict[str, Result], tmp_path: Path) -> None:
+    wide = stats(open_store(str(tmp_path / "vae.zarr")), StatsParameters(upper=1000, width=0.5))
+    text = shown(stats_table({"vae.zarr": wide}))
+    assert "beyond" not in text
+    assert text.splitlines()[-1].split()[:3] == ["0", "145", "290"]  # 29 bins a column
+
+
 @pytest.mark.parametrize(("upper", "width"), [(10000, 1000), (35, 0.1234), (1, 1), (1e6, 20)])
 def test_the_histogram_copes_with_any_bins(
     results: dict[str, Result], tmp_path: Path, upper: float, width: float
