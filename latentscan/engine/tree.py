@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 P = TypeVar("P")
 R = TypeVar("R")
 
-FAN_IN = 8  # partials merged by one task
+FAN_IN = 4  # partials merged by one task
 _LEAF = "block-"
 
 

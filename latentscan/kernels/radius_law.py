@@ -13,6 +13,7 @@ TAIL = 6.0  # largest standard deviations that a radius lies off with a probabil
 NEGLIGIBLE = 1e-12
 _MOST_POINTS = 1 << 17
 _MOST_WORK = 1 << 22  # points times components
+_VALUES = 1 << 15  # worked on at once
 
 
 def radius_range(
@@ -121,11 +122,14 @@ def _characteristic(
     The logarithm is a sum over the components λ, m of −½ log(1 − 2iλt) + im²t / (1 − 2iλt) − i(λ + m²)t.
     """
     logarithm = np.zeros(len(t), np.complex128)
-    for part, square, multiple in zip(lambdas, squares, multiples, strict=True):
-        w = 2 * part * t
+    together = max(1, _VALUES // len(t))
+    for start in range(0, len(lambdas), together):
+        some = slice(start, start + together)
+        square, multiple = squares[some, np.newaxis] * t, multiples[some, np.newaxis]
+        w = 2 * lambdas[some, np.newaxis] * t
         w2 = w * w
-        logarithm.real -= multiple / 4 * np.log1p(w2) + square * t * w / (1 + w2)
-        logarithm.imag += multiple / 2 * (np.arctan(w) - w) - square * t * w2 / (1 + w2)
+        logarithm.real -= np.sum(multiple / 4 * np.log1p(w2) + square * w / (1 + w2), axis=0)
+        logarithm.imag += np.sum(multiple / 2 * (np.arctan(w) - w) - square * w2 / (1 + w2), axis=0)
     return np.exp(logarithm)
 
 
