@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from latentscan.kernels.tiles import tiles
+from latentscan.kernels.tiles import tile_rows, tiles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,7 +95,7 @@ def adaptive_histogram(x: NDArray[np.floating]) -> AdaptiveHistogram:
     firsts = _bin_of(lowest, exponents).astype(dtype)
     offsets = np.arange(columns) * BINS
     counts = np.zeros(columns * BINS, np.int64)
-    for tile in tiles(len(x)):
+    for tile in tiles(len(x), tile_rows(columns)):
         scaled = x[tile] * scale
         np.floor(scaled, out=scaled)
         scaled -= firsts

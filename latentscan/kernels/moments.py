@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from latentscan.kernels.tiles import TILE_ROWS, tiles
+from latentscan.kernels.tiles import TILE_ROWS, tile_rows, tiles
 
 Floats = NDArray[np.float64]
 
@@ -87,9 +87,9 @@ def moments(x: NDArray[np.floating]) -> Moments:
         return Moments.empty(components)
     shift = x[:TILE_ROWS].mean(axis=0, dtype=np.float64)
     sums = np.zeros((4, components))
-    height = min(TILE_ROWS, rows)
+    height = min(tile_rows(components), rows)
     ones, d, power = np.ones(height), np.empty((height, components)), np.empty((height, components))
-    for tile in tiles(rows):
+    for tile in tiles(rows, height):
         part = x[tile]
         one, d, power = ones[: len(part)], d[: len(part)], power[: len(part)]
         np.subtract(part, shift, out=d)

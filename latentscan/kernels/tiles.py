@@ -7,10 +7,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TILE_ROWS = 512  # by 256 components, 1 MiB of float64
+TILE_ROWS = 512
+TILE_VALUES = 512 * 256  # 1 MiB of float64
 
 
-def tiles(rows: int) -> Iterator[slice]:
+def tile_rows(columns: int) -> int:
+    """Give how many rows of so many columns make a tile: 512, or more where they are narrow.
+
+    Examples
+    --------
+    >>> tile_rows(256), tile_rows(2)
+    (512, 65536)
+    """
+    return max(TILE_ROWS, TILE_VALUES // columns)
+
+
+def tiles(rows: int, height: int = TILE_ROWS) -> Iterator[slice]:
     """Cut `rows` rows into tiles.
 
     Examples
@@ -18,5 +30,5 @@ def tiles(rows: int) -> Iterator[slice]:
     >>> list(tiles(600))
     [slice(0, 512, None), slice(512, 600, None)]
     """
-    for start in range(0, rows, TILE_ROWS):
-        yield slice(start, min(start + TILE_ROWS, rows))
+    for start in range(0, rows, height):
+        yield slice(start, min(start + height, rows))
