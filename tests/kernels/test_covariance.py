@@ -53,8 +53,10 @@ def test_merging_is_associative_and_no_rows_are_the_identity(case: tuple[Block, 
     x, _ = case
     a, b, c = (covariance(part) for part in np.array_split(x, 3))
     left, right = a.merge(b).merge(c), a.merge(b.merge(c))
-    scale = np.abs(left.scatter).max() + 1e-300
-    np.testing.assert_allclose(left.scatter, right.scatter, rtol=0, atol=1e-9 * scale)
+    scale = np.abs(left.scatter).max()
+    # a mean is known to a last digit, and what is added up about two means differs by that times the spread
+    rounding = 8 * np.spacing(np.abs(left.mean).max()) * np.sqrt(left.count * scale)
+    np.testing.assert_allclose(left.scatter, right.scatter, rtol=0, atol=1e-12 * scale + rounding + 1e-300)
     nothing = Covariance.empty(x.shape[1])
     for found in (left.merge(nothing), nothing.merge(left)):
         assert found.scatter.tobytes() == left.scatter.tobytes()
