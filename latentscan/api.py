@@ -6,6 +6,7 @@ Every analysis of the table is a function of a store and of the parameters that 
 from __future__ import annotations
 
 import inspect
+import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -98,11 +99,15 @@ def _signature(analysis: Analysis) -> inspect.Signature:
 
 
 def _documentation(analysis: Analysis) -> str:
-    head, _, errors = (inspect.getdoc(analysis.run) or "").partition("\n\nRaises\n")
+    """Put the keywords in the place of the parameters that the analysis itself takes."""
+    head, *parts = re.split(r"\n\n(\w+)\n-+\n", inspect.getdoc(analysis.run) or "")
+    sections = dict(zip(parts[::2], parts[1::2], strict=True))
     fields = analysis.parameters.model_fields.items()
     own = "\n".join(f"{key}\n    {field.description}" for key, field in fields)
     of_any = (inspect.getdoc(Run) or "").partition("----------\n")[2]
-    return f"{head}\n\nParameters\n----------\n{own}\n{of_any}\n\nRaises\n{errors}"
+    sections = {"Parameters": f"{own}\n{of_any}", **{k: v for k, v in sections.items() if k != "Parameters"}}
+    written = (f"{title}\n{'-' * len(title)}\n{text}" for title, text in sections.items())
+    return "\n\n".join([head, *written])
 
 
 globals().update({name: _function(name, analysis) for name, analysis in ANALYSES.items()})

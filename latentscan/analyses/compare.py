@@ -204,7 +204,7 @@ def _assumed(members: Sequence[Member]) -> list[str]:
     if not names:
         return []
     return [
-        f"{', '.join(names)}: made elsewhere, without paths; its images are taken to be in the same order"
+        f"{', '.join(names)}: made elsewhere, without paths; their images are taken to be in the same order"
     ]
 
 

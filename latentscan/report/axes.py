@@ -130,7 +130,7 @@ def _draw_picture(axes: Axes, result: Result, number: int) -> None:
     bar = axes.figure.colorbar(image, ax=axes, pad=0.02, ticks=[0, 0.01, 0.1, 0.25, 0.5, 1], format="%g")
     bar.set_label("density, relative to the component's peak")
     axes.locator_params(axis="x", integer=True)
-    axes.set_xlabel(f"components, sorted by {by}")
+    axes.set_xlabel(f"rank of the component by {by}")
     axes.set_ylabel("coordinate")
     axes.set_title(
         f"without the outermost {100 * _tail(result):.2g} %", loc="right", fontsize="small", color="0.4"

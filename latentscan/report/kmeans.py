@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latentscan.analyses.kmeans_elbow import MARGIN
 from latentscan.report.style import series_colours, single_plot
 
 if TYPE_CHECKING:
@@ -98,8 +99,10 @@ def elbow_summary(result: Result) -> str:
         f"knees at k = {_range(knees)} ({len(knees)} seeds)" if len(knees) > 1 else f"knee at k = {knees[0]}"
     )
     beside = "" if reference is None else f", Gaussian data {100 * reference:.2g} %"
+    clear = f" (clear from {MARGIN:g} times that)" if result.attributes["bends_more"] is False else ""
     return (
-        f"{_verdict(result)}: {where}; the curve bends by {bend:.2g} % of the inertia of one cluster{beside}"
+        f"{_verdict(result)}: {where}; the curve bends by {bend:.2g} % of the inertia of one cluster"
+        f"{beside}{clear}"
     )
 
 

@@ -111,4 +111,5 @@ def _draw_map(axes: Axes, result: Result, norm: Normalize, side: float) -> None:
     axes.spines[:].set_color("0.85")
     a = result.attributes
     on_map = f"{len(across):,} points" + (f", {a['placed']:,} of them placed" if "placed" in a else "")
-    axes.set_xlabel(f"{on_map}\nperplexity {a['perplexity']:g}, KL divergence {a['kl']:.3f}", color="0.3")
+    made = f"perplexity {a['perplexity']:g}, exaggeration {a['early_exaggeration']:g}"
+    axes.set_xlabel(f"{on_map}, {a['iterations']:,} iterations\n{made}, KL {a['kl']:.3f}", color="0.3")

@@ -107,7 +107,7 @@ def test_every_two_stores_are_compared(compared: Any) -> None:
     assert len(compared["stores"]) == 4
     assert len(compared["pairs"]) == 6
     (note,) = compared["notes"]
-    assert "its images are taken to be in the same order" in note
+    assert "their images are taken to be in the same order" in note
     assert all(one["shared"] == IMAGES - len(REJECTED) for one in compared["pairs"])
 
 

@@ -60,7 +60,7 @@ def test_a_map_is_neither_a_blob_nor_sparse(tmp_path: Path, points: int) -> None
 
 def test_the_caption_says_what_was_placed() -> None:
     axes = tsne_plot({"z.zarr": result(500, placed=400)}).axes[0]
-    assert axes.get_xlabel().startswith("500 points, 400 of them placed\nperplexity 30")
+    assert axes.get_xlabel().startswith("500 points, 400 of them placed, 1,000 iterations\nperplexity 30")
 
 
 def test_the_document_has_finite_numbers_only() -> None:
