@@ -191,7 +191,7 @@ class _Objective:
         total, divergence, gradient = attraction(joint, points, points, threads, error_too=error_too)
         grid = Grid.over(points)
         weights = grid.weights(points)
-        similarity, push = self._convolution.field(grid, weights, threads).read(weights)
+        similarity, push = self._convolution.field(grid, weights).read(weights)
         pairs = similarity.sum(dtype=np.float64) - len(points)  # without those of a point and itself
         gradient *= self._exaggeration
         gradient -= push / pairs

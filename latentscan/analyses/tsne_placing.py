@@ -60,7 +60,7 @@ def place_all(store: LatentStore, fixed: Result, digests: NDArray[np.uint8], run
     index = index_of(rows, near, fixed.attributes["seed"], run)
     reference = fixed["embedding"].astype(np.float64)
     grid = Grid.over(reference, PADDING)
-    field = Convolution().field(grid, grid.weights(reference), 1)
+    field = Convolution().field(grid, grid.weights(reference))
     batches = [
         range(start, min(start + _task_images(store), store.schema.images))
         for start in range(0, store.schema.images, _task_images(store))

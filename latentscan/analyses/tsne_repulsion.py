@@ -8,7 +8,7 @@ B-splines; the spectra of the kernels make up for the blur of both.
 Linderman, G. C. et al. (2019), Fast interpolation-based t-SNE for improved visualization of single-cell
 RNA-seq data, for the convolution; Essmann, U. et al. (1995), A smooth particle mesh Ewald method, for the
 B-splines. openTSNE's own convolution needs eight transforms of a grid with more nodes, on one thread and
-with the interpreter locked; this one needs four, on several threads.
+with the interpreter locked; this one needs four, and several maps can be made at once.
 """
 
 from __future__ import annotations
@@ -125,10 +125,10 @@ class Convolution:
         self._key: tuple[int, float] | None = None
         self._spectra: NDArray[np.float32]
 
-    def field(self, grid: Grid, weights: csr_matrix, threads: int) -> Field:
+    def field(self, grid: Grid, weights: csr_matrix) -> Field:
         """Compute the field of points that have these weights (n, nodes * nodes) on a grid.
 
-        The number of threads does not change a bit.
+        The transforms take one thread each: with several, SciPy's last bits depend on how many.
         """
         from scipy.fft import fft, ifft, irfft, rfft
 
@@ -136,13 +136,13 @@ class Convolution:
         if self._key != (nodes, grid.spacing):
             self._key, self._spectra = (nodes, grid.spacing), _spectra(nodes, grid.spacing)
         density = (weights.T @ np.ones(weights.shape[0], np.float32)).reshape(nodes, nodes)
-        rows = rfft(density, n=2 * nodes, axis=1, workers=threads)
-        spectrum = fft(rows, n=2 * nodes, axis=0, workers=threads)
+        rows = rfft(density, n=2 * nodes, axis=1)
+        spectrum = fft(rows, n=2 * nodes, axis=0)
         potentials = np.empty((3, nodes, nodes), np.float32)
         for potential, kernel, turn in zip(potentials, self._spectra, (1, -1j, -1j), strict=True):
             product = spectrum * kernel if turn == 1 else spectrum * turn * kernel
-            columns = ifft(product, axis=0, overwrite_x=True, workers=threads)[:nodes]
-            potential[...] = irfft(columns, n=2 * nodes, axis=1, workers=threads)[:, :nodes]
+            columns = ifft(product, axis=0, overwrite_x=True)[:nodes]
+            potential[...] = irfft(columns, n=2 * nodes, axis=1)[:, :nodes]
         return Field(grid, potentials.reshape(3, -1))
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,7 +29,7 @@ def test_the_sums_are_those_over_all_pairs(
 ) -> None:
     points = np.random.default_rng(seed).standard_normal((count, 2)) * scale + np.array(shift) * scale
     grid = Grid.over(points)
-    similarity, push = Convolution().field(grid, grid.weights(points), 1).at(points)
+    similarity, push = Convolution().field(grid, grid.weights(points)).at(points)
     expected, expected_push = exact(points)
     assert relative_error(similarity, expected) < 0.02
     assert np.abs(push - expected_push).max() < 0.06 * max(np.abs(expected_push).max(), min(scale, 0.5))
@@ -42,20 +41,11 @@ def test_it_is_no_less_exact_than_openTSNE() -> None:  # noqa: N802
     points = np.random.default_rng(0).uniform(-100, 100, (3000, 2))
     grid = Grid.over(points)
     assert grid.spacing == SPACING
-    _, push = Convolution().field(grid, grid.weights(points), 1).at(points)
+    _, push = Convolution().field(grid, grid.weights(points)).at(points)
     gradient = np.zeros_like(points)
     total = estimate_negative_gradient_fft_2d(points, gradient, 3, 50, 1.0)
     _, expected = exact(points)
     assert relative_error(push, expected) < relative_error(-gradient * total, expected) < 0.1
-
-
-@pytest.mark.parametrize("scale", [1e-4, 1.0, 77.0])
-def test_threads_do_not_change_a_bit(scale: float) -> None:
-    points = np.random.default_rng(1).standard_normal((999, 2)) * scale
-    grid = Grid.over(points)
-    weights = grid.weights(points)
-    one, two = (Convolution().field(grid, weights, threads).potentials for threads in (1, 2))
-    assert one.tobytes() == two.tobytes()
 
 
 def test_the_weights_of_a_point_sum_to_one_even_off_the_grid() -> None:
@@ -67,6 +57,6 @@ def test_the_weights_of_a_point_sum_to_one_even_off_the_grid() -> None:
 def test_points_at_one_place_push_nobody() -> None:
     points = np.full((5, 2), 3.25)
     grid = Grid.over(points)
-    similarity, push = Convolution().field(grid, grid.weights(points), 1).at(points)
+    similarity, push = Convolution().field(grid, grid.weights(points)).at(points)
     np.testing.assert_allclose(similarity, 5, rtol=0.02)
     np.testing.assert_allclose(push, 0, atol=1e-3)
