@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from latentscan.analyses.rows import read_range
 from latentscan.engine.tree import map_reduce
 from latentscan.kernels.covariance import Covariance, covariance
 from latentscan.kernels.sampling import Sample, sample
@@ -78,7 +79,7 @@ def shared_rows(members: Sequence[Member], array: Points, size: int, seed: int, 
     """Compute what stores of the same images share, in one pass over all of them."""
 
     def leaf(rows: range) -> tuple[Covariance, Sample]:
-        read = [_read(member, array, rows) for member in members]
+        read = [read_range(member.store, array, rows, member.digests) for member in members]
         good = np.logical_and.reduce([good for _, good in read])
         side_by_side = np.hstack([values[good] for values, _ in read])
         return covariance(side_by_side), sample(rows.start + np.flatnonzero(good), size, seed)
@@ -102,7 +103,9 @@ def _difference(first: Member, second: Member, run: Run) -> str | None:
         return None
 
     def leaf(rows: range) -> str | None:
-        (ours, good), (theirs, also_good) = (_read(member, "path", rows) for member in (first, second))
+        (ours, good), (theirs, also_good) = (
+            read_range(member.store, "path", rows, member.digests) for member in (first, second)
+        )
         differing = np.flatnonzero((ours != theirs) & good & also_good)
         if not len(differing):
             return None
@@ -128,21 +131,3 @@ def _over_ranges(
 
     numbers = range(-(-images // length))
     return map_reduce(numbers, on_range, combine, label=label, threads=run.threads, progress=run.progress)
-
-
-def _read(member: Member, name: str, rows: range) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Read an array of a range of images, and which of them are written and good, (n,)."""
-    schema = member.store.schema
-    shape = (len(rows),) if name == "path" else (len(rows), schema.components)
-    values = np.empty(shape, object if name == "path" else np.float32)
-    good = np.zeros(len(rows), bool)
-    for block in range(rows.start // schema.chunk_rows, -(-rows.stop // schema.chunk_rows)):
-        if not member.digests[block].any():
-            continue
-        held = schema.rows(block)
-        read = member.store.read_block(block, (name, "status"), member.digests[block])
-        start, stop = max(rows.start, held.start), min(rows.stop, held.stop)
-        here = slice(start - rows.start, stop - rows.start)
-        there = slice(start - held.start, stop - held.start)
-        values[here], good[here] = read[name][there], read["status"][there] == 0
-    return values, good

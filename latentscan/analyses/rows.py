@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -116,3 +116,28 @@ def gathered_rows(
     for (_, places), values in zip(items, found, strict=True):
         rows[places] = values
     return rows
+
+
+def read_range(
+    store: LatentStore, name: str, images: range, digests: NDArray[np.uint8]
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Read latents or paths of a range of images, whatever the blocks, and which are written and good, (n,).
+
+    What is neither is undefined.
+    """
+    schema = store.schema
+    path = name == "path"
+    values = np.empty(
+        len(images) if path else (len(images), schema.components), object if path else np.float32
+    )
+    good = np.zeros(len(images), bool)
+    for block in range(images.start // schema.chunk_rows, -(-images.stop // schema.chunk_rows)):
+        if not digests[block].any():
+            continue
+        held = schema.rows(block)
+        read = store.read_block(block, (name, "status"), digests[block])
+        start, stop = max(images.start, held.start), min(images.stop, held.stop)
+        here = slice(start - images.start, stop - images.start)
+        there = slice(start - held.start, stop - held.start)
+        values[here], good[here] = read[name][there], read["status"][there] == 0
+    return values, good

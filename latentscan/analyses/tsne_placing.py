@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latentscan.analyses.nearest import index_of
-from latentscan.analyses.rows import gathered_rows, require_measurable
+from latentscan.analyses.rows import gathered_rows, read_range, require_measurable
 from latentscan.analyses.tsne_map import attraction
 from latentscan.analyses.tsne_repulsion import Convolution, Field, Grid
 from latentscan.engine.tasks import Stopped, run_tasks
@@ -68,10 +68,11 @@ def place_all(store: LatentStore, fixed: Result, digests: NDArray[np.uint8], run
     on_map = np.sort(fixed["image"])
 
     def work(images: range, stopped: Callable[[], bool]) -> tuple[NDArray[Any], ...]:
-        numbers, latents = _good_rows(store, array, images, digests)
+        values, good = read_range(store, array, images, digests)
+        numbers = images.start + np.flatnonzero(good)
+        numbers = numbers[~_among(numbers, on_map)]
+        latents = values[numbers - images.start]
         require_measurable(store, latents, numbers)
-        others = ~_among(numbers, on_map)
-        numbers, latents = numbers[others], latents[others]
         edges = range(images.start + BATCH_IMAGES, images.stop, BATCH_IMAGES)
         parts = np.split(latents, np.searchsorted(numbers, list(edges)))
         place = partial(_place, index=index, near=near, reference=reference, field=field, stopped=stopped)
@@ -101,24 +102,6 @@ def _result(
 def _task_images(store: LatentStore) -> int:
     """Give how many images a task places: whole batches, about a block, so that few are read twice."""
     return BATCH_IMAGES * max(1, store.schema.chunk_rows // BATCH_IMAGES)
-
-
-def _good_rows(
-    store: LatentStore, array: str, images: range, digests: NDArray[np.uint8]
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Read the good ones of some images, (n,), and their latents, (n, components)."""
-    chunk = store.schema.chunk_rows
-    numbers, latents = [np.empty(0, np.int64)], [np.empty((0, store.schema.components), np.float32)]
-    for block in range(images.start // chunk, -(-images.stop // chunk)):
-        if not digests[block].any():  # not written yet
-            continue
-        held = store.schema.rows(block)
-        values = store.read_block(block, (array, "status"), digests[block])
-        inside = slice(max(images.start - held.start, 0), max(images.stop - held.start, 0))
-        good = values["status"][inside] == 0
-        numbers.append(np.arange(held.start, held.stop)[inside][good])
-        latents.append(values[array][inside][good])
-    return np.concatenate(numbers), np.concatenate(latents)
 
 
 def _among(numbers: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[np.bool_]:
