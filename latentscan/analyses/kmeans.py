@@ -18,8 +18,11 @@ from latentscan.kernels.reduction import LatentBlock, Reduction
 from latentscan.store.results import Result, Variable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
+    from latentscan.analyses.rows import Points
     from latentscan.store.latent_store import LatentStore
 
 VERSION = 1  # to be raised when the numbers or their names change, so that older results are not read
@@ -120,15 +123,7 @@ def assess(
     models = Models.of(trained["centres"], of_model.tolist(), trained["shift"])
     labelled = np.flatnonzero(np.isin(of_model, parameters.labels)).tolist()
 
-    def chunk(block: LatentBlock) -> InertiaPartial:
-        return inertia_partial(block.latents[parameters.array], block.images, models, labelled)
-
-    reduction: Reduction[InertiaPartial, InertiaPartial] = Reduction(
-        (parameters.array,), chunk, InertiaPartial.merge, finalize=lambda found: found
-    )
-    found = reduce_store(
-        store, reduction, digests, label="inertia", threads=run.threads, progress=run.progress
-    )
+    found = _counted(store, parameters.array, models, labelled, digests, run)
     inertia = found.inertia.reshape(len(ks), len(seeds))
     variables = {
         "k": Variable(("k",), ks),
@@ -161,6 +156,25 @@ def assess(
         "reference_bend": hint.reference_bend,
     }
     return Result(variables, attributes)
+
+
+def _counted(
+    store: LatentStore,
+    array: Points,
+    models: Models,
+    labelled: Sequence[int],
+    digests: NDArray[np.uint8],
+    run: Run,
+) -> InertiaPartial:
+    def chunk(block: LatentBlock) -> InertiaPartial:
+        return inertia_partial(block.latents[array], block.images, models, labelled)
+
+    reduction: Reduction[InertiaPartial, InertiaPartial] = Reduction(
+        (array,), chunk, InertiaPartial.merge, finalize=lambda found: found
+    )
+    return reduce_store(
+        store, reduction, digests, label="inertia", threads=run.threads, progress=run.progress
+    )
 
 
 def _best_labels(
