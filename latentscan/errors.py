@@ -27,6 +27,16 @@ class StoreError(LatentscanError):
     exit_code = 4
 
 
+class TaskError(LatentscanError):
+    """A task that failed, whose error does not say itself what it is about."""
+
+
+class ClusterError(LatentscanError):
+    """A cluster that cannot be reached, or was lost; the same command goes on from there."""
+
+    exit_code = 5
+
+
 class UnsafeInputError(LatentscanError):
     """Input that could run code, refused unless the user vouches for it."""
 

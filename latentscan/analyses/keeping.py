@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from latentscan.engine.threads import IN_PROCESS
+from latentscan.errors import LatentscanError
 from latentscan.progress import SILENT
 from latentscan.store.results import load_result, require_place, result_path, save_result
 
@@ -16,9 +18,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydantic import BaseModel
 
+    from latentscan.engine.tasks import Workers
     from latentscan.progress import Progress
     from latentscan.store.latent_store import LatentStore
     from latentscan.store.results import Result
+
+
+class NotKeptError(LatentscanError):
+    """A result that is not there, where nothing is to be computed."""
 
 
 @dataclass(frozen=True)
@@ -31,18 +38,21 @@ class Run:
         Path of another store to keep results in; the store itself if None.
     force
         Compute anew what is there already.
+    kept_only
+        Compute nothing: raise `NotKeptError` for what is not there.
     allow_partial
         Go ahead where some blocks are not written yet, and leave them out.
-    threads
-        How many tasks are worked on at once; as many as there are processors if None.
+    workers
+        Where tasks run: the threads of this process, or a cluster.
     progress
         Who is told how far it is.
     """
 
     results: str | None = None
     force: bool = False
+    kept_only: bool = False
     allow_partial: bool = False
-    threads: int | None = None
+    workers: Workers = IN_PROCESS
     progress: Progress = SILENT
 
 
@@ -97,7 +107,20 @@ def kept_at(home: str, path: str, run: Run, compute: Callable[[], Result]) -> Re
     """
     if not run.force and (found := load_result(home, path)) is not None:
         return found
+    require_computing(run, path)
     require_place(home)
     result = compute()
     save_result(home, path, result)
     return result
+
+
+def require_computing(run: Run, path: str) -> None:
+    """Make sure that a result which is not there may be computed.
+
+    Raises
+    ------
+    NotKeptError
+        If it may not.
+    """
+    if run.kept_only:
+        raise NotKeptError(f"{path} is not kept; compute it first")

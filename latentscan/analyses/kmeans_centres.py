@@ -179,7 +179,7 @@ def _good_images(store: LatentStore, digests: NDArray[np.uint8], run: Run) -> in
         return len(block.images)
 
     counting: Reduction[int, int] = Reduction((), chunk, int.__add__, finalize=int)
-    return reduce_store(store, counting, digests, label="count", threads=run.threads, progress=run.progress)
+    return reduce_store(store, counting, digests, label="count", workers=run.workers, progress=run.progress)
 
 
 def _store_batches(

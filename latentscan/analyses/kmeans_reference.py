@@ -12,16 +12,16 @@ from latentscan.analyses.keeping import Run, kept
 from latentscan.analyses.kmeans_training import Course, Schedule, initial_centres, initial_rows, train
 from latentscan.analyses.pca import VERSION as PCA_VERSION
 from latentscan.analyses.pca import PcaParameters, pca
-from latentscan.engine.tasks import run_tasks
 from latentscan.kernels.inertia import InertiaPartial, Models, inertia_partial
 from latentscan.store.results import Result, Variable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
     from latentscan.analyses.kmeans_centres import CentresParameters
+    from latentscan.engine.tasks import Control
     from latentscan.store.latent_store import LatentStore
 
 REFERENCE_VERSION = 2  # to be raised when the numbers or their names change
@@ -73,7 +73,7 @@ def _gaussian_inertia(
         for _ in range(schedule.passes):
             yield from map(draw, rng.permutation(schedule.batches).tolist())
 
-    def evaluate(number: int, _stopped: Callable[[], bool]) -> InertiaPartial:
+    def evaluate(number: int, _control: Control) -> InertiaPartial:
         x = draw(number)
         return inertia_partial(x, np.arange(len(x)), models)
 
@@ -86,7 +86,7 @@ def _gaussian_inertia(
     centres = np.concatenate([trained[k, parameters.seed] for k in parameters.k])
     models = Models.of(centres, parameters.k, shift=np.zeros_like(deviations))
     numbers = range(min(schedule.batches, max(1, MOST_ROWS // schedule.batch_rows)))
-    found = functools.reduce(InertiaPartial.merge, run_tasks(evaluate, numbers, threads=run.threads))
+    found = functools.reduce(InertiaPartial.merge, run.workers.run_tasks(evaluate, numbers))
     # chance alone would put the whole curve of few rows too high or too low
     expected = schedule.rows * np.sum(np.square(deviations, dtype=np.float64))
     return found.inertia * (expected / found.total_inertia if found.total_inertia else 0.0)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from latentscan.engine.tasks import Stopped, run_tasks
-from latentscan.processors import processors
+from latentscan.engine.tasks import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from latentscan.analyses.keeping import Run
+    from latentscan.engine.tasks import Control
 
 FEWEST_BATCHES = 40  # that train a model, over all passes; more gain next to nothing
 WINDOW_BATCHES = 8  # whose rows are mixed with one another
@@ -76,12 +76,12 @@ def initial_centres(
     """
     from sklearn.cluster import kmeans_plusplus
 
-    def choose(seed: int, _stopped: Callable[[], bool]) -> NDArray[np.float32]:
+    def choose(seed: int, _control: Control) -> NDArray[np.float32]:
         centres, _ = kmeans_plusplus(sample, largest, random_state=seed, n_local_trials=TRIALS)
         return np.asarray(centres)
 
     with run.progress.task("initial centres", total=len(seeds), unit="seeds") as advance:
-        chosen = run_tasks(choose, seeds, threads=run.threads, finished=lambda _: advance(1))
+        chosen = run.workers.run_tasks(choose, seeds, finished=lambda _: advance(1))
     return dict(zip(seeds, chosen, strict=True))
 
 
@@ -91,15 +91,14 @@ def train(
     """Train a model for every k and seed, and give its centres (centre, component) by (k, seed).
 
     The models of a seed are cut into groups of about equal work, a task each, as many as there are
-    threads: every task goes through the rows itself and feeds each batch to all models of its group.
+    workers: every task goes through the rows itself and feeds each batch to all models of its group.
     """
-    groups = balanced(ks, min(len(ks), run.threads or processors()))
+    groups = balanced(ks, min(len(ks), run.workers.count))
     items = [(seed, group) for seed in seeds for group in groups]
     schedule = course.schedule
     total = schedule.batches * schedule.passes * len(items)
     with run.progress.task(label, total=total, unit="batches") as advance:
-        work = partial(_train_group, course, advance=partial(advance, 1))
-        found = run_tasks(work, items, threads=run.threads)
+        found = run.workers.run_tasks(partial(_train_group, course), items, report=advance)
     return {
         (k, seed): centres
         for (seed, group), trained in zip(items, found, strict=True)
@@ -125,11 +124,7 @@ def balanced(ks: Sequence[int], groups: int) -> list[list[int]]:
 
 
 def _train_group(
-    course: Course,
-    item: tuple[int, Sequence[int]],
-    stopped: Callable[[], bool],
-    *,
-    advance: Callable[[], object],
+    course: Course, item: tuple[int, Sequence[int]], control: Control
 ) -> list[NDArray[np.float32]]:
     from sklearn import config_context
     from sklearn.cluster import MiniBatchKMeans
@@ -150,13 +145,13 @@ def _train_group(
     ]
     with config_context(assume_finite=True, skip_parameter_validation=True):
         for number, batch in enumerate(course.batches(seed)):
-            if stopped():
+            if control.stopped():
                 raise Stopped
             for model in models:
                 if number == last_pass:
                     model.set_params(reassignment_ratio=0)
                 model.partial_fit(batch)
-            advance()
+            control.advance(1)
     return [np.asarray(model.cluster_centers_) for model in models]
 
 

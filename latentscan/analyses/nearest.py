@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from latentscan.engine.tasks import Stopped, run_tasks
+from latentscan.engine.tasks import Stopped
+from latentscan.engine.threads import Threads
 from latentscan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from latentscan.analyses.keeping import Run
+    from latentscan.engine.tasks import Control
 
     Found = tuple[NDArray[np.int32], NDArray[np.float32]]
 
@@ -43,82 +45,75 @@ class Cells:
         (components, axes) float32, orthonormal.
     inverted
         faiss's inverted file of the rows on these axes.
-    probes
-        How many cells are looked into for a query.
     """
 
     axes: NDArray[np.float32]
     inverted: Any
-    probes: int
 
 
-@dataclass(frozen=True)
-class Index:
-    """Rows (n, components) that can be searched for those nearest to others; made by `index_of`.
+@dataclass(frozen=True, eq=False)
+class Collection:
+    """Rows (n, components) to search among; a task too, which searches for some of the rows themselves.
 
     Parameters
     ----------
     flat
         faiss's index of all rows, less `centre`: what lies far from the origin would lose digits.
     cells
-        Where candidates come from; from all rows if None.
-    recall
-        The share of the true neighbours that are found, measured on a sample of the rows.
+        Where candidates may come from.
     """
 
     flat: Any
     centre: NDArray[np.float32]
     cells: Cells | None = None
-    recall: float = 1.0
 
-    @property
-    def method(self) -> Literal["exact", "ivf"]:
-        """How it is searched."""
-        return "exact" if self.cells is None else "ivf"
+    def __call__(self, item: tuple[NDArray[np.int64], int, int], control: Control) -> Found:
+        """Search for the rows of some numbers (m,), given with `k` and `probes`; see `search`."""
+        numbers, k, probes = item
+        return self._search(
+            lambda part: self.flat.reconstruct_batch(numbers[part]), len(numbers), k, probes, control.stopped
+        )
 
-    def search(
-        self, queries: NDArray[np.float32], k: int, stopped: Callable[[], bool] = lambda: False
-    ) -> Found:
+    def search(self, queries: NDArray[np.float32], k: int, probes: int, stopped: Callable[[], bool]) -> Found:
         """Find the k rows nearest to each query (m, components): numbers and distances, each (m, k).
 
-        The nearest come first, the one with the lower number where two are equally near. Tasks can search
-        at once; it works in blocks of one shape, so that what is found of a query does not depend on the
-        other queries.
-
-        Raises
-        ------
-        UsageError
-            If there are fewer than k rows.
-        Stopped
-            If `stopped` says so.
+        Candidates come from as many cells as `probes` says, or from all rows if that is 0.
         """
+        return self._search(lambda part: queries[part] - self.centre, len(queries), k, probes, stopped)
+
+    def _search(
+        self,
+        centred: Callable[[slice], NDArray[np.float32]],
+        count: int,
+        k: int,
+        probes: int,
+        stopped: Callable[[], bool],
+    ) -> Found:
         if k > self.flat.ntotal:
             raise UsageError(f"{k} neighbours were asked of {self.flat.ntotal:,} rows; ask for fewer")
-        indices = np.empty((len(queries), k), np.int32)
-        distances = np.empty((len(queries), k), np.float32)
-        for start in range(0, len(queries), BLOCK):
+        indices = np.empty((count, k), np.int32)
+        distances = np.empty((count, k), np.float32)
+        for start in range(0, count, BLOCK):
             if stopped():
                 raise Stopped
-            rows = slice(start, start + BLOCK)
-            indices[rows], distances[rows] = self._search_block(queries[rows], k)
+            part = slice(start, min(start + BLOCK, count))
+            block = np.zeros((BLOCK, self.flat.d), np.float32)  # of one shape: no query depends on others
+            block[: part.stop - start] = centred(part)
+            candidates = self._candidates(block, k, probes)[: part.stop - start]
+            indices[part], distances[part] = self._nearest(block, candidates, k)
         return indices, distances
 
-    def _search_block(self, queries: NDArray[np.float32], k: int) -> Found:
-        block = np.zeros((BLOCK, self.flat.d), np.float32)
-        block[: len(queries)] = queries - self.centre
-        return self._nearest(block, self._candidates(block, k)[: len(queries)], k)
-
-    def _candidates(self, block: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    def _candidates(self, block: NDArray[np.float32], k: int, probes: int) -> NDArray[np.int64]:
         """Name rows that may be the k nearest, (BLOCK, more than k); -1 where there are no more."""
-        if self.cells is None:
+        if self.cells is None or not probes:
             return self._closest(block, k + SPARE)
         from faiss import IVFSearchParameters
 
         wanted = k + k // 2 + SPARE
         projected = block @ self.cells.axes
-        probes = IVFSearchParameters()
-        probes.nprobe = self.cells.probes
-        candidates: NDArray[np.int64] = self.cells.inverted.search(projected, wanted, params=probes)[1]
+        looked = IVFSearchParameters()
+        looked.nprobe = probes
+        candidates: NDArray[np.int64] = self.cells.inverted.search(projected, wanted, params=looked)[1]
         short = candidates[:, k - 1] < 0  # so few rows lie in the cells around it
         if short.any():
             candidates[short] = self._closest(block, wanted)[short]
@@ -141,6 +136,45 @@ class Index:
         return np.take_along_axis(candidates, order, axis=1).astype(np.int32), np.sqrt(nearest)
 
 
+@dataclass(frozen=True)
+class Index:
+    """Rows that can be searched for those nearest to others; made by `index_of`.
+
+    Parameters
+    ----------
+    probes
+        How many cells are looked into for a query; 0 to compare it with all rows.
+    recall
+        The share of the true neighbours that are found, measured on a sample of the rows.
+    """
+
+    collection: Collection
+    probes: int = 0
+    recall: float = 1.0
+
+    @property
+    def method(self) -> Literal["exact", "ivf"]:
+        """How it is searched."""
+        return "ivf" if self.probes else "exact"
+
+    def search(
+        self, queries: NDArray[np.float32], k: int, stopped: Callable[[], bool] = lambda: False
+    ) -> Found:
+        """Find the k rows nearest to each query (m, components): numbers and distances, each (m, k).
+
+        The nearest come first, the one with the lower number where two are equally near. Tasks can search
+        at once; what is found of a query does not depend on the other queries.
+
+        Raises
+        ------
+        UsageError
+            If there are fewer than k rows.
+        Stopped
+            If `stopped` says so.
+        """
+        return self.collection.search(queries, k, self.probes, stopped)
+
+
 def index_of(rows: NDArray[np.float32], k: int, seed: int, run: Run) -> Index:
     """Build an index of rows (n, components) that finds at least 99 % of the k other rows nearest to each.
 
@@ -153,26 +187,24 @@ def index_of(rows: NDArray[np.float32], k: int, seed: int, run: Run) -> Index:
     centred = rows - centre
     flat = faiss.IndexFlatL2(rows.shape[1])
     flat.add(centred)
-    exact = Index(flat, centre)
     if len(rows) <= EXACT_ROWS:
-        return exact
+        return Index(Collection(flat, centre))
     order = np.random.default_rng(seed).permutation(len(rows))
-    (cells,) = run_tasks(partial(_cells, centred, seed=seed), [order], threads=1)
-    queries = rows[order[:RECALL_QUERIES]]
-    truth = _distances(exact, queries, k, run)
+    # here, as all rows are: a task elsewhere would have to be sent them
+    (cells,) = Threads(1).run_tasks(partial(_cells, centred, seed=seed), [order])
+    collection = Collection(flat, centre, cells)
+    queries = order[:RECALL_QUERIES]
+    truth = _distances(collection, queries, k, 0, run)
     for probes in PROBES:
         if probes > MOST_PROBED * cells.inverted.nlist:
             break
-        index = Index(flat, centre, replace(cells, probes=probes))
-        recall = float(np.mean(_distances(index, queries, k, run) <= truth[:, -1:]))
+        recall = float(np.mean(_distances(collection, queries, k, probes, run) <= truth[:, -1:]))
         if recall >= RECALL:
-            return replace(index, recall=recall)
-    return exact
+            return Index(collection, probes, recall)
+    return Index(collection)
 
 
-def _cells(
-    centred: NDArray[np.float32], order: NDArray[np.int64], _stopped: Callable[[], bool], seed: int
-) -> Cells:
+def _cells(centred: NDArray[np.float32], order: NDArray[np.int64], _control: Control, *, seed: int) -> Cells:
     """Sort rows, whose mean is 0, into cells, learnt from the first of a random `order`."""
     import faiss
 
@@ -188,13 +220,12 @@ def _cells(
     inverted.cp.min_points_per_centroid = 1  # say nothing of so few
     inverted.train(projected[order[: count * LEARNT_ROWS_A_CELL]])
     inverted.add(projected)
-    return Cells(axes, inverted, PROBES[0])
+    return Cells(axes, inverted)
 
 
-def _distances(index: Index, queries: NDArray[np.float32], k: int, run: Run) -> NDArray[np.float32]:
-    """Search for some of the rows: the distances of the k nearest others, (m, k)."""
-
-    def search(start: int, stopped: Callable[[], bool]) -> NDArray[np.float32]:
-        return index.search(queries[start : start + BLOCK], k + 1, stopped)[1][:, 1:]
-
-    return np.concatenate(run_tasks(search, range(0, len(queries), BLOCK), threads=run.threads))
+def _distances(
+    collection: Collection, numbers: NDArray[np.int64], k: int, probes: int, run: Run
+) -> NDArray[np.float32]:
+    """Search for some of the rows (m,): the distances of the k nearest others, (m, k)."""
+    parts = [(numbers[start : start + BLOCK], k + 1, probes) for start in range(0, len(numbers), BLOCK)]
+    return np.concatenate([found[:, 1:] for _, found in run.workers.run_tasks(collection, parts)])

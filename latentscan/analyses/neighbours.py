@@ -11,17 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from latentscan.analyses.keeping import kept
 from latentscan.analyses.nearest import BLOCK, index_of
 from latentscan.analyses.rows import Points, gathered_rows, require_points, sampled_images
-from latentscan.engine.tasks import run_tasks
 from latentscan.errors import TooFewImagesError, UsageError
 from latentscan.store.results import Result, Variable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from latentscan.analyses.keeping import Run
-    from latentscan.analyses.nearest import Found
     from latentscan.store.latent_store import LatentStore
 
 VERSION = 1  # to be raised when the graph changes, so that older ones are not read
@@ -134,26 +130,25 @@ def graph_of(rows: NDArray[np.float32], k: int, seed: int, run: Run) -> Neighbou
         If there are not more than k rows.
     """
     require_rows(len(rows), k)
-    own = np.arange(len(rows), dtype=np.int32)
+    own = np.arange(len(rows))
     with run.progress.task("neighbours", total=len(rows), unit="points") as advance:
         index = index_of(rows, k, seed, run)
 
-        def search(start: int, stopped: Callable[[], bool]) -> Found:
-            part = slice(start, start + step)
-            indices, distances = index.search(rows[part], k + 1, stopped)
-            near = others(own[part], indices)
-            return indices[near].reshape(-1, k), distances[near].reshape(-1, k)
-
-        def finished(start: int) -> None:
-            advance(len(own[start : start + step]))
-
         step = TASK_BLOCKS * BLOCK
-        found = run_tasks(search, range(0, len(rows), step), threads=run.threads, finished=finished)
-    indices, distances = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        parts = [(own[start : start + step], k + 1, index.probes) for start in range(0, len(rows), step)]
+        found = run.workers.run_tasks(
+            index.collection,
+            parts,
+            describe=lambda part: f"neighbours of points {part[0][0]}..{part[0][-1]}",
+            finished=lambda part: advance(len(part[0])),
+        )
+    indices, distances = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+    near = others(own, indices)
+    indices, distances = indices[near].reshape(-1, k), distances[near].reshape(-1, k)
     return NeighbourGraph(indices, distances, index.recall, index.method)
 
 
-def others(own: NDArray[np.int32], indices: NDArray[np.int32]) -> NDArray[np.bool_]:
+def others(own: NDArray[np.integer], indices: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Mark all neighbours (n, k) but the row itself (n,), or but the last where equal rows crowd it out.
 
     Examples

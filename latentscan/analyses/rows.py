@@ -6,18 +6,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from latentscan.engine.tasks import run_tasks
-from latentscan.engine.tree import reduce_store
+from latentscan.engine.tree import naming, reduce_store
 from latentscan.errors import StoreError, UsageError
 from latentscan.kernels.reduction import LatentBlock, Reduction
 from latentscan.kernels.sampling import Sample, sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from latentscan.analyses.keeping import Run
+    from latentscan.engine.tasks import Control
     from latentscan.store.latent_store import LatentStore
 
 Points = Literal["z", "mu"]
@@ -80,7 +78,7 @@ def sampled_images(
         arrays=(), chunk=chunk, combine=Sample.merge, finalize=lambda found: found.images
     )
     images = reduce_store(
-        store, reduction, digests, label="sample", threads=run.threads, progress=run.progress
+        store, reduction, digests, label="sample", workers=run.workers, progress=run.progress
     )
     if not len(images):
         written = np.flatnonzero(digests.any(axis=(1, 2))).tolist()
@@ -102,16 +100,19 @@ def gathered_rows(
     order = np.argsort(block_of, kind="stable")
     blocks, starts = np.unique(block_of[order], return_index=True)
 
-    def read(wanted: tuple[int, NDArray[np.int64]], _stopped: Callable[[], bool]) -> NDArray[np.float32]:
+    def read(wanted: tuple[int, NDArray[np.int64]], _control: Control) -> NDArray[np.float32]:
         block, places = wanted
         values = store.read_block(block, (array,), digests[block])[array]
         rows = np.asarray(values[images[places] - store.schema.rows(block).start], np.float32)
         require_measurable(store, rows, images[places])
         return rows
 
+    name = naming(store)
     items = list(zip(blocks.tolist(), np.split(order, starts)[1:], strict=True))
     with run.progress.task("read rows", total=len(items), unit="blocks") as advance:
-        found = run_tasks(read, items, threads=run.threads, finished=lambda _: advance(1))
+        found = run.workers.run_tasks(
+            read, items, describe=lambda item: name(item[0]), finished=lambda _: advance(1)
+        )
     rows = np.empty((len(images), store.schema.components), np.float32)
     for (_, places), values in zip(items, found, strict=True):
         rows[places] = values

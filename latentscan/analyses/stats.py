@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from latentscan.analyses.keeping import Run, kept
 from latentscan.analyses.rows import all_rejected
+from latentscan.engine.threads import IN_PROCESS
 from latentscan.engine.tree import reduce_store
 from latentscan.kernels.histogram import Bins
 from latentscan.kernels.reduction import Reduction
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from latentscan.engine.tasks import Workers
     from latentscan.kernels.moments import Moments
     from latentscan.progress import Progress
     from latentscan.store.latent_store import LatentStore
@@ -98,7 +100,7 @@ def stats(
         If the result cannot be kept where it should be.
     """
     parameters, run = parameters or StatsParameters(), run or Run()
-    compute = partial(compute_stats, store, parameters=parameters, threads=run.threads, progress=run.progress)
+    compute = partial(compute_stats, store, parameters=parameters, workers=run.workers, progress=run.progress)
     return kept("stats", VERSION, store, parameters, run, compute, digests=digests)
 
 
@@ -107,7 +109,7 @@ def compute_stats(
     digests: NDArray[np.uint8],
     parameters: StatsParameters,
     *,
-    threads: int | None = None,
+    workers: Workers = IN_PROCESS,
     progress: Progress = SILENT,
 ) -> Result:
     """Compute the statistics of the blocks that are written, and keep them nowhere.
@@ -126,7 +128,7 @@ def compute_stats(
         combine=StatsPartial.merge,
         finalize=partial(_result, store=store, settings=settings),
     )
-    return reduce_store(store, reduction, digests, label="stats", threads=threads, progress=progress)
+    return reduce_store(store, reduction, digests, label="stats", workers=workers, progress=progress)
 
 
 def _result(found: StatsPartial, store: LatentStore, settings: Settings) -> Result:

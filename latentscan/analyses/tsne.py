@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from latentscan.analyses.keeping import Run, kept_at
+from latentscan.analyses.keeping import Run, kept_at, require_computing
 from latentscan.analyses.neighbours import VERSION as GRAPH_VERSION
 from latentscan.analyses.neighbours import GraphParameters, NeighbourGraph, neighbour_graph
 from latentscan.analyses.pca import VERSION as PCA_VERSION
@@ -18,11 +17,10 @@ from latentscan.analyses.pca import PcaParameters, pca
 from latentscan.analyses.rows import Points, gathered_rows, require_points, sampled_images
 from latentscan.analyses.tsne_map import Schedule, State, Watch, affinities, make_map, starting_places
 from latentscan.analyses.tsne_placing import place_all
-from latentscan.engine.tasks import run_tasks
 from latentscan.errors import TooFewImagesError
 from latentscan.kernels.procrustes import procrustes
 from latentscan.kernels.ranks import trustworthiness
-from latentscan.processors import processors
+from latentscan.store.locations import everywhere
 from latentscan.store.results import (
     Result,
     Variable,
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from latentscan.progress import Advance
+    from latentscan.engine.tasks import Control
     from latentscan.store.latent_store import LatentStore
 
 VERSION = 1  # to be raised when the numbers or their names change, so that older results are not read
@@ -169,6 +167,7 @@ def _sampled_maps(
     found = {} if run.force else {one: load_result(home, path) for one, path in paths.items()}
     missing = [one for one in parameters if found.get(one) is None]
     if missing:
+        require_computing(run, paths[missing[0]])
         require_place(home)
         inputs = _inputs(store, missing, digests, run)
         found |= dict(zip(missing, _make(inputs, home, digests, run), strict=True))
@@ -199,6 +198,11 @@ class _Input:
     def cost(self) -> float:
         """Give what making the map costs, in no unit."""
         return len(self.images) * self.parameters.perplexity * self.parameters.iterations
+
+    @property
+    def name(self) -> str:
+        """Name the map in an error."""
+        return f"t-SNE of {len(self.images):,} points, perplexity {self.parameters.perplexity:g}"
 
     def start(self) -> State:
         """Give the state that the map begins with."""
@@ -262,42 +266,51 @@ def _make(inputs: Sequence[_Input], home: str, digests: NDArray[np.uint8], run: 
     """Make maps, several at once, those that take longest first; each goes on from its last state."""
     paths = [_path("tsne-state", one.parameters, digests) for one in inputs]
     states = [None if run.force else _load_state(home, path) for path in paths]
-    threads = run.threads or processors()
-    inside = max(1, threads // len(inputs))
+    sketches = [
+        _Sketch(one.parameters, one.graph, state or one.start(), everywhere(home), path)
+        for one, state, path in zip(inputs, states, paths, strict=True)
+    ]
     order = sorted(range(len(inputs)), key=lambda at: inputs[at].cost, reverse=True)
+    work = partial(_drawn, sketches, threads=run.workers.inside(len(inputs)))
     total = sum(one.parameters.iterations for one in inputs)
     done = sum(state.done for state in states if state is not None)
     with run.progress.task("t-SNE", total, "iterations", done) as advance:
-        report = _Report(advance, alone=len(inputs) == 1)
-
-        def work(at: int, stopped: Callable[[], bool]) -> Result:
-            one = inputs[at]
-            watch = Watch(stopped, partial(report, one.parameters), partial(_save_state, home, paths[at]))
-            return _one_map(one, states[at] or one.start(), watch, inside)
-
-        found = dict(zip(order, run_tasks(work, order, threads=threads), strict=True))
-    return [found[at] for at in range(len(inputs))]
+        found = run.workers.run_tasks(work, order, describe=lambda at: inputs[at].name, report=advance)
+    maps = dict(zip(order, found, strict=True))
+    return [_map_result(one, *maps[at]) for at, one in enumerate(inputs)]
 
 
-class _Report:
-    """Tells of several maps at once to one who watches."""
+@dataclass(frozen=True)
+class _Sketch:
+    """A map to be made: of which graph, from which state on, and where its states are kept."""
 
-    def __init__(self, advance: Advance, *, alone: bool) -> None:
-        self._advance, self._alone, self._lock = advance, alone, threading.Lock()
-
-    def __call__(self, parameters: TsneParameters, iterations: int, divergence: float) -> None:
-        name = "KL" if self._alone else f"KL {parameters.points:,}/{parameters.perplexity:g}"
-        with self._lock:
-            self._advance(iterations, **{name: divergence})
+    parameters: TsneParameters
+    graph: NeighbourGraph
+    begun: State
+    home: str
+    path: str
 
 
-def _one_map(one: _Input, state: State, watch: Watch, threads: int) -> Result:
+def _drawn(
+    sketches: Sequence[_Sketch], at: int, control: Control, *, threads: int
+) -> tuple[NDArray[np.float32], float]:
+    """Make one of several maps, (n, 2), and give its divergence."""
+    one = sketches[at]
     parameters = one.parameters
+    name = "KL" if len(sketches) == 1 else f"KL {parameters.points:,}/{parameters.perplexity:g}"
+
+    def report(iterations: int, divergence: float) -> None:
+        control.advance(iterations, **{name: divergence})
+
+    watch = Watch(control.stopped, report, partial(_save_state, one.home, one.path))
     joint = affinities(one.graph, parameters.perplexity, threads)
     schedule = Schedule(parameters.iterations, parameters.early_exaggeration)
-    last, divergence = make_map(joint, state, schedule, watch, threads)
+    last, divergence = make_map(joint, one.begun, schedule, watch, threads)
     watch.keep(last)
-    embedding = last.embedding.astype(np.float32)
+    return last.embedding.astype(np.float32), divergence
+
+
+def _map_result(one: _Input, embedding: NDArray[np.float32], divergence: float) -> Result:
     queries = np.arange(min(TRUST_POINTS, len(embedding)))  # points are in a random order
     near = min(TRUST_NEIGHBOURS, (len(embedding) - 1) // 3)
     variables = {
@@ -306,7 +319,7 @@ def _one_map(one: _Input, state: State, watch: Watch, threads: int) -> Result:
         "radius": Variable(("point",), np.linalg.norm(one.rows, axis=1)),
     }
     attributes = {
-        **parameters.model_dump(mode="json"),
+        **one.parameters.model_dump(mode="json"),
         "points": len(embedding),
         "kl": divergence,
         "recall": one.graph.recall,

@@ -16,16 +16,15 @@ from latentscan.analyses.nearest import index_of
 from latentscan.analyses.rows import gathered_rows, read_range, require_measurable
 from latentscan.analyses.tsne_map import attraction
 from latentscan.analyses.tsne_repulsion import Convolution, Field, Grid
-from latentscan.engine.tasks import Stopped, run_tasks
+from latentscan.engine.tasks import Stopped
 from latentscan.store.results import Result, Variable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from latentscan.analyses.keeping import Run
     from latentscan.analyses.nearest import Index
+    from latentscan.engine.tasks import Control
     from latentscan.store.latent_store import LatentStore
 
     Floats = NDArray[np.float64]
@@ -67,7 +66,7 @@ def place_all(store: LatentStore, fixed: Result, digests: NDArray[np.uint8], run
     ]
     on_map = np.sort(fixed["image"])
 
-    def work(images: range, stopped: Callable[[], bool]) -> tuple[NDArray[Any], ...]:
+    def work(images: range, control: Control) -> tuple[NDArray[Any], ...]:
         values, good = read_range(store, array, images, digests)
         numbers = images.start + np.flatnonzero(good)
         numbers = numbers[~_among(numbers, on_map)]
@@ -75,11 +74,16 @@ def place_all(store: LatentStore, fixed: Result, digests: NDArray[np.uint8], run
         require_measurable(store, latents, numbers)
         edges = range(images.start + BATCH_IMAGES, images.stop, BATCH_IMAGES)
         parts = np.split(latents, np.searchsorted(numbers, list(edges)))
-        place = partial(_place, index=index, near=near, reference=reference, field=field, stopped=stopped)
+        place = partial(_place, index=index, near=near, reference=reference, field=field, control=control)
         return numbers, np.concatenate([place(part) for part in parts]), np.linalg.norm(latents, axis=1)
 
     with run.progress.task("place", total=store.schema.images, unit="images") as advance:
-        found = run_tasks(work, batches, threads=run.threads, finished=lambda batch: advance(len(batch)))
+        found = run.workers.run_tasks(
+            work,
+            batches,
+            describe=lambda batch: f"{store.location}: images {batch[0]}..{batch[-1]}",
+            finished=lambda batch: advance(len(batch)),
+        )
     numbers, places, radii = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return _result(fixed, numbers, places, radii)
 
@@ -122,7 +126,7 @@ def _place(
     near: int,
     reference: Floats,
     field: Field,
-    stopped: Callable[[], bool],
+    control: Control,
 ) -> NDArray[np.float32]:
     """Find the places (n, 2) of latents (n, components)."""
     from openTSNE.affinity import joint_probabilities_nn
@@ -131,7 +135,7 @@ def _place(
 
     if not len(latents):
         return np.empty((0, 2), np.float32)
-    indices, distances = index.search(latents, near, stopped)
+    indices, distances = index.search(latents, near, control.stopped)
     joint = joint_probabilities_nn(
         indices,
         distances,
@@ -142,7 +146,7 @@ def _place(
     )
 
     def objective(embedding: Floats, joint: Any, **_: Any) -> tuple[float, Floats]:
-        if stopped():
+        if control.stopped():
             raise Stopped
         points = np.asarray(embedding)
         _total, _divergence, gradient = attraction(joint, points, reference, 1)

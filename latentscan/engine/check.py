@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from latentscan.engine.tree import map_reduce
+from latentscan.engine.threads import IN_PROCESS
+from latentscan.engine.tree import map_reduce, naming
 from latentscan.progress import SILENT
 from latentscan.store.check import (
     Damage,
@@ -18,6 +19,7 @@ from latentscan.store.latent_store import open_store
 from latentscan.store.writer import retract_blocks
 
 if TYPE_CHECKING:
+    from latentscan.engine.tasks import Workers
     from latentscan.progress import Progress
     from latentscan.store.latent_store import LatentStore
 
@@ -36,7 +38,9 @@ class Findings:
         return tuple(sorted({damage.block for damage in self.damages if damage.block is not None}))
 
 
-def check_store(store: LatentStore, *, threads: int | None = None, progress: Progress = SILENT) -> Findings:
+def check_store(
+    store: LatentStore, *, workers: Workers = IN_PROCESS, progress: Progress = SILENT
+) -> Findings:
     """Compare every committed block of a store with its digest, and the metadata with its sealed copy."""
     blocks = store.schema.blocks
 
@@ -47,7 +51,15 @@ def check_store(store: LatentStore, *, threads: int | None = None, progress: Pro
     def combine(one: Findings, other: Findings) -> Findings:
         return Findings(blocks, one.damages + other.damages, one.unwritten + other.unwritten)
 
-    found = map_reduce(range(blocks), leaf, combine, label="check", threads=threads, progress=progress)
+    found = map_reduce(
+        range(blocks),
+        leaf,
+        combine,
+        label="check",
+        describe=naming(store),
+        workers=workers,
+        progress=progress,
+    )
     return Findings(blocks, check_metadata(store) + found.damages, found.unwritten)
 
 

@@ -1,87 +1,121 @@
-"""Independent tasks on Dask's threads in this process."""
+"""What tasks are, and where they run: the threads of this process, or the workers of a cluster."""
 
 from __future__ import annotations
 
-import itertools
-import threading
-from operator import itemgetter
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from latentscan.processors import processors
+from latentscan.errors import TaskError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from latentscan.progress import Advance
+
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
+P = TypeVar("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
-_PREFIX = "task-"
+FAN_IN = 4  # partials merged by one task
 
 
 class Stopped(Exception):  # noqa: N818 (nothing went wrong)
     """Raised by a task that was asked to stop."""
 
 
+class Control(Protocol):
+    """What ties a task to those who wait for it."""
+
+    def stopped(self) -> bool:
+        """Tell whether nobody waits any more: an interruption, or another task failed."""
+
+    def advance(self, amount: int, /, **figures: float) -> None:
+        """Report `amount` more units as done, with figures worth showing."""
+
+
 class Work(Protocol[T_contra, R_co]):
     """A task: one item in, what is found out.
 
-    One that takes long asks `stopped` now and then, and raises `Stopped` when it is told so: because of
-    an interruption, or because another task failed.
+    It is a pure function of its item, which may be run in another process, and again elsewhere when that
+    process is lost. One that takes long asks ``control.stopped()`` now and then, and raises `Stopped` when
+    it is told so.
     """
 
-    def __call__(self, item: T_contra, stopped: Callable[[], bool], /) -> R_co:
+    def __call__(self, item: T_contra, control: Control, /) -> R_co:
         """Work on an item."""
 
 
-def run_tasks(
-    work: Work[T, R],
-    items: Sequence[T],
-    *,
-    threads: int | None = None,
-    finished: Callable[[T], object] = lambda _: None,
-) -> list[R]:
-    """Apply `work` to every item, several at once, and give what it gives in the order of the items.
+class Workers(Protocol):
+    """Where tasks run; what they find does not depend on it."""
 
-    They are begun in that order too. The threads of NumPy, OpenMP and other libraries are held at one
-    meanwhile: tasks are the parallelism. When it returns or raises, no task is at work any more: one that
-    keeps its state when it is told to stop has kept it.
+    @property
+    def count(self) -> int:
+        """How many tasks run at once."""
 
-    Parameters
-    ----------
-    threads
-        How many are worked on at once; as many as there are processors if None.
-    finished
-        Called in this thread with every item that is done.
-    """
-    from dask.callbacks import Callback
-    from dask.threaded import get  # dask.compute would import distributed wherever it is installed
-    from threadpoolctl import threadpool_limits
+    def inside(self, tasks: int) -> int:
+        """Give how many threads each of so many tasks at once may use itself."""
 
-    stop = threading.Event()
-    at_work = threading.Semaphore(len(items))
-    numbers = itertools.count()  # Dask would begin with the last of the items
+    def run_tasks(
+        self,
+        work: Work[T, R],
+        items: Sequence[T],
+        *,
+        describe: Callable[[T], str] = ...,
+        finished: Callable[[T], object] = ...,
+        report: Advance = ...,
+        accelerated: bool = False,
+    ) -> list[R]:
+        """Apply `work` to every item, several at once, and give what it gives in the order of the items.
 
-    def posttask(_key: str, found: tuple[int, R], *_: object) -> None:
-        finished(items[found[0]])
+        They are begun in that order too. The threads of NumPy, OpenMP and other libraries are held at one
+        meanwhile: tasks are the parallelism.
 
-    def task() -> tuple[int, R]:
-        with at_work:
-            if stop.is_set():
-                raise Stopped
-            number = next(numbers)
-            with threadpool_limits(1, "openmp"):  # it keeps a limit for each thread that calls it
-                return number, work(items[number], stop.is_set)
+        Parameters
+        ----------
+        describe
+            Names an item in the message of an error.
+        finished
+            Called here with every item that is done.
+        report
+            Called here with what tasks say of their advance.
+        accelerated
+            Whether tasks use a GPU, where workers have one.
 
-    graph = {f"{_PREFIX}{number}": (task,) for number in range(len(items))}
-    try:
-        with threadpool_limits(1), Callback(posttask=posttask):  # type: ignore[no-untyped-call]
-            found = get(graph, list(graph), num_workers=threads or processors())
-        return [result for _, result in sorted(cast("list[tuple[int, R]]", found), key=itemgetter(0))]
-    finally:
-        stop.set()
-        for _ in items:
-            at_work.acquire()
-        for _ in items:  # one that is yet to begin finds that it is stopped
-            at_work.release()
+        Raises
+        ------
+        TaskError
+            If a task fails with an error that does not say itself what it is about.
+        ClusterError
+            If the workers are lost.
+        """
+
+    def map_reduce(
+        self,
+        leaf: Callable[[T], P],
+        combine: Callable[[P, P], P],
+        items: Sequence[T],
+        *,
+        describe: Callable[[T], str] = ...,
+        finished: Callable[[], object] = ...,
+    ) -> P:
+        """Apply `leaf` to every item, and merge what it gives with `combine`, in the order of the items.
+
+        The shape of the tree depends on the number of items alone. Takes the parameters, and raises what
+        `run_tasks` does; `finished` is called for every leaf that is done.
+        """
+
+
+def unheard(amount: int, /, **figures: float) -> None:
+    """Take what tasks say of their advance where nobody wants to know."""
+
+
+def plainly(item: object) -> str:
+    """Name an item that nobody has a better name for."""
+    return f"task {item}"
+
+
+def failure(error: Exception, name: str) -> TaskError:
+    """Make the error of a task that failed for a reason which does not say what it is about."""
+    known = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else ""
+    return TaskError(f"{name}: {known or f'{type(error).__name__}: {error}'}")

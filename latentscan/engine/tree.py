@@ -1,31 +1,29 @@
-"""Tree reduction: a task a block, then partials merged in block order, on Dask's threads in this process."""
+"""Tree reduction: a task a block, then partials merged in block order."""
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from latentscan.engine.tasks import plainly
+from latentscan.engine.threads import IN_PROCESS
 from latentscan.kernels.reduction import LatentBlock
-from latentscan.processors import processors
 from latentscan.progress import SILENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from dask.delayed import Delayed
     from numpy.typing import NDArray
 
+    from latentscan.engine.tasks import Workers
     from latentscan.kernels.reduction import Reduction
     from latentscan.progress import Progress
     from latentscan.store.latent_store import LatentStore
 
+T = TypeVar("T")
 P = TypeVar("P")
 R = TypeVar("R")
-
-FAN_IN = 4  # partials merged by one task
-_LEAF = "block-"
 
 
 def reduce_store(
@@ -34,13 +32,13 @@ def reduce_store(
     digests: NDArray[np.uint8],
     *,
     label: str,
-    threads: int | None = None,
+    workers: Workers = IN_PROCESS,
     progress: Progress = SILENT,
 ) -> R:
     """Run a reduction over all committed blocks of a store.
 
     Every chunk that is read is verified against its digest. The shape of the tree depends on the number
-    of blocks alone, so the result does not depend on threads or timing.
+    of blocks alone, so the result does not depend on workers or timing.
 
     Parameters
     ----------
@@ -48,8 +46,8 @@ def reduce_store(
         The commit record, (block, array, 32); blocks that are not written are left out.
     label
         What progress is reported as.
-    threads
-        How many blocks are worked on at once; as many as there are processors if None.
+    workers
+        Where blocks are worked on.
 
     Raises
     ------
@@ -58,58 +56,42 @@ def reduce_store(
     """
     blocks: list[int] = np.flatnonzero(digests.any(axis=(1, 2))).tolist()
     names = tuple(name for name in reduction.arrays if name in store.schema.names)
+    chunk, combine = reduction.chunk, reduction.combine
 
     def leaf(block: int) -> P:
         values = store.read_block(block, (*names, "status"), digests[block])
         status = values.pop("status")
-        return reduction.chunk(LatentBlock.of_rows(store.schema.rows(block).start, values, status))
+        return chunk(LatentBlock.of_rows(store.schema.rows(block).start, values, status))
 
-    partial = map_reduce(blocks, leaf, reduction.combine, label=label, threads=threads, progress=progress)
+    partial = map_reduce(
+        blocks, leaf, combine, label=label, describe=naming(store), workers=workers, progress=progress
+    )
     return reduction.finalize(partial)
 
 
+def naming(store: LatentStore) -> Callable[[int], str]:
+    """Give the function that names a block of a store in the message of an error."""
+
+    def name(block: int) -> str:
+        rows = store.schema.rows(block)
+        return f"{store.location}: block {block} (images {rows[0]}..{rows[-1]})"
+
+    return name
+
+
 def map_reduce(
-    blocks: Sequence[int],
-    leaf: Callable[[int], P],
+    items: Sequence[T],
+    leaf: Callable[[T], P],
     combine: Callable[[P, P], P],
     *,
     label: str,
-    threads: int | None = None,
+    describe: Callable[[T], str] = plainly,
+    workers: Workers = IN_PROCESS,
     progress: Progress = SILENT,
 ) -> P:
-    """Apply `leaf` to every block and merge what it gives with `combine`, in block order.
+    """Apply `leaf` to every item, a block or so, and merge what it gives with `combine`, in their order.
 
-    NumPy's and OpenMP's own threads are held at one meanwhile: blocks are the parallelism.
+    `describe` names an item in the message of an error.
     """
-    from dask.callbacks import Callback
-    from dask.threaded import get  # dask.compute would import distributed wherever it is installed
-    from threadpoolctl import threadpool_limits
-
-    root = _tree(blocks, leaf, combine)
-    with progress.task(label, total=len(blocks), unit="blocks") as advance:
-
-        def finished(key: str, *_: object) -> None:
-            if key.startswith(_LEAF):
-                advance(1)
-
-        workers = threads or processors()
-        with threadpool_limits(1), Callback(posttask=finished):  # type: ignore[no-untyped-call]
-            partial = get(root.dask, root.key, num_workers=workers)
-    return cast("P", partial)
-
-
-def _tree(blocks: Sequence[int], leaf: Callable[[int], P], combine: Callable[[P, P], P]) -> Delayed:
-    from dask.delayed import delayed
-
-    def merge(parts: list[P]) -> P:
-        return functools.reduce(combine, parts)
-
-    level: list[Delayed] = [
-        delayed(leaf, pure=False)(block, dask_key_name=f"{_LEAF}{block}") for block in blocks
-    ]
-    while len(level) > 1:
-        level = [
-            delayed(merge, pure=False)(level[start : start + FAN_IN])
-            for start in range(0, len(level), FAN_IN)
-        ]
-    return level[0]
+    with progress.task(label, total=len(items), unit="blocks") as advance:
+        return workers.map_reduce(leaf, combine, items, describe=describe, finished=lambda: advance(1))

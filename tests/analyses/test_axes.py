@@ -9,6 +9,7 @@ from scipy import stats as scipy_stats
 
 from latentscan.analyses.axes import AxesParameters, axes
 from latentscan.analyses.keeping import Run
+from latentscan.engine.threads import Threads
 from latentscan.errors import StoreError
 from latentscan.store.ingest import ingest
 from latentscan.store.latent_store import open_store
@@ -109,7 +110,7 @@ def test_blocks_change_no_count(tmp_path: Path, chunk_rows: int) -> None:
 
 def test_threads_do_not_change_a_bit(tmp_path: Path) -> None:
     store = store_of(tmp_path, 131)
-    one, two = axes(store, run=Run(force=True, threads=1)), axes(store, run=Run(force=True, threads=2))
+    one, two = (axes(store, run=Run(force=True, workers=Threads(count))) for count in (1, 2))
     assert one.variables.keys() == two.variables.keys()
     for name, variable in one.variables.items():
         assert variable.values.tobytes() == two[name].tobytes()

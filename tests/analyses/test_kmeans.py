@@ -12,6 +12,7 @@ from latentscan.analyses.keeping import Run
 from latentscan.analyses.kmeans import KMeansParameters, kmeans
 from latentscan.analyses.kmeans_elbow import elbow
 from latentscan.analyses.kmeans_training import Schedule, mixed_batches
+from latentscan.engine.threads import Threads
 from latentscan.errors import StoreError, UsageError
 from latentscan.store.ingest import ingest
 from latentscan.store.latent_store import open_store
@@ -94,7 +95,7 @@ def test_models_are_as_good_as_those_of_scikit_learn(tmp_path: Path) -> None:
 def test_threads_do_not_change_a_bit(tmp_path: Path) -> None:
     store = store_of(tmp_path, clusters(7), 31)
     parameters = KMeansParameters(**FEW, labels=(9,))
-    one, two = (kmeans(store, parameters, Run(force=True, threads=threads)) for threads in (1, 2))
+    one, two = (kmeans(store, parameters, Run(force=True, workers=Threads(threads))) for threads in (1, 2))
     same(one, two)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from latentscan.analyses.keeping import Run
 from latentscan.analyses.rows import gathered_rows, require_points, sampled_images
+from latentscan.engine.threads import Threads
 from latentscan.errors import StoreError, UsageError
 from latentscan.store.ingest import ingest
 from latentscan.store.latent_store import open_store
@@ -46,7 +47,7 @@ def test_a_sample_depends_on_neither_blocks_nor_threads(tmp_path: Path, chunk_ro
     expected = drawn(store_of(tmp_path, 100), 200, seed=3)
     store = store_of(tmp_path, chunk_rows)
     for threads in (1, 2):
-        assert drawn(store, 200, seed=3, run=Run(threads=threads)).tolist() == expected.tolist()
+        assert drawn(store, 200, seed=3, run=Run(workers=Threads(threads))).tolist() == expected.tolist()
 
 
 def test_samples_are_nested_and_of_good_images_only(tmp_path: Path) -> None:
@@ -72,7 +73,7 @@ def test_rows_come_in_the_order_of_the_images(tmp_path: Path, chunk_rows: int, t
     digests = store.readable_digests(allow_partial=False)
     for images in ([498], [300, 1, 2, 498, 65, 1]):
         numbers = np.array(images, np.int64)
-        found = gathered_rows(store, "z", numbers, digests, Run(threads=threads))
+        found = gathered_rows(store, "z", numbers, digests, Run(workers=Threads(threads)))
         assert found.dtype == np.float32
         assert found.tolist() == latents()[numbers].tolist()
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from latentscan.analyses.keeping import Run
 from latentscan.analyses.stats import StatsParameters, stats
+from latentscan.engine.threads import Threads
 from latentscan.errors import StoreError
 from latentscan.report.stats_json import stats_json
 from latentscan.store.ingest import ingest
@@ -41,7 +42,7 @@ def store_of(folder: Path, chunk_rows: int, names: tuple[str, ...] = ("mu", "log
 
 def test_threads_do_not_change_a_bit(tmp_path: Path) -> None:
     store = store_of(tmp_path, 31)
-    one, two = stats(store, run=Run(force=True, threads=1)), stats(store, run=Run(force=True, threads=2))
+    one, two = (stats(store, run=Run(force=True, workers=Threads(count))) for count in (1, 2))
     assert one.variables.keys() == two.variables.keys()
     for name, variable in one.variables.items():
         assert variable.values.tobytes() == two[name].tobytes()

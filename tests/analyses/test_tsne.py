@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from latentscan.analyses import tsne as module
 from latentscan.analyses.keeping import Run
 from latentscan.analyses.tsne import TsneParameters, aligned, tsne, tsne_maps
+from latentscan.engine.threads import Threads
 from latentscan.errors import StoreError, UsageError
 from latentscan.store.ingest import ingest
 from latentscan.store.latent_store import open_store
@@ -67,8 +68,8 @@ def test_a_map_names_its_images_and_how_good_it_is(tmp_path: Path) -> None:
 
 
 def test_neither_threads_nor_blocks_change_a_bit(tmp_path: Path) -> None:
-    one = tsne(store_of(tmp_path, 90), SMALL, Run(threads=1))
-    two = tsne(store_of(tmp_path, 7), SMALL, Run(threads=2))
+    one = tsne(store_of(tmp_path, 90), SMALL, Run(workers=Threads(1)))
+    two = tsne(store_of(tmp_path, 7), SMALL, Run(workers=Threads(2)))
     assert_same(one, two)
 
 

@@ -9,6 +9,7 @@ import pytest
 from latentscan.analyses import tsne_placing
 from latentscan.analyses.keeping import Run
 from latentscan.analyses.tsne import TsneParameters, tsne
+from latentscan.engine.threads import Threads
 from latentscan.store.ingest import ingest
 from latentscan.store.latent_store import open_store
 
@@ -60,7 +61,9 @@ def test_a_place_depends_on_the_image_alone(
     monkeypatch.setattr(tsne_placing, "BATCH_IMAGES", batch)
     for threads in (1, 2):
         found = tsne(
-            store_of(tmp_path, chunk_rows), ALL, Run(threads=threads, results=f"{tmp_path}/r{threads}")
+            store_of(tmp_path, chunk_rows),
+            ALL,
+            Run(workers=Threads(threads), results=f"{tmp_path}/r{threads}"),
         )
         for name, variable in everything.variables.items():
             assert found[name].tobytes() == variable.values.tobytes(), name

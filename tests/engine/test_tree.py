@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
-from latentscan.engine.tree import FAN_IN, map_reduce
+from latentscan.engine.tasks import FAN_IN
+from latentscan.engine.threads import Threads
+from latentscan.engine.tree import map_reduce
+from latentscan.errors import TaskError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +42,9 @@ class Recorder:
 
 @given(st.integers(1, 3 * FAN_IN * FAN_IN), st.integers(1, 4))
 def test_partials_merge_in_block_order(blocks: int, threads: int) -> None:
-    found = map_reduce(range(blocks), lambda b: (b,), lambda a, b: a + b, label="test", threads=threads)
+    found = map_reduce(
+        range(blocks), lambda b: (b,), lambda a, b: a + b, label="test", workers=Threads(threads)
+    )
     assert found == tuple(range(blocks))
 
 
@@ -51,7 +56,7 @@ def test_the_tree_is_the_same_for_any_number_of_threads() -> None:
             time.sleep(0.02 if block == slow else 0)
             return str(block)
 
-        return map_reduce(range(20), leaf, lambda a, b: f"({a} {b})", label="test", threads=threads)
+        return map_reduce(range(20), leaf, lambda a, b: f"({a} {b})", label="test", workers=Threads(threads))
 
     assert shape(1, slow=0) == shape(4, slow=0) == shape(4, slow=19)
 
@@ -66,7 +71,7 @@ def test_blocks_run_in_several_threads_with_numpy_held_at_one() -> None:
         time.sleep(0.02)
         return block
 
-    assert map_reduce(range(8), leaf, lambda a, b: a + b, label="test", threads=2) == 28
+    assert map_reduce(range(8), leaf, lambda a, b: a + b, label="test", workers=Threads(2)) == 28
     assert len(seen) == 2
     assert set(pools) == {1}
 
@@ -83,5 +88,5 @@ def test_an_error_in_a_block_ends_the_reduction() -> None:
             raise KeyError(block)
         return block
 
-    with pytest.raises(KeyError):
+    with pytest.raises(TaskError, match="task 3: KeyError"):
         map_reduce(range(9), leaf, lambda a, b: a + b, label="test")

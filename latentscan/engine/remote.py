@@ -1,0 +1,138 @@
+"""What runs on the workers of a cluster: tasks, and drivers that hand out tasks themselves."""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from latentscan.engine.tasks import Stopped, failure
+from latentscan.errors import LatentscanError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+T = TypeVar("T")
+P = TypeVar("P")
+
+TELL_EVERY_S = 0.5
+# before the libraries are imported; where the cluster was started by someone else, nobody else sets them
+_POOLS = ("OMP", "MKL", "OPENBLAS")
+ENVIRONMENT = {
+    **{f"{pool}_NUM_THREADS": "1" for pool in _POOLS},
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which task of which run it is, what it is called in errors, and under which topic it is told of."""
+
+    run: str
+    number: int
+    name: str
+    topic: str
+
+    @property
+    def key(self) -> str:
+        """The task's name on the scheduler."""
+        return f"latentscan-{self.run}-{self.number:09d}"
+
+
+def unpack(pickled: NDArray[np.uint8]) -> Any:
+    """Bring to life what was sent to the workers of a run once."""
+    import cloudpickle
+
+    return cloudpickle.loads(pickled.data)
+
+
+def call(place: Place, item: Any, *, work: Any) -> Any:
+    """Apply a task to an item."""
+    control = RemoteControl(place)
+    control.tell()
+    try:
+        return _alone(functools.partial(work, item, control), place)
+    finally:
+        control.tell(at_work=False)
+
+
+def leaf(work: tuple[Callable[[T], P], Callable[[P, P], P]], place: Place, item: T) -> P:
+    """Apply the first of a leaf function and one that combines."""
+    found = _alone(functools.partial(work[0], item), place)
+    control = RemoteControl(place)
+    control.advance(1)
+    control.tell(at_work=False)
+    return found
+
+
+def merge(work: tuple[Callable[[T], P], Callable[[P, P], P]], parts: list[P]) -> P:
+    """Merge partials in their order."""
+    return functools.reduce(work[1], parts)
+
+
+def drive(function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any]) -> None:
+    """Run a driver: it hands out tasks to the cluster it runs on, and leaves its own place to them."""
+    from distributed import get_client, secede
+
+    from latentscan.engine.cluster import Cluster
+
+    client = get_client()
+    secede()
+    function(Cluster(client, **settings), *args)
+
+
+class RemoteControl:
+    """What ties a task on a worker to those who wait for it."""
+
+    def __init__(self, place: Place) -> None:
+        from distributed import get_worker
+
+        self._place = place
+        self._worker = get_worker()
+        self._key = self._worker.get_current_task()
+        self._amount = 0
+        self._figures: dict[str, float] = {}
+        self._told_at = time.monotonic()
+
+    def stopped(self) -> bool:
+        """Tell whether the scheduler has dropped this task: its client left, failed, or was interrupted."""
+        task = self._worker.state.tasks.get(self._key)
+        return task is None or task.state in {"cancelled", "resumed"}
+
+    def advance(self, amount: int, /, **figures: float) -> None:
+        """Report `amount` more units as done; they are told of now and then."""
+        self._amount += int(amount)
+        self._figures |= {name: float(figure) for name, figure in figures.items()}
+        if time.monotonic() - self._told_at > TELL_EVERY_S:
+            self.tell()
+
+    def tell(self, *, at_work: bool = True) -> None:
+        """Say how far this task is, in all: one that is run twice is not counted twice."""
+        self._told_at = time.monotonic()
+        place = self._place
+        self._worker.log_event(
+            place.topic, [place.run, place.number, at_work, self._amount, dict(self._figures)]
+        )
+
+
+def _alone(function: Callable[[], P], place: Place) -> P:
+    """Call a function with the threads of other libraries held at one, and name its errors."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    from threadpoolctl import threadpool_limits
+
+    try:
+        with threadpool_limits(1):
+            return function()
+    except (LatentscanError, Stopped):
+        raise
+    except Exception as error:
+        raise failure(error, place.name) from error
