@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latentscan.engine.summary import summarise
+from latentscan.engine.tasks import Stopped
+from latentscan.engine.threads import IN_PROCESS, Threads
+from latentscan.engine.tree import map_reduce, naming
 from latentscan.errors import UsageError
 from latentscan.images.arrays import ArraySource
 from latentscan.images.preprocessing import Preprocessing
-from latentscan.images.source import PIXEL_LIMIT, Pixels, Status
+from latentscan.images.source import PIXEL_LIMIT, Status
 from latentscan.images.sources import open_images
 from latentscan.kernels.epsilon import epsilon, z_points
-from latentscan.processors import processors
 from latentscan.progress import SILENT
 from latentscan.store.image_array import open_image_array
 from latentscan.store.schema import DEFAULT_CHUNK_ROWS, Compression, Schema
-from latentscan.store.summary import Summary, summarise
 from latentscan.store.writer import create_store, reject_not_finite, retract_blocks, write_block
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from latentscan.images.source import ImageSource
+    from latentscan.engine.tasks import Control, Workers
+    from latentscan.images.source import ImageSource, Pixels
     from latentscan.models.encoder import Encoder
-    from latentscan.progress import Progress
+    from latentscan.progress import Advance, Progress
     from latentscan.store.latent_store import LatentStore
+    from latentscan.store.summary import Summary
 
 DECODED_AHEAD = 3  # batches decoded or being decoded while the encoder works on one
 PROBE_ROWS = 16  # images with which an encoder is tried before anything is written
@@ -57,7 +61,7 @@ def encode(
     chunk_rows: int = DEFAULT_CHUNK_ROWS,
     compression: Compression = "none",
     retry_rejected: bool = False,
-    threads: int | None = None,
+    workers: Workers = IN_PROCESS,
     progress: Progress = SILENT,
 ) -> Summary:
     """Write `mu`, `logvar` and `z` of every image into a store, or what is missing of it.
@@ -76,8 +80,9 @@ def encode(
         Images of a block: what is encoded, committed and resumed as one.
     retry_rejected
         Write anew the blocks in which images were rejected, in case these can be read now.
-    threads
-        Threads that decode; as many as there are processors if None.
+    workers
+        Where blocks are encoded. In this process, its threads decode ahead of the encoder; on a cluster, a
+        block is a task, for which the worker reads the images itself.
 
     Raises
     ------
@@ -91,27 +96,20 @@ def encode(
     schema = _schema(encoder, source, chunk_rows, compression)
     store = create_store(location, schema, _provenance(encoder, source, noise))
     if retry_rejected:
-        retract_blocks(location, _blocks_with_rejects(store))
+        retract_blocks(location, _blocks_with_rejects(store, workers, progress))
     committed = store.committed()
     missing = np.flatnonzero(~committed).tolist()
     rows = [len(store.schema.rows(block)) for block in range(store.schema.blocks)]
-    reasons: dict[int, str] = {}
     done = sum(rows[block] for block in np.flatnonzero(committed))
-    with (
-        progress.task("encode", total=len(source), unit="images", done=done) as advance,
-        ThreadPoolExecutor(threads or processors(), thread_name_prefix="decode") as pool,
-        ThreadPoolExecutor(1, thread_name_prefix="write") as writer,
-    ):
-        written: Future[None] | None = None
-        batches = _decoded(source, [store.schema.rows(block) for block in missing], encoder.batch_size, pool)
-        for block in missing:
-            values = _encode_block(encoder, store.schema.rows(block), batches, reasons, advance)
-            if written is not None:
-                written.result()
-            written = writer.submit(_finish_block, store, block, values, source, noise)
-        if written is not None:
-            written.result()
-    return summarise(store, sum(rows[block] for block in missing), reasons)
+    work = _Encoding(encoder, source, store, noise)
+    with progress.task("encode", total=len(source), unit="images", done=done) as advance:
+        if isinstance(workers, Threads):
+            reasons = _encode_here(work, missing, workers.count, advance)
+        else:
+            found = workers.run_tasks(work, missing, describe=naming(store), report=advance, accelerated=True)
+            reasons = {row: reason for part in found for row, reason in part.items()}
+    written = sum(rows[block] for block in missing)
+    return summarise(store, written, reasons, workers=workers, progress=progress)
 
 
 def open_source(
@@ -178,12 +176,23 @@ def _provenance(encoder: Encoder, source: ImageSource, noise: Noise) -> dict[str
     }
 
 
-def _blocks_with_rejects(store: LatentStore) -> list[int]:
+def _blocks_with_rejects(store: LatentStore, workers: Workers, progress: Progress) -> list[int]:
     digests = store.digests()
+
+    def rejected(block: int) -> list[int]:
+        status = store.read_block(block, ("status",), digests[block])["status"]
+        return [block] if status.any() else []
+
     written = np.flatnonzero(digests.any(axis=(1, 2))).tolist()
-    return [
-        block for block in written if store.read_block(block, ("status",), digests[block])["status"].any()
-    ]
+    if not written:
+        return []
+    return map_reduce(
+        *(written, rejected, list.__add__),
+        label="look for rejected images",
+        describe=naming(store),
+        workers=workers,
+        progress=progress,
+    )
 
 
 def _schema(encoder: Encoder, source: ImageSource, chunk_rows: int, compression: Compression) -> Schema:
@@ -198,70 +207,115 @@ def _schema(encoder: Encoder, source: ImageSource, chunk_rows: int, compression:
     )
 
 
+@dataclass(frozen=True)
+class _Encoding:
+    """How a block comes about; a task too, which encodes one block in one thread."""
+
+    encoder: Encoder
+    source: ImageSource
+    store: LatentStore
+    noise: Noise
+
+    def __call__(self, block: int, control: Control) -> dict[int, str]:
+        """Write a block, and say why images of it were rejected, by row."""
+        rows = self.store.schema.rows(block)
+        if self.store.read_digests(block).any():  # by a worker that was lost before it could say so
+            control.advance(len(rows))
+            return {}
+        batches = ([self.source.read(part.start, part.stop)] for part in self.batches(block))
+
+        def advance(images: int) -> None:
+            control.advance(images)
+            if control.stopped():
+                raise Stopped
+
+        encoded = self.encode(block, batches, advance)
+        self.finish(block, encoded.values)
+        return encoded.reasons
+
+    def batches(self, block: int) -> Iterator[range]:
+        """Give the images of each batch of a block."""
+        rows = self.store.schema.rows(block)
+        for first in range(rows.start, rows.stop, self.encoder.batch_size):
+            yield range(first, min(first + self.encoder.batch_size, rows.stop))
+
+    def encode(
+        self, block: int, batches: Iterator[list[Pixels]], advance: Callable[[int], object]
+    ) -> _Encoded:
+        """Encode the next batches, which are those of the block; rejected images become rows of NaN."""
+        rows = self.store.schema.rows(block)
+        shape = (len(rows), self.encoder.components)
+        encoded = _Encoded({name: np.empty(shape, np.float32) for name in self.encoder.outputs})
+        encoded.values["status"] = np.empty(len(rows), np.uint8)
+        for images in self.batches(block):
+            pieces = next(batches)
+            start = images.start
+            for piece in pieces:
+                encoded.reasons.update({start + row: reason for row, reason in piece.reasons.items()})
+                start += len(piece.status)
+            place = slice(images.start - rows.start, images.stop - rows.start)
+            for name, array in self.encoder(np.concatenate([piece.values for piece in pieces])).items():
+                encoded.values[name][place] = array
+            encoded.values["status"][place] = np.concatenate([piece.status for piece in pieces])
+            advance(len(images))
+        return encoded
+
+    def finish(self, block: int, values: dict[str, NDArray[Any]]) -> None:
+        """Draw z, mark what is not finite, and commit the block."""
+        rows, noise, source = self.store.schema.rows(block), self.noise, self.source
+        place = slice(rows.start, rows.stop)
+        if "logvar" in values:
+            drawn = epsilon(noise.seed, rows.start, rows.stop, self.store.schema.components, noise.limit)
+            values["z"] = z_points(values["mu"], values["logvar"], drawn, noise.factor)
+        reject_not_finite(values)
+        values["path"] = np.array(source.paths[place], dtype=object)
+        if source.split is not None:
+            values["split"] = source.split[place]
+        if source.attributes is not None:
+            values["attribute"] = source.attributes.values[place]
+        write_block(self.store, block, values)
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """The arrays of a block by name, and why images were rejected, by row."""
+
+    values: dict[str, NDArray[Any]]
+    reasons: dict[int, str] = field(default_factory=dict)
+
+
+def _encode_here(work: _Encoding, blocks: Sequence[int], threads: int, advance: Advance) -> dict[int, str]:
+    """Encode blocks one after another, while threads decode what comes next and write what came before."""
+    reasons: dict[int, str] = {}
+    with (
+        ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool,
+        ThreadPoolExecutor(1, thread_name_prefix="write") as writer,
+    ):
+        written: Future[None] | None = None
+        batches = _decoded(work.source, (images for block in blocks for images in work.batches(block)), pool)
+        for block in blocks:
+            encoded = work.encode(block, batches, advance)
+            reasons |= encoded.reasons
+            if written is not None:
+                written.result()
+            written = writer.submit(work.finish, block, encoded.values)
+        if written is not None:
+            written.result()
+    return reasons
+
+
 def _decoded(
-    source: ImageSource, ranges: Iterable[range], batch_rows: int, pool: ThreadPoolExecutor
-) -> Iterator[list[Future[Pixels]]]:
-    """Decode batch after batch of the ranges of images, a few of them ahead of whoever iterates."""
+    source: ImageSource, batches: Iterable[range], pool: ThreadPoolExecutor
+) -> Iterator[list[Pixels]]:
+    """Decode batch after batch of images, a few of them ahead of whoever iterates."""
     waiting = (
         [
-            pool.submit(source.read, start, min(start + PIECE_ROWS, stop))
-            for start in range(first, stop, PIECE_ROWS)
+            pool.submit(source.read, start, min(start + PIECE_ROWS, images.stop))
+            for start in range(images.start, images.stop, PIECE_ROWS)
         ]
-        for rows in ranges
-        for first in range(rows.start, rows.stop, batch_rows)
-        for stop in (min(first + batch_rows, rows.stop),)
+        for images in batches
     )
     ahead = list(islice(waiting, DECODED_AHEAD))
     while ahead:
-        yield ahead.pop(0)
+        yield [piece.result() for piece in ahead.pop(0)]
         ahead.extend(islice(waiting, 1))
-
-
-def _encode_block(
-    encoder: Encoder,
-    rows: range,
-    batches: Iterator[list[Future[Pixels]]],
-    reasons: dict[int, str],
-    advance: Any,
-) -> dict[str, NDArray[Any]]:
-    """Encode the next batches, which are those of one block; rejected images become rows of NaN."""
-    block: dict[str, NDArray[Any]] = {
-        name: np.empty((len(rows), encoder.components), np.float32) for name in encoder.outputs
-    }
-    block["status"] = np.empty(len(rows), np.uint8)
-    for first in range(0, len(rows), encoder.batch_size):
-        pieces = [future.result() for future in next(batches)]
-        start = rows.start + first
-        for piece in pieces:
-            reasons.update({start + row: reason for row, reason in piece.reasons.items()})
-            start += len(piece.status)
-        status = np.concatenate([piece.status for piece in pieces])
-        latents = encoder(np.concatenate([piece.values for piece in pieces]))
-        place = slice(first, first + len(status))
-        for name, array in latents.items():
-            block[name][place] = array
-        block["status"][place] = status
-        advance(len(status))
-    return block
-
-
-def _finish_block(
-    store: LatentStore,
-    block: int,
-    values: dict[str, NDArray[Any]],
-    source: ImageSource,
-    noise: Noise,
-) -> None:
-    """Draw z, mark what is not finite, and commit the block."""
-    rows = store.schema.rows(block)
-    place = slice(rows.start, rows.stop)
-    if "logvar" in values:
-        drawn = epsilon(noise.seed, rows.start, rows.stop, store.schema.components, noise.limit)
-        values["z"] = z_points(values["mu"], values["logvar"], drawn, noise.factor)
-    reject_not_finite(values)
-    values["path"] = np.array(source.paths[place], dtype=object)
-    if source.split is not None:
-        values["split"] = source.split[place]
-    if source.attributes is not None:
-        values["attribute"] = source.attributes.values[place]
-    write_block(store, block, values)

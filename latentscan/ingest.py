@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latentscan.engine.summary import summarise
+from latentscan.engine.threads import IN_PROCESS
+from latentscan.engine.tree import naming
 from latentscan.errors import UsageError
 from latentscan.images.arrays import map_npy
 from latentscan.progress import SILENT
 from latentscan.store.schema import DEFAULT_CHUNK_ROWS, LATENTS, Compression, Schema
-from latentscan.store.summary import Summary, summarise
 from latentscan.store.writer import create_store, reject_not_finite, write_block
 
 if TYPE_CHECKING:
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from latentscan.engine.tasks import Control, Workers
     from latentscan.progress import Progress
+    from latentscan.store.summary import Summary
 
 _EXPECTED = "a .npy array of floating-point numbers, (images, components)"
 
@@ -31,6 +35,7 @@ def ingest(
     *,
     chunk_rows: int = DEFAULT_CHUNK_ROWS,
     compression: Compression = "none",
+    workers: Workers = IN_PROCESS,
     progress: Progress = SILENT,
 ) -> Summary:
     """Write the latents in .npy files into a store, or what is missing of it.
@@ -41,6 +46,8 @@ def ingest(
     ----------
     files
         The .npy file of each of `mu`, `logvar`, `z` that there is, (images, components).
+    workers
+        Where blocks are read and written; all workers have to see the files.
 
     Raises
     ------
@@ -56,20 +63,32 @@ def ingest(
     store = create_store(location, schema, {"source": {"kind": "latents", **source}})
     missing = np.flatnonzero(~store.committed()).tolist()
     written = sum(len(schema.rows(block)) for block in missing)
+    absolute = {name: files[name].absolute() for name in arrays}
+
+    def write(block: int, _control: Control) -> None:
+        values = _read_block(absolute, schema.rows(block))
+        reject_not_finite(values)
+        write_block(store, block, values)
+
     with progress.task("ingest", images, "images", done=images - written) as advance:
-        for block in missing:
-            rows = schema.rows(block)
-            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is rejected
-                values: dict[str, NDArray[Any]] = {
-                    name: np.array(array[rows.start : rows.stop], np.float32)
-                    for name, array in arrays.items()
-                }
-            values["path"] = np.array([str(row) for row in rows], dtype=object)
-            values["status"] = np.zeros(len(rows), np.uint8)
-            reject_not_finite(values)
-            write_block(store, block, values)
-            advance(len(rows))
-    return summarise(store, written, {})
+        workers.run_tasks(
+            write,
+            missing,
+            describe=naming(store),
+            finished=lambda block: advance(len(schema.rows(block))),
+        )
+    return summarise(store, written, {}, workers=workers, progress=progress)
+
+
+def _read_block(files: Mapping[str, Path], rows: range) -> dict[str, NDArray[Any]]:
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is rejected
+        values: dict[str, NDArray[Any]] = {
+            name: np.array(map_npy(file, _EXPECTED)[rows.start : rows.stop], np.float32)
+            for name, file in files.items()
+        }
+    values["path"] = np.array([str(row) for row in rows], dtype=object)
+    values["status"] = np.zeros(len(rows), np.uint8)
+    return values
 
 
 def _common_shape(files: Mapping[str, Path], arrays: Mapping[str, NDArray[Any]]) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import latentscan as ls
 from latentscan.analyses.keeping import Run
 from latentscan.analyses.stats import StatsParameters, stats
 from latentscan.errors import StoreError, UsageError
-from latentscan.store.ingest import ingest
+from latentscan.ingest import ingest
 from latentscan.table import ANALYSES
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ PACKAGE = Path(latentscan.__file__).parent
 ROOMS = ("images", "models", "store", "kernels", "engine", "analyses", "report")
 FOR_ALL = {"errors", "progress", "processors"}
 # modules above the rooms; nothing in a room may import them
-ABOVE = {"__init__", "api", "encode", "generate", "gallery", "demo", "table", "cli", "__main__"}
+ABOVE = {"__init__", "api", "encode", "ingest", "generate", "gallery", "demo", "table", "cli", "__main__"}
 
 DOORS = {
     "tensorflow": "models",

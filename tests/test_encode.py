@@ -17,6 +17,7 @@ import zarr
 
 from latentscan.cli.reporting import SOME_REJECTED
 from latentscan.encode import Noise, chosen_preprocessing, encode, open_source
+from latentscan.engine.threads import Threads
 from latentscan.errors import StoreError, UsageError
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.images.source import Status
@@ -94,8 +95,8 @@ def test_every_image_has_its_row(encoder: Encoder, faces: Path, tmp_path: Path) 
 
 def test_latents_do_not_depend_on_blocks_or_threads(encoder: Encoder, faces: Path, tmp_path: Path) -> None:
     run(encoder, faces, tmp_path / "a.zarr", chunk_rows=64)
-    run(encoder, faces, tmp_path / "b.zarr", chunk_rows=50, threads=1)
-    run(encoder, faces, tmp_path / "c.zarr", chunk_rows=1000, threads=3, compression="zstd")
+    run(encoder, faces, tmp_path / "b.zarr", chunk_rows=50, workers=Threads(1))
+    run(encoder, faces, tmp_path / "c.zarr", chunk_rows=1000, workers=Threads(3), compression="zstd")
     for name in ("mu", "logvar", "z"):
         first = array(tmp_path / "a.zarr", name)
         np.testing.assert_array_equal(array(tmp_path / "b.zarr", name), first)

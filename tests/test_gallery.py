@@ -9,7 +9,7 @@ from latentscan.analyses.keeping import Run
 from latentscan.analyses.stats import StatsParameters, stats
 from latentscan.errors import StoreError
 from latentscan.gallery import draw_results
-from latentscan.store.ingest import ingest
+from latentscan.ingest import ingest
 from latentscan.store.latent_store import open_store
 
 if TYPE_CHECKING:

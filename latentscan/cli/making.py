@@ -197,7 +197,7 @@ def ingest(
     compression: CompressionOption = "none",
 ) -> None:
     """Bring latents that were made elsewhere into a store."""
-    from latentscan.store.ingest import ingest as run_ingest
+    from latentscan.ingest import ingest as run_ingest
 
     files = {"z": z, "mu": mu, "logvar": logvar}
     summary = run_ingest(

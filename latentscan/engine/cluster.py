@@ -18,7 +18,7 @@ from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from latentscan.engine import remote
-from latentscan.engine.remote import Place
+from latentscan.engine.remote import Parcel, Place
 from latentscan.engine.tasks import failure, plainly, unheard
 from latentscan.engine.threads import tree_of
 from latentscan.errors import ClusterError, LatentscanError, TaskError
@@ -104,7 +104,7 @@ class Cluster:
                 remote.call,
                 following.places,
                 list(items),
-                work=self._send(work),
+                parcel=self._send(work),
                 key=[place.key for place in following.places],
                 pure=False,
                 resources={GPU: 1} if accelerated and GPU in self.resources else None,
@@ -166,11 +166,10 @@ class Cluster:
 
         if self._sent is None or self._sent[0] is not work:
             self._sent = None
-            pickled = np.frombuffer(cloudpickle.dumps(work), np.uint8)
+            name = f"latentscan-parcel-{uuid.uuid4().hex}"
+            parcel = Parcel(name, np.frombuffer(cloudpickle.dumps(work), np.uint8))
             with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 PB"}):
-                sent = self.client.submit(
-                    remote.unpack, pickled, key=f"latentscan-work-{uuid.uuid4().hex}", pure=False
-                )
+                sent = self.client.submit(remote.deliver, parcel, key=name, pure=False)
             self._sent = work, sent
         return self._sent[1]
 
@@ -193,9 +192,7 @@ class Cluster:
                 following.settle(SETTLED_WITHIN_S)
                 self.client.unsubscribe_topic(topic)
 
-    def _results(
-        self, futures: Iterable[Future[Any]], following: _Following
-    ) -> Iterator[tuple[object, Any]]:
+    def _results(self, futures: Iterable[Future[Any]], following: _Following) -> Iterator[tuple[object, Any]]:
         """Give keys and results as tasks are done, which are fetched several at a time."""
         following.waiting = {future.key: future for future in futures}
         for future in following.waiting.values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-T = TypeVar("T")
 P = TypeVar("P")
 
 TELL_EVERY_S = 0.5
+PARCELS_OPEN = 2  # in a process; several clients may share a cluster
 # before the libraries are imported; where the cluster was started by someone else, nobody else sets them
 _POOLS = ("OMP", "MKL", "OPENBLAS")
 ENVIRONMENT = {
@@ -47,35 +48,60 @@ class Place:
         return f"latentscan-{self.run}-{self.number:09d}"
 
 
-def unpack(pickled: NDArray[np.uint8]) -> Any:
-    """Bring to life what was sent to the workers of a run once."""
+@dataclass(frozen=True)
+class Parcel:
+    """What the tasks of a run have in common, pickled.
+
+    Workers pass it on to one another as it is: what is in it need not be fit to be pickled once more.
+    """
+
+    name: str
+    pickled: NDArray[np.uint8]
+
+
+def deliver(parcel: Parcel) -> Parcel:
+    """Take in a parcel: a task whose result is all that others need."""
+    return parcel
+
+
+_opened: dict[str, Any] = {}
+_opening = threading.Lock()
+
+
+def _content(parcel: Parcel) -> Any:
+    """Open a parcel; a process keeps the last ones open."""
     import cloudpickle
 
-    return cloudpickle.loads(pickled.data)
+    with _opening:
+        if parcel.name not in _opened:
+            while len(_opened) >= PARCELS_OPEN:
+                del _opened[next(iter(_opened))]
+            _opened[parcel.name] = cloudpickle.loads(parcel.pickled.data)
+        return _opened[parcel.name]
 
 
-def call(place: Place, item: Any, *, work: Any) -> Any:
-    """Apply a task to an item."""
+def call(place: Place, item: Any, *, parcel: Parcel) -> Any:
+    """Apply the task function in a parcel to an item."""
     control = RemoteControl(place)
     control.tell()
     try:
-        return _alone(functools.partial(work, item, control), place)
+        return _alone(lambda: _content(parcel)(item, control), place)
     finally:
         control.tell(at_work=False)
 
 
-def leaf(work: tuple[Callable[[T], P], Callable[[P, P], P]], place: Place, item: T) -> P:
-    """Apply the first of a leaf function and one that combines."""
-    found = _alone(functools.partial(work[0], item), place)
+def leaf(parcel: Parcel, place: Place, item: Any) -> Any:
+    """Apply the first of the two functions in a parcel: one for an item, one that combines."""
+    found = _alone(lambda: _content(parcel)[0](item), place)
     control = RemoteControl(place)
     control.advance(1)
     control.tell(at_work=False)
     return found
 
 
-def merge(work: tuple[Callable[[T], P], Callable[[P, P], P]], parts: list[P]) -> P:
-    """Merge partials in their order."""
-    return functools.reduce(work[1], parts)
+def merge(parcel: Parcel, parts: list[Any]) -> Any:
+    """Merge partials in their order, with the second."""
+    return functools.reduce(_content(parcel)[1], parts)
 
 
 def drive(function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any]) -> None:

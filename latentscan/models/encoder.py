@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,13 +13,12 @@ import numpy as np
 from latentscan.errors import UsageError
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.backend import keras, versions
-from latentscan.models.loading import compile_fixed, load_model, sha256
+from latentscan.models.loading import Packed, compile_fixed, load_model, packed, sha256, unpacked
 from latentscan.models.networks import to_range
 from latentscan.models.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -46,6 +46,8 @@ class Encoder:
     batch_size: int
     model: Any = field(repr=False)
     positions: tuple[int, ...] = field(repr=False)
+    file: Path = field(repr=False)
+    trusted: bool = field(repr=False)
 
     @property
     def default_preprocessing(self) -> Preprocessing:
@@ -54,6 +56,13 @@ class Encoder:
             return self.preprocessing
         size = {} if self.input_size is None else {"size": self.input_size}
         return Preprocessing(**size, value_range=(0, 255) if _takes_bytes(self.model) else (0, 1))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel as the model's file and what was found out about it."""
+        own = {name.name: getattr(self, name.name) for name in fields(self)}
+        for left in ("model", "file"):
+            del own[left]
+        return _unpacked, (packed(self.file, self.sha256), own)
 
     def with_preprocessing(self, preprocessing: Preprocessing) -> Encoder:
         """Return the same encoder for images prepared in another way.
@@ -162,7 +171,15 @@ def load_encoder(
         batch_size=batch_size,
         model=model,
         positions=tuple(positions[name] for name in names),
+        file=file,
+        trusted=trust,
     )
+
+
+def _unpacked(content: Packed, own: dict[str, Any]) -> Encoder:
+    """Restore an encoder that was sent from elsewhere; a model is loaded once by a process."""
+    model = unpacked(content, trust=own["trusted"])
+    return Encoder(**own, model=model, file=Path(content.name))
 
 
 def check_input(encoder: Encoder, preprocessing: Preprocessing) -> None:

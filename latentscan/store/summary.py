@@ -13,6 +13,8 @@ from latentscan.images.source import Status
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
     from latentscan.store.latent_store import LatentStore
 
 NAMED_REJECTS = 10  # rejected images that a summary names
@@ -40,28 +42,44 @@ class Summary:
     named: tuple[tuple[str, str], ...] = ()
 
 
-def summarise(store: LatentStore, written: int, reasons: Mapping[int, str]) -> Summary:
-    """Count the rejected rows of a complete store; `reasons` says more than the status for some of them.
+@dataclass(frozen=True)
+class Rejects:
+    """How many rows were rejected, by status, and path and reason of the first of them."""
+
+    counts: Counter[Status] = field(default_factory=Counter)
+    named: tuple[tuple[str, str], ...] = ()
+
+    def merge(self, later: Rejects) -> Rejects:
+        """Add those of later rows."""
+        return Rejects(self.counts + later.counts, (self.named + later.named)[:NAMED_REJECTS])
+
+
+def rejects_of(
+    store: LatentStore, block: int, digests: NDArray[np.uint8], reasons: Mapping[int, str]
+) -> Rejects:
+    """Find the rejected rows of a block; `reasons` says more than the status for some rows.
+
+    Parameters
+    ----------
+    digests
+        The block's commit record, (array, 32).
 
     Raises
     ------
     StoreError
         If a chunk is missing or damaged.
     """
-    counts: Counter[Status] = Counter()
-    named: list[tuple[str, str]] = []
-    for block, digests in enumerate(store.digests()):
-        status = store.read_block(block, ("status",), digests)["status"]
-        rejected = np.flatnonzero(status).tolist()
-        counts.update(Status(status[row]) for row in rejected)
-        if rejected and len(named) < NAMED_REJECTS:
-            paths = store.read_block(block, ("path",), digests)["path"]
-            start = store.schema.rows(block).start
-            named += [
-                (str(paths[row]), reasons.get(start + row, describe(Status(status[row]))))
-                for row in rejected[: NAMED_REJECTS - len(named)]
-            ]
-    return Summary(store.schema.images, written, counts, tuple(named))
+    status = store.read_block(block, ("status",), digests)["status"]
+    rejected = np.flatnonzero(status).tolist()
+    if not rejected:
+        return Rejects()
+    paths = store.read_block(block, ("path",), digests)["path"]
+    start = store.schema.rows(block).start
+    named = tuple(
+        (str(paths[row]), reasons.get(start + row, describe(Status(status[row]))))
+        for row in rejected[:NAMED_REJECTS]
+    )
+    return Rejects(Counter(Status(status[row]) for row in rejected), named)
 
 
 def describe(status: Status) -> str:

@@ -11,7 +11,7 @@ from latentscan.analyses.axes import AxesParameters, axes
 from latentscan.analyses.keeping import Run
 from latentscan.engine.threads import Threads
 from latentscan.errors import StoreError
-from latentscan.store.ingest import ingest
+from latentscan.ingest import ingest
 from latentscan.store.latent_store import open_store
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from latentscan.analyses.kmeans_elbow import elbow
 from latentscan.analyses.kmeans_training import Schedule, mixed_batches
 from latentscan.engine.threads import Threads
 from latentscan.errors import StoreError, UsageError
-from latentscan.store.ingest import ingest
+from latentscan.ingest import ingest
 from latentscan.store.latent_store import open_store
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from latentscan.analyses.rows import sampled_images
 from latentscan.engine.tasks import Stopped
 from latentscan.engine.threads import Threads
 from latentscan.errors import UsageError
-from latentscan.store.ingest import ingest
+from latentscan.ingest import ingest
 from latentscan.store.latent_store import open_store
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from latentscan.analyses.pca import PcaParameters, pca
 from latentscan.analyses.projection import Projection
 from latentscan.engine.threads import Threads
 from latentscan.errors import StoreError, UsageError
+from latentscan.ingest import ingest
 from latentscan.kernels.transport import cumulative
-from latentscan.store.ingest import ingest
 from latentscan.store.latent_store import LatentStore, open_store
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from latentscan.analyses.keeping import Run
 from latentscan.analyses.rows import gathered_rows, require_points, sampled_images
 from latentscan.engine.threads import Threads
 from latentscan.errors import StoreError, UsageError
-from latentscan.store.ingest import ingest
+from latentscan.ingest import ingest
 from latentscan.store.latent_store import open_store
 from latentscan.store.writer import retract_blocks
 

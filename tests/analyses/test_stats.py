@@ -11,8 +11,8 @@ from latentscan.analyses.keeping import Run
 from latentscan.analyses.stats import StatsParameters, stats
 from latentscan.engine.threads import Threads
 from latentscan.errors import StoreError
+from latentscan.ingest import ingest
 from latentscan.report.stats_json import stats_json
-from latentscan.store.ingest import ingest
 from latentscan.store.latent_store import open_store
 from latentscan.store.writer import retract_blocks
 

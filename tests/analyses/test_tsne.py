@@ -13,7 +13,7 @@ from latentscan.analyses.keeping import Run
 from latentscan.analyses.tsne import TsneParameters, aligned, tsne, tsne_maps
 from latentscan.engine.threads import Threads
 from latentscan.errors import StoreError, UsageError
-from latentscan.store.ingest import ingest
+from latentscan.ingest import ingest
 from latentscan.store.latent_store import open_store
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from latentscan.analyses import tsne_placing
 from latentscan.analyses.keeping import Run
 from latentscan.analyses.tsne import TsneParameters, tsne
 from latentscan.engine.threads import Threads
-from latentscan.store.ingest import ingest
+from latentscan.ingest import ingest
 from latentscan.store.latent_store import open_store
 
 if TYPE_CHECKING:

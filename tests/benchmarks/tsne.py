@@ -22,8 +22,8 @@ from latentscan.analyses.keeping import Run
 from latentscan.analyses.rows import gathered_rows
 from latentscan.analyses.tsne import TsneParameters, tsne_maps
 from latentscan.analyses.tsne_map import Schedule
+from latentscan.ingest import ingest
 from latentscan.processors import processors
-from latentscan.store.ingest import ingest
 from latentscan.store.latent_store import open_store
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from latentscan.store.ingest import ingest
+from latentscan.ingest import ingest
 
 if TYPE_CHECKING:
     import subprocess

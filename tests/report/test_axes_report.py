@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from latentscan.analyses.axes import axes
+from latentscan.ingest import ingest
 from latentscan.report.axes import axes_json, axes_plot, axes_table
 from latentscan.report.style import save_figure
-from latentscan.store.ingest import ingest
 from latentscan.store.latent_store import open_store
 
 if TYPE_CHECKING:

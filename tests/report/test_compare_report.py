@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from latentscan.analyses.compare import CompareParameters, Comparison, compare
+from latentscan.ingest import ingest
 from latentscan.report.compare import compare_json, compare_plot, compare_table
 from latentscan.report.style import save_figure
-from latentscan.store.ingest import ingest
 from latentscan.store.latent_store import open_store
 
 if TYPE_CHECKING:

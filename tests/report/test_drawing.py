@@ -9,10 +9,10 @@ from PIL import Image
 from rich.console import Console
 
 from latentscan.analyses.stats import StatsParameters, stats
+from latentscan.ingest import ingest
 from latentscan.report.grid import image_grid, save_grid
 from latentscan.report.stats import radius_plot, stats_table
 from latentscan.report.style import save_figure
-from latentscan.store.ingest import ingest
 from latentscan.store.latent_store import open_store
 
 if TYPE_CHECKING:

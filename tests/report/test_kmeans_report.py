@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from latentscan.analyses.kmeans import KMeansParameters, kmeans
+from latentscan.ingest import ingest
 from latentscan.report.kmeans import elbow_summary, kmeans_json, kmeans_plot, kmeans_table
 from latentscan.report.style import save_figure
-from latentscan.store.ingest import ingest
 from latentscan.store.latent_store import open_store
 
 if TYPE_CHECKING:

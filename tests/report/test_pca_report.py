@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from latentscan.analyses.pca import pca
+from latentscan.ingest import ingest
 from latentscan.report.pca import pca_json, pca_plot, pca_table
 from latentscan.report.style import save_figure
-from latentscan.store.ingest import ingest
 from latentscan.store.latent_store import open_store
 
 if TYPE_CHECKING:
