@@ -15,23 +15,22 @@ from latentscan.engine.tasks import Stopped
 from latentscan.engine.threads import IN_PROCESS, Threads
 from latentscan.engine.tree import map_reduce, naming
 from latentscan.errors import UsageError
-from latentscan.images.arrays import ArraySource
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.images.source import PIXEL_LIMIT, Status
 from latentscan.images.sources import open_images
 from latentscan.kernels.epsilon import epsilon, z_points
 from latentscan.progress import SILENT
-from latentscan.store.image_array import open_image_array
+from latentscan.store.image_array import is_zarr, open_array_source
 from latentscan.store.schema import DEFAULT_CHUNK_ROWS, Compression, Schema
 from latentscan.store.writer import create_store, reject_not_finite, retract_blocks, write_block
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from latentscan.engine.tasks import Control, Workers
+    from latentscan.images.remote import AnyPath
     from latentscan.images.source import ImageSource, Pixels
     from latentscan.models.encoder import Encoder
     from latentscan.progress import Advance, Progress
@@ -113,7 +112,11 @@ def encode(
 
 
 def open_source(
-    location: Path, preprocessing: Preprocessing, *, root: Path | None = None, pixel_limit: int | None = None
+    location: str | AnyPath,
+    preprocessing: Preprocessing,
+    *,
+    root: str | AnyPath | None = None,
+    pixel_limit: int | None = None,
 ) -> ImageSource:
     """Open images of any kind that `open_images` knows, or a Zarr array of them.
 
@@ -122,10 +125,10 @@ def open_source(
     UsageError
         If there are no images.
     """
-    if (location / "zarr.json").exists() or (location / ".zarray").exists():
+    if is_zarr(location):
         if root is not None or pixel_limit is not None:
             raise UsageError(f"{location} is an array: leave out --root and --pixel-limit")
-        return ArraySource(open_image_array(location), location.name, preprocessing)
+        return open_array_source(location, preprocessing)
     return open_images(location, preprocessing, root=root, pixel_limit=pixel_limit or PIXEL_LIMIT)
 
 

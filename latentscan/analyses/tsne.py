@@ -18,9 +18,9 @@ from latentscan.analyses.rows import Points, gathered_rows, require_points, samp
 from latentscan.analyses.tsne_map import Schedule, State, Watch, affinities, make_map, starting_places
 from latentscan.analyses.tsne_placing import place_all
 from latentscan.errors import TooFewImagesError
+from latentscan.images.remote import absolute
 from latentscan.kernels.procrustes import procrustes
 from latentscan.kernels.ranks import trustworthiness
-from latentscan.store.locations import everywhere
 from latentscan.store.results import (
     Result,
     Variable,
@@ -267,7 +267,7 @@ def _make(inputs: Sequence[_Input], home: str, digests: NDArray[np.uint8], run: 
     paths = [_path("tsne-state", one.parameters, digests) for one in inputs]
     states = [None if run.force else _load_state(home, path) for path in paths]
     sketches = [
-        _Sketch(one.parameters, one.graph, state or one.start(), everywhere(home), path)
+        _Sketch(one.parameters, one.graph, state or one.start(), absolute(home), path)
         for one, state, path in zip(inputs, states, paths, strict=True)
     ]
     order = sorted(range(len(inputs)), key=lambda at: inputs[at].cost, reverse=True)

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import dask.config
 import numpy as np
 from dask.delayed import delayed
-from distributed import fire_and_forget
-from distributed.client import FutureCancelledError
+from distributed.client import ClosedClientError, FutureCancelledError
 from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
@@ -140,14 +139,6 @@ class Cluster:
             following.told(len(items))
         return cast("P", result)
 
-    def detach(self, function: Callable[..., object], *args: object, key: str) -> None:
-        """Let ``function(cluster, *args)`` run on the cluster, where it goes on when this process ends.
-
-        Should its worker be lost, it is run again elsewhere.
-        """
-        settings = {"resources": self.resources, "patience_s": self.patience_s, "stays": True}
-        fire_and_forget(self.client.submit(remote.drive, function, args, settings, key=key, pure=False))
-
     def announce(self, name: str, value: Mapping[str, Any]) -> None:
         """Let other clients of the scheduler know of something, for as long as it runs."""
         self.client.set_metadata([_ANNOUNCED, name], dict(value))
@@ -181,10 +172,10 @@ class Cluster:
         run, topic = uuid.uuid4().hex, f"latentscan-{self.client.id}"
         places = [Place(run, number, describe(item), topic) for number, item in enumerate(items)]
         following = _Following(places, report)
-        self.client.subscribe_topic(topic, following.hear)
         try:
+            self.client.subscribe_topic(topic, following.hear)
             yield following
-        except (CommClosedError, FutureCancelledError) as error:
+        except (ClosedClientError, CommClosedError, FutureCancelledError) as error:
             raise self._lost(error) from error
         finally:
             if self.client.status == "running":
@@ -240,7 +231,7 @@ class Cluster:
         """Ask the scheduler about itself."""
         try:
             return dict(self.client.scheduler_info(n_workers=0))
-        except (OSError, RuntimeError, TimeoutError) as error:
+        except (ClosedClientError, OSError, RuntimeError) as error:
             raise self._lost(error) from error
 
     @property

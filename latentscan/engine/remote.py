@@ -1,4 +1,4 @@
-"""What runs on the workers of a cluster: tasks, and drivers that hand out tasks themselves."""
+"""What runs on the workers of a cluster."""
 
 from __future__ import annotations
 
@@ -102,17 +102,6 @@ def leaf(parcel: Parcel, place: Place, item: Any) -> Any:
 def merge(parcel: Parcel, parts: list[Any]) -> Any:
     """Merge partials in their order, with the second."""
     return functools.reduce(_content(parcel)[1], parts)
-
-
-def drive(function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any]) -> None:
-    """Run a driver: it hands out tasks to the cluster it runs on, and leaves its own place to them."""
-    from distributed import get_client, secede
-
-    from latentscan.engine.cluster import Cluster
-
-    client = get_client()
-    secede()
-    function(Cluster(client, **settings), *args)
 
 
 class RemoteControl:

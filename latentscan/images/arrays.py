@@ -11,6 +11,7 @@ from PIL import Image
 from latentscan.errors import UnsafeInputError, UsageError
 from latentscan.images.decoding import ImageRejectedError, crop_and_resize, decode_rows
 from latentscan.images.folder import check_rows, describe_rows
+from latentscan.images.reopening import Reopenable
 from latentscan.images.source import Status
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class ArrayLike(Protocol):
     def __getitem__(self, rows: Any, /) -> Any: ...
 
 
-class ArraySource:
+class ArraySource(Reopenable):
     """Images in an array, (n, height, width, 3) RGB or (n, height, width) grey; row numbers are the paths.
 
     Raises

@@ -14,11 +14,11 @@ from latentscan.images.source import PIXEL_LIMIT, Attributes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from latentscan.images.preprocessing import Preprocessing
+    from latentscan.images.remote import AnyPath
 
 FACES = "img_align_celeba"
 _FOLDERS_OF_LISTS = ("", "Anno", "Eval")
@@ -26,7 +26,7 @@ _ATTRIBUTE = {"-1": -1, "1": 1}
 _PARTITION = {"0": 0, "1": 1, "2": 2}
 
 
-def open_celeba(root: Path, preprocessing: Preprocessing, pixel_limit: int = PIXEL_LIMIT) -> FileSource:
+def open_celeba(root: AnyPath, preprocessing: Preprocessing, pixel_limit: int = PIXEL_LIMIT) -> FileSource:
     """Open the faces below `root`/img_align_celeba with what the lists beside it say of them.
 
     The rows are all names in the lists and all files on disk, in natural order: a listed file that is not
@@ -63,12 +63,12 @@ def _attributes(labels: tuple[str, ...], flags: dict[str, bytes], paths: list[st
     return Attributes(labels, values)
 
 
-def _find(root: Path, stem: str) -> Path | None:
+def _find(root: AnyPath, stem: str) -> AnyPath | None:
     files = (root / folder / (stem + suffix) for folder in _FOLDERS_OF_LISTS for suffix in (".txt", ".csv"))
     return next((file for file in files if file.is_file()), None)
 
 
-def _read_attributes(file: Path) -> tuple[tuple[str, ...], dict[str, bytes]]:
+def _read_attributes(file: AnyPath) -> tuple[tuple[str, ...], dict[str, bytes]]:
     lines = _lines(file)
     announced = None
     if file.suffix == ".txt":
@@ -93,7 +93,7 @@ def _read_attributes(file: Path) -> tuple[tuple[str, ...], dict[str, bytes]]:
     return labels, flags
 
 
-def _read_partition(file: Path) -> dict[str, int]:
+def _read_partition(file: AnyPath) -> dict[str, int]:
     lines = _lines(file)
     if file.suffix == ".csv":
         next(lines, None)
@@ -107,7 +107,7 @@ def _read_partition(file: Path) -> dict[str, int]:
     return partition
 
 
-def _lines(file: Path) -> Iterator[tuple[int, list[str]]]:
+def _lines(file: AnyPath) -> Iterator[tuple[int, list[str]]]:
     """Give the fields of every line that is not blank, with its number."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
@@ -120,7 +120,7 @@ def _lines(file: Path) -> Iterator[tuple[int, list[str]]]:
         raise UsageError(msg) from error
 
 
-def _count(file: Path, lines: Iterator[tuple[int, list[str]]]) -> int:
+def _count(file: AnyPath, lines: Iterator[tuple[int, list[str]]]) -> int:
     _, fields = next(lines, (1, []))
     if len(fields) != 1 or not fields[0].isdecimal():
         msg = f"{file}, line 1: {' '.join(fields)[:60]!r}; expected the number of images"
@@ -129,7 +129,7 @@ def _count(file: Path, lines: Iterator[tuple[int, list[str]]]) -> int:
 
 
 def _new_name(
-    file: Path, number: int, fields: list[str], known: dict[str, bytes] | dict[str, int], values: int
+    file: AnyPath, number: int, fields: list[str], known: dict[str, bytes] | dict[str, int], values: int
 ) -> str:
     where = f"{file}, line {number}"
     if len(fields) != values + 1:

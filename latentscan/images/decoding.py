@@ -85,6 +85,9 @@ class ImageRejectedError(Exception):
         self.status = status
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type[ImageRejectedError], tuple[Status, str]]:
+        return type(self), (self.status, self.reason)
+
 
 def decode_image(
     file: Path, preprocessing: Preprocessing, pixel_limit: int = PIXEL_LIMIT
@@ -96,7 +99,19 @@ def decode_image(
     ImageRejectedError
         Whatever is wrong with the file. Only a lack of memory or an interrupt comes through as itself.
     """
-    data = _read(file, pixel_limit)
+    return decode_bytes(_read(file, pixel_limit), preprocessing, pixel_limit)
+
+
+def decode_bytes(
+    data: bytes, preprocessing: Preprocessing, pixel_limit: int = PIXEL_LIMIT
+) -> NDArray[np.uint8]:
+    """Decode the content of a file to (size, size, 3).
+
+    Raises
+    ------
+    ImageRejectedError
+        Whatever is wrong with it. Only a lack of memory or an interrupt comes through as itself.
+    """
     try:
         image = _upright(_open(data, pixel_limit))
     except (ImageRejectedError, MemoryError):
@@ -146,14 +161,24 @@ def decode_rows(
     return pixels
 
 
+def check_bytes(size: int, pixel_limit: int) -> None:
+    """Refuse a file of more bytes than any image of `pixel_limit` pixels has.
+
+    Raises
+    ------
+    ImageRejectedError
+        If it has more.
+    """
+    if size > pixel_limit * _BYTES_PER_PIXEL + _BYTES_OF_METADATA:
+        reason = f"{size:,} bytes are more than an image of {pixel_limit:,} pixels needs"
+        raise ImageRejectedError(Status.TOO_LARGE, reason)
+
+
 def _read(file: Path, pixel_limit: int) -> bytes:
     # Whole files: what fails here is the disk's fault, what fails later is the content's.
     try:
         with file.open("rb", buffering=0) as stream:
-            size = os.fstat(stream.fileno()).st_size
-            if size > pixel_limit * _BYTES_PER_PIXEL + _BYTES_OF_METADATA:
-                reason = f"{size:,} bytes are more than an image of {pixel_limit:,} pixels needs"
-                raise ImageRejectedError(Status.TOO_LARGE, reason)
+            check_bytes(os.fstat(stream.fileno()).st_size, pixel_limit)
             return stream.read()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageRejectedError(Status.MISSING, "the file is not there") from error

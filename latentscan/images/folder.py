@@ -9,17 +9,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import UsageError
-from latentscan.images.decoding import decode_image, decode_rows
+from latentscan.images.decoding import decode_bytes, decode_image, decode_rows
+from latentscan.images.remote import RemotePath
+from latentscan.images.reopening import Reopenable
 from latentscan.images.source import PIXEL_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
     from latentscan.images.preprocessing import Preprocessing
+    from latentscan.images.remote import AnyPath
     from latentscan.images.source import Attributes, Pixels
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".pgm", ".ppm", ".tif", ".tiff")
@@ -29,12 +31,12 @@ _SURROGATE = re.compile("[\ud800-\udfff]")  # what Python makes of bytes in a fi
 
 
 @dataclass(frozen=True)
-class FileSource:
+class FileSource(Reopenable):
     """Image files, one a row: `paths` are relative to `root`, with forward slashes."""
 
     kind: str
     name: str
-    root: Path
+    root: AnyPath
     paths: Sequence[str]
     preprocessing: Preprocessing
     pixel_limit: int = PIXEL_LIMIT
@@ -51,14 +53,27 @@ class FileSource:
     def take(self, rows: Sequence[int]) -> Pixels:
         """Decode the given rows in the given order."""
         check_rows(rows, len(self))
-        return decode_rows(rows, self._decode, self.preprocessing)
+        if isinstance(self.root, RemotePath):
+            return self._take_remote(self.root, rows)
+        root = self.root
+
+        def decode(row: int) -> NDArray[np.uint8]:
+            return decode_image(root / self.paths[row], self.preprocessing, self.pixel_limit)
+
+        return decode_rows(rows, decode, self.preprocessing)
 
     def describe(self) -> dict[str, Any]:
         """Give the kind, the name, the number of images, a sha256 over all paths, and the pixel limit."""
         return {**describe_rows(self.kind, self.name, self.paths), "pixel_limit": self.pixel_limit}
 
-    def _decode(self, row: int) -> NDArray[np.uint8]:
-        return decode_image(self.root / self.paths[row], self.preprocessing, self.pixel_limit)
+    def _take_remote(self, root: RemotePath, rows: Sequence[int]) -> Pixels:
+        fetched = root.fetch([self.paths[row] for row in rows])
+
+        def decode(_: int) -> NDArray[np.uint8]:
+            data = root.whole(*next(fetched), self.pixel_limit)
+            return decode_bytes(data, self.preprocessing, self.pixel_limit)
+
+        return decode_rows(rows, decode, self.preprocessing)
 
 
 def describe_rows(kind: str, name: str, paths: Sequence[str]) -> dict[str, Any]:
@@ -108,7 +123,7 @@ def relative_path(text: str, where: str) -> str:
     return path
 
 
-def list_image_files(root: Path) -> list[str]:
+def list_image_files(root: AnyPath) -> list[str]:
     """List the image files below a folder, relative to it, in natural order.
 
     Hidden files and folders are left out. Linked folders are followed unless they lead back to a folder
@@ -119,6 +134,8 @@ def list_image_files(root: Path) -> list[str]:
     UsageError
         A folder cannot be listed, or a name is no valid Unicode.
     """
+    if isinstance(root, RemotePath):
+        return sorted(filter(_is_listed, root.files()), key=natural_key)
     try:
         paths = list(_walk(str(root), "", frozenset()))
     except OSError as error:
@@ -131,7 +148,7 @@ def list_image_files(root: Path) -> list[str]:
     return paths
 
 
-def open_folder(root: Path, preprocessing: Preprocessing, pixel_limit: int = PIXEL_LIMIT) -> FileSource:
+def open_folder(root: AnyPath, preprocessing: Preprocessing, pixel_limit: int = PIXEL_LIMIT) -> FileSource:
     """Open all image files below a folder.
 
     Raises
@@ -158,6 +175,11 @@ def _walk(folder: str, prefix: str, parents: frozenset[tuple[int, int]]) -> Iter
             yield from _walk(entry.path, f"{prefix}{entry.name}/", parents | {identity})
         elif entry.name.lower().endswith(EXTENSIONS) and (entry.is_file() or entry.is_symlink()):
             yield prefix + entry.name
+
+
+def _is_listed(path: str) -> bool:
+    hidden = path.startswith(".") or "/." in path
+    return path.lower().endswith(EXTENSIONS) and not hidden
 
 
 def _name_key(name: str) -> list[str | int]:

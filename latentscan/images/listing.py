@@ -13,10 +13,10 @@ from latentscan.images.source import PIXEL_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from typing import TextIO
 
     from latentscan.images.preprocessing import Preprocessing
+    from latentscan.images.remote import AnyPath
 
 PATH_COLUMNS = ("path", "file", "filename", "image", "image_id")
 _SPLIT = {
@@ -28,7 +28,10 @@ _SPLIT = {
 
 
 def open_list(
-    file: Path, preprocessing: Preprocessing, root: Path | None = None, pixel_limit: int = PIXEL_LIMIT
+    file: AnyPath,
+    preprocessing: Preprocessing,
+    root: AnyPath | None = None,
+    pixel_limit: int = PIXEL_LIMIT,
 ) -> FileSource:
     """Open the images that a file lists, in its order; paths are relative to `root`, or to the list's folder.
 
@@ -67,14 +70,14 @@ def open_list(
     )
 
 
-def _text_rows(file: Path, stream: TextIO) -> Iterator[tuple[str, None]]:
+def _text_rows(file: AnyPath, stream: TextIO) -> Iterator[tuple[str, None]]:
     for number, line in enumerate(stream, 1):
         text = line.strip()
         if text and not text.startswith("#"):
             yield relative_path(text, f"{file}, line {number}"), None
 
 
-def _csv_rows(file: Path, stream: TextIO) -> Iterator[tuple[str, int | None]]:
+def _csv_rows(file: AnyPath, stream: TextIO) -> Iterator[tuple[str, int | None]]:
     reader = csv.reader(stream, skipinitialspace=True)
     header = [name.strip().lower() for name in next(reader, [])]
     column = next((header.index(name) for name in PATH_COLUMNS if name in header), 0)

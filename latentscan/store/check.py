@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from latentscan.store.latent_store import READ_ERRORS, ChunkError
+from latentscan.store.chunks import READ_ERRORS, ChunkError
 from latentscan.store.metadata import array_metadata, read_root
 from latentscan.store.publish import METADATA, backing, read_json, write_json
 

@@ -5,25 +5,49 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import UsageError
+from latentscan.images.arrays import ArraySource
+from latentscan.images.remote import absolute, as_path
 from latentscan.store.publish import backing
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import zarr
 
+    from latentscan.images.preprocessing import Preprocessing
+    from latentscan.images.remote import AnyPath
 
-def open_image_array(path: Path) -> zarr.Array[Any]:
+
+def is_zarr(location: str | AnyPath) -> bool:
+    """Tell whether a Zarr array or group is at a path or URL."""
+    place = as_path(location)
+    return any((place / name).exists() for name in ("zarr.json", ".zarray"))
+
+
+def open_array_source(location: str | AnyPath, preprocessing: Preprocessing) -> ArraySource:
+    """Open a Zarr array of images at a path or URL; it may be sent to other machines.
+
+    Raises
+    ------
+    UsageError
+        If nothing is there, or a group, or an array of another type or shape.
+    """
+    source = ArraySource(open_image_array(location), as_path(location).absolute().name, preprocessing)
+    return source.opened_by(open_array_source, absolute(location), preprocessing=preprocessing)
+
+
+def open_image_array(location: str | AnyPath) -> zarr.Array[Any]:
     """Open a Zarr array of images for reading; rows are read when it is indexed.
 
     Raises
     ------
     UsageError
-        If it is a group.
+        If nothing is there, or a group.
     """
     import zarr
 
-    found = zarr.open(backing(str(path), read_only=True), mode="r")
+    try:
+        found = zarr.open(backing(str(location), read_only=True), mode="r")
+    except FileNotFoundError as error:
+        raise UsageError(f"{location}: no Zarr array is there; name the array of images") from error
     if not isinstance(found, zarr.Array):
-        raise UsageError(f"{path} is a Zarr group; name the array of images inside it")
+        raise UsageError(f"{location} is a Zarr group; name the array of images inside it")
     return found

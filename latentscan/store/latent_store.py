@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import shlex
-from functools import cached_property
-from pathlib import Path
+import socket
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
-import google_crc32c
 import numpy as np
 
 from latentscan.errors import StoreError
+from latentscan.images.remote import absolute, is_url
 from latentscan.images.source import PIXEL_LIMIT
+from latentscan.store.chunks import READ_ERRORS, ChunkError, checksum_of, digest_of, read_files
 from latentscan.store.metadata import SEAL, no_store, read_root
 from latentscan.store.publish import backing
 from latentscan.store.schema import DEFAULT_CHUNK_ROWS, FORMAT_VERSION, LATENTS, Schema
@@ -25,53 +25,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+DIGESTS_TOGETHER = 64  # chunks of the commit record that are asked for at once
 POSITIONAL = {"z=0", "mu=0,logvar=1"}  # the outputs that an encoder has unless it is told
-READ_ERRORS = (ValueError, RuntimeError, OSError)  # what zarr and its codecs raise on bad bytes
-
-
-def digest_of(values: NDArray[Any]) -> bytes:
-    """Hash the content of one array of one block: SHA-224, followed by CRC-32C (big-endian), 32 bytes.
-
-    What is hashed are the little-endian bytes in C order; of an array of texts, the UTF-8 texts joined by
-    NUL. A reader compares the checksum, which costs next to nothing; `check` compares the hash too.
-
-    Examples
-    --------
-    >>> digest_of(np.zeros((2, 3), np.float32)).hex()[-8:]
-    '84fbecee'
-    """
-    return hashlib.sha224(_content(values)).digest() + checksum_of(values)
-
-
-def checksum_of(values: NDArray[Any]) -> bytes:
-    """Give the last four bytes of `digest_of`."""
-    return int(google_crc32c.value(_content(values))).to_bytes(4, "big")
-
-
-def _content(values: NDArray[Any]) -> Any:
-    if values.dtype.kind in "OTU":
-        return "\0".join(values.tolist()).encode()
-    return np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
-
-
-class ChunkError(StoreError):
-    """A chunk that is missing or damaged: `chunk` is its file in the store, `problem` what is wrong."""
-
-    def __init__(self, location: str, chunk: str, problem: str) -> None:
-        super().__init__(
-            f"{location}: chunk {chunk} {problem}; `latentscan check --store {location}` lists all damage"
-        )
-        self.chunk = chunk
-        self.problem = problem
 
 
 class LatentStore:
-    """The latents of a whole data set on disk.
+    """The latents of a whole data set, on a disk or at a URL.
+
+    What is pickled is where it is: it is opened again, once in each process.
 
     Parameters
     ----------
     location
-        Path of the Zarr group.
+        Path or URL of the Zarr group.
     group
         The opened group.
 
@@ -99,6 +65,9 @@ class LatentStore:
     def __repr__(self) -> str:
         schema = self.schema
         return f"<LatentStore {self.location}: {schema.images} images × {schema.components} components>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return reopen, (absolute(self.location), self.attributes[SEAL], not self.group.store.read_only)
 
     def array(self, name: str) -> zarr.Array[Any]:
         """Give an array, lazily: rows are read when it is indexed.
@@ -165,8 +134,11 @@ class LatentStore:
         ChunkError
             If a part of it is damaged.
         """
+        import zarr
+
         try:
-            return np.asarray(self.array("digest")[:], np.uint8)
+            with zarr.config.set({"async.concurrency": DIGESTS_TOGETHER}):  # a server takes long to answer
+                return np.asarray(self.array("digest")[:], np.uint8)
         except READ_ERRORS:
             return np.stack([self.read_digests(block) for block in range(self.schema.blocks)])
 
@@ -219,7 +191,9 @@ class LatentStore:
         ChunkError
             If a chunk is missing, damaged, or another's.
         """
-        return {name: self._verified(block, name, digests, checksum_of) for name in names}
+        wanted = tuple(names)
+        fetched = self._fetched(block, wanted) if is_url(self.location) else {}
+        return {name: self._verified(block, name, digests, checksum_of, fetched.get(name)) for name in wanted}
 
     def verify_chunk(self, block: int, name: str, digests: NDArray[np.uint8]) -> None:
         """Compare an array of a block with the whole of its digest.
@@ -232,9 +206,15 @@ class LatentStore:
         self._verified(block, name, digests, digest_of)
 
     def _verified(
-        self, block: int, name: str, digests: NDArray[np.uint8], hashed: Callable[[NDArray[Any]], bytes]
+        self,
+        block: int,
+        name: str,
+        digests: NDArray[np.uint8],
+        hashed: Callable[[NDArray[Any]], bytes],
+        fetched: NDArray[np.uint8] | None = None,
     ) -> NDArray[Any]:
-        array = self._map_chunk(block, name) if self._is_plain(name) else self.read_chunk(block, name)
+        plain = self._is_plain(name)
+        array = self._map_chunk(block, name, fetched) if plain else self.read_chunk(block, name)
         if not digests[self.schema.names.index(name)].tobytes().endswith(hashed(array)):
             self.read_chunk(block, name)  # knows whether the chunk's own checksum differs
             raise self._mismatch(block, name)
@@ -243,17 +223,19 @@ class LatentStore:
     def _is_plain(self, name: str) -> bool:
         return self.schema.compression == "none" and self._arrays[name].dtype.kind in "fiu"
 
-    def _map_chunk(self, block: int, name: str) -> NDArray[Any]:
-        """Read an array of a block whose chunk is nothing but its rows and a checksum.
+    def _fetched(self, block: int, names: Iterable[str]) -> dict[str, NDArray[np.uint8]]:
+        """Read the chunks of a block at once, since a server takes long to answer, and can answer many."""
+        keys = {name: self.chunk_key(block, name) for name in names if self._is_plain(name)}
+        found = read_files(self.location, self.group.store, list(keys.values()))
+        return {name: content for name, content in zip(keys, found, strict=True) if content is not None}
 
-        zarr would copy it twice more, and do so for all threads in the one thread of its event loop.
-        """
+    def _map_chunk(self, block: int, name: str, fetched: NDArray[np.uint8] | None) -> NDArray[Any]:
+        """Read an array of a block whose chunk is nothing but its rows and a checksum."""
         array, rows = self._arrays[name], len(self.schema.rows(block))
         key = self.chunk_key(block, name)
-        try:
-            content = np.fromfile(Path(self.location, key), np.uint8)
-        except FileNotFoundError:
-            raise ChunkError(self.location, key, "is missing") from None
+        content = fetched if fetched is not None else read_files(self.location, self.group.store, [key])[0]
+        if content is None:
+            raise ChunkError(self.location, key, "is missing")
         count = rows * math.prod(array.shape[1:])
         if len(content) < count * array.dtype.itemsize:
             raise ChunkError(self.location, key, "is damaged: it is cut short")
@@ -308,3 +290,27 @@ def open_store(location: str, *, writable: bool = False) -> LatentStore:
         raise StoreError(f"{location} is a Zarr group, but no latent store: its attributes lack {SEAL}")
     store = backing(location, read_only=not writable)
     return LatentStore(location, zarr.open_group(store, mode="r+" if writable else "r", zarr_format=3))
+
+
+def reopen(location: str, seal: str, writable: bool) -> LatentStore:
+    """Open a store that was sent from another process; a process opens it once.
+
+    Raises
+    ------
+    StoreError
+        If this machine does not see it, or sees another one there.
+    """
+    return _reopened(location, seal, writable)
+
+
+@lru_cache(maxsize=16)
+def _reopened(location: str, seal: str, writable: bool) -> LatentStore:
+    if read_root(location) is None:
+        raise StoreError(
+            f"{location} is not to be seen on {socket.gethostname()}; name the store by a path that all "
+            "machines share, or by a URL such as s3://bucket/z.zarr"
+        )
+    store = open_store(location, writable=writable)
+    if store.attributes[SEAL] != seal:
+        raise StoreError(f"{location} is another store on {socket.gethostname()} than where it was opened")
+    return store

@@ -10,13 +10,14 @@ import hashlib
 import json
 import os
 import sys
+import threading
 import warnings
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import StoreError
-from latentscan.store.publish import METADATA, backing, read_json, write_json
+from latentscan.images.remote import as_path, is_url
+from latentscan.store.publish import METADATA, backing, change_json, read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 SEAL = "metadata_sha256"
 RESULTS = "analyses"
+_one_at_a_time = threading.Lock()
 
 
 def array_metadata(root: dict[str, Any]) -> dict[str, Any]:
@@ -75,13 +77,14 @@ def read_root(location: str) -> dict[str, Any] | None:
 
 def no_store(location: str) -> StoreError:
     """Make the error of a location where there is no Zarr group."""
-    found = "is no latent store" if Path(location).exists() else "does not exist"
+    found = "is no latent store" if as_path(location, StoreError).exists() else "does not exist"
     return StoreError(f"{location} {found}; `latentscan encode` or `latentscan ingest` writes one")
 
 
 def list_result(location: str, nodes: dict[str, Any]) -> None:
     """Add the metadata of a result to the root's list; what it says of the data arrays stays."""
-    with _alone(location):
+
+    def listing() -> dict[str, Any]:
         root = read_root(location) or {}
         copy = root.setdefault(
             "consolidated_metadata", {"kind": "inline", "must_understand": False, "metadata": {}}
@@ -89,14 +92,18 @@ def list_result(location: str, nodes: dict[str, Any]) -> None:
         listed = copy["metadata"] | {path: node for path, node in nodes.items() if path}
         # zarr reads siblings only where they follow one another
         copy["metadata"] = dict(sorted(listed.items(), key=lambda item: item[0].split("/")))
-        write_json(backing(location, read_only=False), METADATA, root)
+        return root
+
+    with _alone(location):
+        change_json(location, METADATA, listing)
 
 
 @contextmanager
 def _alone(location: str) -> Iterator[None]:
-    """Hold off other processes of this machine that list a result too, where the system can lock a folder."""
-    if sys.platform == "win32":
-        yield
+    """Hold off others that list a result too: threads, and where the system can lock a folder, processes."""
+    if sys.platform == "win32" or is_url(location):
+        with _one_at_a_time:
+            yield
         return
     import fcntl
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from pathlib import Path
+import os
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from latentscan.errors import UsageError
+from latentscan.errors import StoreError, UsageError
+from latentscan.images.remote import as_path, is_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -26,12 +28,14 @@ def backing(location: str, *, read_only: bool) -> Store:
     Raises
     ------
     UsageError
-        If it is no path.
+        If it is a URL of a kind for which nothing is installed.
     """
     from zarr.storage import LocalStore
 
-    if "://" in location:
-        raise UsageError(f"{location}: stores are folders; object storage is not supported")
+    if is_url(location):
+        from latentscan.store.remote import remote_store
+
+        return remote_store(location, read_only=read_only)
     return LocalStore(location, read_only=read_only)
 
 
@@ -50,7 +54,7 @@ def publish(location: str, path: str, build: Callable[[zarr.Group], None]) -> di
     keys: dict[str, Buffer] = {}
     build(zarr.open_group(MemoryStore(keys), path=path, mode="w", zarr_format=3))
     marker = f"{path}/{METADATA}".lstrip("/")
-    parents = {(parent / METADATA).as_posix() for parent in Path(path).parents} - {marker}
+    parents = {(parent / METADATA).as_posix() for parent in PurePosixPath(path).parents} - {marker}
     target = backing(location, read_only=False)
 
     async def copy() -> None:
@@ -80,15 +84,34 @@ def require_folder_of(location: str, own: Container[str]) -> None:
     UsageError
         If there is something else.
     """
-    path = Path(location)
-    if path.exists() and not path.is_dir():
+    path = as_path(location, StoreError)
+    folder = path.is_dir()
+    if not folder and path.exists():
         raise UsageError(f"{location} is a file; name a folder that does not exist yet")
-    foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in own) if path.is_dir() else []
+    foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in own) if folder else []
     if foreign:
         raise UsageError(
             f"{location} holds {foreign[0]!r}, which does not belong there, and is no latent store; "
             "name a folder that does not exist yet"
         )
+
+
+def is_writable(location: str, folder: str) -> bool:
+    """Tell whether anything can be written at a location; at a URL, that is tried in a folder below it."""
+    from zarr.core.sync import sync
+
+    if is_url(location):
+        store, key = backing(location, read_only=False), f"{folder}/writable{UNFINISHED}"
+        try:
+            sync(store.set(key, _buffer({})))
+            sync(store.delete(key))
+        except StoreError as error:
+            if isinstance(error.__cause__, PermissionError):
+                return False
+            raise
+        return True
+    existing = next(path for path in (Path(location), *Path(location).absolute().parents) if path.exists())
+    return os.access(existing, os.W_OK) and not os.statvfs(existing).f_flag & os.ST_RDONLY
 
 
 def read_json(store: Store, key: str) -> dict[str, Any] | None:
@@ -113,8 +136,31 @@ def read_json(store: Store, key: str) -> dict[str, Any] | None:
 
 def write_json(store: Store, key: str, document: dict[str, Any]) -> None:
     """Write a JSON file of a store, as a whole."""
-    from zarr.core.buffer import default_buffer_prototype
     from zarr.core.sync import sync
 
-    content = default_buffer_prototype().buffer.from_bytes(json.dumps(document).encode())
-    sync(store.set(key, content))
+    sync(store.set(key, _buffer(document)))
+
+
+def change_json(location: str, key: str, change: Callable[[], dict[str, Any]]) -> None:
+    """Write what `change` makes of a JSON file that it reads.
+
+    Of files on a disk this is done by who has locked the folder. At a URL nobody can lock anything: there,
+    `change` is called again where another process wrote in between, as far as the server tells (S3 does).
+    """
+    from zarr.core.sync import sync
+
+    if not is_url(location):
+        write_json(backing(location, read_only=False), key, change())
+        return
+    from latentscan.store.remote import remote_store
+
+    store = remote_store(location, read_only=False)
+    version = sync(store.version(key))
+    while not sync(store.replace(key, _buffer(change()), version)):
+        version = sync(store.version(key))
+
+
+def _buffer(document: dict[str, Any]) -> Buffer:
+    from zarr.core.buffer import default_buffer_prototype
+
+    return default_buffer_prototype().buffer.from_bytes(json.dumps(document).encode())

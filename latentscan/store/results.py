@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from latentscan.errors import UsageError
-from latentscan.store.latent_store import READ_ERRORS, digest_of
+from latentscan.store.chunks import READ_ERRORS, digest_of
+from latentscan.store.jobs import JOBS
 from latentscan.store.metadata import RESULTS, SEAL, list_result, no_store, read_root
-from latentscan.store.publish import METADATA, backing, publish, require_folder_of
+from latentscan.store.publish import METADATA, backing, is_writable, publish, require_folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -167,9 +166,8 @@ def require_place(location: str) -> None:
     """
     root = read_root(location)
     if root is None or SEAL not in root.get("attributes", {}):
-        require_folder_of(location, {RESULTS, METADATA} if root is not None else {RESULTS})
-    existing = next(path for path in (Path(location), *Path(location).absolute().parents) if path.exists())
-    if not os.access(existing, os.W_OK) or os.statvfs(existing).f_flag & os.ST_RDONLY:
+        require_folder_of(location, {RESULTS, JOBS} | ({METADATA} if root is not None else set()))
+    if not is_writable(location, RESULTS):
         raise UsageError(f"{location} is read-only; keep the results elsewhere, with --results")
 
 

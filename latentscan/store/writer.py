@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from latentscan.errors import UsageError
+from latentscan.images.remote import is_url
 from latentscan.images.source import Status
-from latentscan.store.latent_store import LatentStore, digest_of, open_store
+from latentscan.store.chunks import digest_of
+from latentscan.store.jobs import JOBS
+from latentscan.store.latent_store import LatentStore, open_store
 from latentscan.store.metadata import SEAL, read_root, seal
 from latentscan.store.publish import publish, require_folder_of
 from latentscan.store.schema import DIGEST_BYTES, FORMAT_VERSION, LATENTS, ArraySpec, Schema
@@ -77,13 +81,20 @@ def write_block(store: LatentStore, block: int, values: Mapping[str, NDArray[Any
     UsageError
         If an array is absent or has another shape than the schema says.
     """
-    rows = store.schema.rows(block)
-    digests = np.zeros((len(store.schema.names), DIGEST_BYTES), np.uint8)
-    for number, spec in enumerate(store.schema.arrays):
-        array = _as_declared(values, spec, len(rows))
-        store.array(spec.name).with_config({"write_empty_chunks": True})[rows.start : rows.stop] = array
-        digests[number] = np.frombuffer(digest_of(array), np.uint8)
-    store.array("digest")[block] = digests
+    rows, specs = store.schema.rows(block), store.schema.arrays
+    arrays = {spec.name: _as_declared(values, spec, len(rows)) for spec in specs}
+
+    def write(name: str) -> None:
+        store.array(name).with_config({"write_empty_chunks": True})[rows.start : rows.stop] = arrays[name]
+
+    if is_url(store.location):  # a server takes long to answer, and can take many chunks at once
+        with ThreadPoolExecutor(len(specs), thread_name_prefix="upload") as pool:
+            list(pool.map(write, arrays))
+    else:
+        for name in arrays:
+            write(name)
+    digests = [np.frombuffer(digest_of(array), np.uint8) for array in arrays.values()]
+    store.array("digest")[block] = np.stack(digests)
 
 
 def retract_blocks(location: str, blocks: Iterable[int]) -> None:
@@ -167,8 +178,8 @@ def _name_coordinate(group: zarr.Group, name: str, values: tuple[str, ...]) -> N
 
 
 def _require_vacant(location: str, schema: Schema) -> None:
-    """Refuse a folder with anything in it but what an interrupted creation of a store may leave."""
-    require_folder_of(location, {*schema.names, "digest", "array", "label"})
+    """Refuse a folder with anything in it but what an interrupted creation of a store may leave, and jobs."""
+    require_folder_of(location, {*schema.names, "digest", "array", "label", JOBS})
 
 
 def _require_same(store: LatentStore, schema: Schema, provenance: Mapping[str, Any]) -> None:

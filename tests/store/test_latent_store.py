@@ -15,7 +15,8 @@ import zarr
 from latentscan.errors import StoreError, UsageError
 from latentscan.images.source import Status
 from latentscan.store.check import check_block
-from latentscan.store.latent_store import ChunkError, open_store
+from latentscan.store.chunks import ChunkError
+from latentscan.store.latent_store import open_store
 from latentscan.store.metadata import SEAL, seal_of
 from latentscan.store.schema import Compression, Schema
 from latentscan.store.writer import create_store, reject_not_finite, retract_blocks, write_block
