@@ -19,7 +19,10 @@ PACKAGE = Path(latentscan.__file__).parent
 ROOMS = ("images", "models", "store", "kernels", "engine", "analyses", "report")
 FOR_ALL = {"errors", "progress", "processors"}
 # modules above the rooms; nothing in a room may import them
-ABOVE = {"__init__", "api", "encode", "ingest", "generate", "gallery", "demo", "table", "cli", "__main__"}
+ABOVE = {
+    *("__init__", "__main__", "api", "cli", "demo", "encode", "encoding", "gallery", "generate", "ingest"),
+    *("jobfile", "journal", "plan", "plan_encoding", "submit", "table"),
+}
 
 DOORS = {
     "tensorflow": "models",
@@ -28,6 +31,10 @@ DOORS = {
     "xarray": "store",
     "dask": "engine",
     "distributed": "engine",
+    "dask_jobqueue": "engine",
+    "dask_kubernetes": "engine",
+    "dask_gateway": "engine",
+    "fsspec": "images",
     "matplotlib": "report",
     "typer": "cli",
     "sklearn": "analyses",

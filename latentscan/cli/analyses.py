@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from latentscan.analyses.keeping import Run
+from latentscan.cli.connection import Connection, on_workers
 from latentscan.cli.options import each, with_options
 from latentscan.cli.reporting import check_picture, counted, reported
 from latentscan.cli.terminal import note, terminal_progress
@@ -16,9 +17,10 @@ from latentscan.errors import StoreError
 from latentscan.table import ANALYSES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from matplotlib.figure import Figure
+    from pydantic import BaseModel
     from rich.console import RenderableType
 
     from latentscan.store.latent_store import LatentStore
@@ -59,6 +61,7 @@ def _summary(analysis: Analysis) -> str:
 
 
 def _verb(analysis: Analysis) -> Any:
+    @on_workers
     @with_options(analysis.parameters, lists=analysis.many is not None)
     def verb(
         store: StoreOption,
@@ -69,13 +72,19 @@ def _verb(analysis: Analysis) -> Any:
         results: ResultsOption = None,
         *,
         options: dict[str, Any],
+        connection: Connection,
     ) -> None:
         from latentscan.store.latent_store import open_store
 
         if plot is not None:
             check_picture(plot, "--plot", PLOT_ENDINGS)
-        run = Run(results, force, allow_partial, progress=terminal_progress())
-        found = _found(analysis, open_store(store), options, run)
+        asked = _parameters(analysis, options)
+        opened = open_store(store)
+        with connection.open() as workers:
+            run = Run(
+                results, force, allow_partial=allow_partial, workers=workers, progress=terminal_progress()
+            )
+            found = _found(analysis, opened, asked, run)
 
         def document() -> dict[str, Any]:
             first, *others = (analysis.json(result) for result in found.values())
@@ -92,11 +101,17 @@ def _verb(analysis: Analysis) -> Any:
     return verb
 
 
-def _found(analysis: Analysis, store: LatentStore, options: dict[str, Any], run: Run) -> dict[str, Result]:
+def _parameters(analysis: Analysis, options: dict[str, Any]) -> list[BaseModel]:
+    """Read the options of an analysis: one or several sets of parameters."""
+    sets = [options] if analysis.many is None else each(options)
+    return [analysis.parameters(**one) for one in sets]
+
+
+def _found(analysis: Analysis, store: LatentStore, asked: Sequence[BaseModel], run: Run) -> dict[str, Result]:
     """Run an analysis with one or several sets of parameters; name what it finds."""
     if analysis.many is None:
-        return {Path(store.location).name: analysis.run(store, analysis.parameters(**options), run)}
-    results = analysis.many(store, [analysis.parameters(**one) for one in each(options)], run)
+        return {Path(store.location).name: analysis.run(store, asked[0], run)}
+    results = analysis.many(store, asked, run)
     if len(results) == 1:
         return {Path(store.location).name: results[0]}
     return {f"map {number}": result for number, result in enumerate(results, start=1)}
@@ -136,18 +151,22 @@ def plot_results(
         typer.echo(picture)
 
 
+@on_workers
 def check(
     store: StoreOption,
     repair: Annotated[
         bool, typer.Option("--repair", help="mark damaged blocks as not written, to be written anew")
     ] = False,
+    *,
+    connection: Connection,
 ) -> None:
     """Compare every committed block with its digest, and name what is damaged or missing."""
     from latentscan.engine.check import check_store, repair_store
     from latentscan.store.latent_store import open_store
 
     opened = open_store(store)
-    found = check_store(opened, progress=terminal_progress())
+    with connection.open() as workers:
+        found = check_store(opened, workers=workers, progress=terminal_progress())
     for damage in found.damages:
         images = "" if damage.block is None else f" ({_images(opened.schema, damage.block, damage.block)})"
         typer.echo(f"{damage.file} {damage.problem}{images}")

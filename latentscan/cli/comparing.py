@@ -19,6 +19,7 @@ from latentscan.cli.analyses import (
     ResultsOption,
     show,
 )
+from latentscan.cli.connection import Connection, on_workers
 from latentscan.cli.options import with_options
 from latentscan.cli.reporting import check_picture, reported
 from latentscan.cli.terminal import terminal_progress
@@ -32,6 +33,7 @@ def add_comparing(app: typer.Typer) -> None:
     app.command("compare", help=summary)(reported(compare_stores, resuming=AGAIN))
 
 
+@on_workers
 @with_options(CompareParameters, skip=("labels", "all"))
 def compare_stores(
     stores: Annotated[list[str], typer.Argument(help="two latent stores or more", show_default=False)],
@@ -42,15 +44,18 @@ def compare_stores(
     results: ResultsOption = None,
     *,
     options: dict[str, Any],
+    connection: Connection,
 ) -> None:
     """Compare stores."""
     from latentscan.store.latent_store import open_store
 
     if plot is not None:
         check_picture(plot, "--plot", PLOT_ENDINGS)
-    run = Run(results, force, allow_partial, progress=terminal_progress())
     opened = {name: open_store(store) for name, store in zip(names_of(stores), stores, strict=True)}
-    found = compare(opened, CompareParameters(**options), run)
+    parameters = CompareParameters(**options)
+    with connection.open() as workers:
+        run = Run(results, force, allow_partial=allow_partial, workers=workers, progress=terminal_progress())
+        found = compare(opened, parameters, run)
     show(
         document=lambda: compare_json(found),
         text=lambda: compare_table(found),

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from latentscan.cli.connection import Connection, on_workers
 from latentscan.cli.options import pick, with_options
 from latentscan.cli.reporting import SOME_REJECTED, check_picture, counted, reported
 from latentscan.cli.terminal import note, terminal_progress
+from latentscan.encoding import EncodeParameters, encode_images
 from latentscan.errors import UsageError
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.parameters import TrainParameters
@@ -18,14 +20,14 @@ if TYPE_CHECKING:
     from latentscan.store.summary import Summary
 
 ImagesOption = Annotated[
-    Path,
+    str,
     typer.Option(
         "--images",
         help="a folder, CelebA's folder, a .txt or .csv list of paths, or a .npy or Zarr array of uint8",
         show_default=False,
     ),
 ]
-RootOption = Annotated[Path | None, typer.Option(help="the folder that a list's paths are relative to")]
+RootOption = Annotated[str | None, typer.Option(help="the folder that a list's paths are relative to")]
 NewStoreOption = Annotated[str, typer.Option("--store", help="the store to write", show_default=False)]
 ChunkRowsOption = Annotated[int, typer.Option(min=1, help="images of a block")]
 CompressionOption = Annotated[
@@ -120,74 +122,29 @@ def train(
         raise typer.Exit(SOME_REJECTED)
 
 
-@with_options(Preprocessing)
+@on_workers
+@with_options(EncodeParameters, Preprocessing)
 def encode(
-    model: Annotated[Path, typer.Option(help="a run folder, or a .keras encoder", show_default=False)],
+    model: Annotated[str, typer.Option(help="a run folder, or a .keras encoder", show_default=False)],
     images: ImagesOption,
     store: NewStoreOption,
-    root: RootOption = None,
-    chunk_rows: ChunkRowsOption = 4096,
-    seed: Annotated[
-        int | None, typer.Option(min=0, max=2**63 - 1, help="seed of epsilon; 0 if left out")
-    ] = None,
-    epsilon_limit: Annotated[
-        float | None, typer.Option(min=0, help="largest |epsilon|; the run's own, or 5, if left out")
-    ] = None,
-    epsilon_factor: Annotated[
-        float | None, typer.Option(min=0, help="factor on epsilon; the run's own, or 1, if left out")
-    ] = None,
-    compression: CompressionOption = "none",
-    outputs: Annotated[
-        str | None, typer.Option(help="which output is which, such as mu=0,logvar=1", show_default=False)
-    ] = None,
-    pixel_limit: Annotated[
-        int | None, typer.Option(min=1, help="reject images of more pixels; 64 million if left out")
-    ] = None,
-    override_preprocessing: Annotated[
-        bool,
-        typer.Option(
-            "--override-preprocessing", help="allow another preprocessing than that of the training"
-        ),
-    ] = False,
-    retry_rejected: Annotated[
-        bool, typer.Option("--retry-rejected", help="read images again that were rejected before")
-    ] = False,
-    trust_model: TrustOption = False,
     *,
     options: dict[str, Any],
+    connection: Connection,
 ) -> None:
     """Write mu, logvar and z of every image into a store."""
-    for name, path in (("--model", model), ("--images", images)):
-        if not path.exists():
-            raise UsageError(f"{name} {path}: does not exist")
+    preprocessing = {name: value for name, value in options.items() if name in Preprocessing.model_fields}
+    parameters = pick(EncodeParameters, options)
     note("starting TensorFlow")
-    from latentscan.encode import Noise, chosen_preprocessing, open_source
-    from latentscan.encode import encode as run_encoding
-    from latentscan.models.encoder import load_encoder
-
-    encoder = load_encoder(model, outputs=_named_outputs(outputs), trust=trust_model)
-    preprocessing = chosen_preprocessing(encoder, options, override=override_preprocessing)
-    given = {"--seed": seed, "--epsilon-limit": epsilon_limit, "--epsilon-factor": epsilon_factor}
-    if "logvar" not in encoder.outputs:
-        _refuse({name for name, value in given.items() if value is not None}, "the encoder has no logvar")
-    noise = Noise(
-        seed or 0,
-        _first(epsilon_limit, encoder.epsilon_limit, 5.0),
-        _first(epsilon_factor, encoder.epsilon_factor, 1.0),
-    )
-    summary = run_encoding(
-        encoder.with_preprocessing(preprocessing),
-        open_source(images, preprocessing, root=root, pixel_limit=pixel_limit),
-        store,
-        noise=noise,
-        chunk_rows=chunk_rows,
-        compression=compression,
-        retry_rejected=retry_rejected,
+    summary = encode_images(
+        *(model, images, store, parameters, preprocessing),
+        open_workers=connection.open,
         progress=terminal_progress(),
     )
     _report(store, summary)
 
 
+@on_workers
 def ingest(
     z: Annotated[Path, typer.Option(help="a .npy array, (images, components)", show_default=False)],
     store: NewStoreOption,
@@ -195,21 +152,26 @@ def ingest(
     logvar: Annotated[Path | None, typer.Option(help="the same of logvar", show_default=False)] = None,
     chunk_rows: ChunkRowsOption = 4096,
     compression: CompressionOption = "none",
+    *,
+    connection: Connection,
 ) -> None:
     """Bring latents that were made elsewhere into a store."""
     from latentscan.ingest import ingest as run_ingest
 
     files = {"z": z, "mu": mu, "logvar": logvar}
-    summary = run_ingest(
-        {name: file for name, file in files.items() if file is not None},
-        store,
-        chunk_rows=chunk_rows,
-        compression=compression,
-        progress=terminal_progress(),
-    )
+    with connection.open() as workers:
+        summary = run_ingest(
+            {name: file for name, file in files.items() if file is not None},
+            store,
+            chunk_rows=chunk_rows,
+            compression=compression,
+            workers=workers,
+            progress=terminal_progress(),
+        )
     _report(store, summary)
 
 
+@on_workers
 def generate(
     model: Annotated[Path, typer.Option(help="a run folder, or a .keras decoder", show_default=False)],
     out: Annotated[Path, typer.Option(help="the picture to write, a .png file", show_default=False)],
@@ -221,10 +183,14 @@ def generate(
     count: Annotated[int, typer.Option(min=1, help="how many images")] = 64,
     seed: SeedOption = 0,
     trust_model: TrustOption = False,
+    *,
+    connection: Connection,
 ) -> None:
     """Decode random z-points into a grid of images."""
     if [normal, uniform is not None, store is not None].count(True) != 1:
         raise UsageError("give exactly one of --normal, --uniform B and --store STORE")
+    if store is None and connection.named:
+        raise UsageError("a cluster is for --store alone; leave it out")
     check_picture(out, "--out", (".png",))
     if not model.exists():
         raise UsageError(f"--model {model}: does not exist")
@@ -237,7 +203,9 @@ def generate(
 
     decoder = load_decoder(model, trust=trust_model)
     if store is not None:
-        points = fitted_points(open_store(store), count, seed, progress=terminal_progress())
+        opened = open_store(store)
+        with connection.open() as workers:
+            points = fitted_points(opened, count, seed, workers=workers, progress=terminal_progress())
     elif uniform is not None:
         points = uniform_points(count, decoder.components, uniform, seed)
     else:
@@ -249,19 +217,6 @@ def generate(
 def _refuse(options: set[str], reason: str) -> None:
     if options:
         raise UsageError(f"leave out {' and '.join(sorted(options))}: {reason}")
-
-
-def _named_outputs(text: str | None) -> dict[str, int] | None:
-    if text is None:
-        return None
-    try:
-        return {name.strip(): int(number) for name, number in (part.split("=") for part in text.split(","))}
-    except ValueError:
-        raise UsageError(f"--outputs {text}: expected name=number pairs, such as mu=0,logvar=1") from None
-
-
-def _first(*values: float | None) -> float:
-    return next(value for value in values if value is not None)
 
 
 def _report(store: str, summary: Summary) -> None:

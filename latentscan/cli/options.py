@@ -129,14 +129,22 @@ def _complaint(problem: ErrorDetails, given: dict[str, Any]) -> str:
     )
 
 
+def _without_none(kind: Any) -> Any:
+    """Give the type of what may also be left out."""
+    own = [part for part in get_args(kind) if part is not type(None)]
+    return own[0] if len(own) == 1 and type(None) in get_args(kind) else kind
+
+
 def _parameter(name: str, field: FieldInfo, *, listed: bool) -> inspect.Parameter:
-    kind = field.annotation
+    kind = _without_none(field.annotation)
     choices = [str(choice) for choice in get_args(kind)] if get_origin(kind) is Literal else []
     flag = _flag(name)
     option = typer.Option(
         f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
         help=field.description,
-        show_default=False if field.is_required() else (as_text(field.default) or "none"),
+        show_default=False
+        if field.is_required() or field.default is None
+        else (as_text(field.default) or "none"),
         metavar="|".join(choices) or (f"{kind.__name__.upper()},..." if listed and kind in _PLAIN else None),
     )
     accepted = kind if kind in _PLAIN and (kind is bool or not listed) else str

@@ -27,11 +27,32 @@ def _add_comparing(app: typer.Typer) -> None:
     add_comparing(app)
 
 
+def _add_submit(app: typer.Typer) -> None:
+    from latentscan.cli.jobs import add_submit
+
+    add_submit(app)
+
+
+def _add_jobs(app: typer.Typer) -> None:
+    from latentscan.cli.jobs import add_jobs
+
+    add_jobs(app)
+
+
+def _add_clusters(app: typer.Typer) -> None:
+    from latentscan.cli.clusters import add_clusters
+
+    add_clusters(app)
+
+
 LATE: dict[str, Callable[[typer.Typer], None]] = {
     **{name: partial(add_analysis, name=name) for name in ANALYSES},
     "compare": _add_comparing,
     "plot": add_plot,
     "check": add_check,
+    "submit": _add_submit,
+    "jobs": _add_jobs,
+    "cluster": _add_clusters,
 }
 
 
@@ -48,4 +69,5 @@ class Verbs(TyperGroup):
             return super().get_command(ctx, cmd_name)
         alone = typer.Typer(**APPEARANCE)
         LATE[cmd_name](alone)
-        return typer.main.get_command(alone)
+        made = typer.main.get_command(alone)
+        return made.commands.get(cmd_name, made) if isinstance(made, TyperGroup) else made

@@ -1,0 +1,112 @@
+"""Options of the verbs whose work can run on a Dask cluster."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from latentscan.cli.terminal import note
+from latentscan.errors import UsageError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from latentscan.engine.tasks import Workers
+
+SchedulerOption = Annotated[
+    str | None, typer.Option("--scheduler", metavar="ADDRESS", help="run on the cluster of this scheduler")
+]
+ClusterOption = Annotated[
+    Path | None, typer.Option("--cluster", metavar="FILE", help="run on a cluster that this file describes")
+]
+ProfileOption = Annotated[
+    str | None, typer.Option("--profile", metavar="NAME", help="which of its profiles, or of cluster.yaml")
+]
+InsecureOption = Annotated[
+    bool, typer.Option("--insecure", help="allow traffic between machines that is not encrypted")
+]
+
+
+class Connection(NamedTuple):
+    """What the user says of where tasks are to run."""
+
+    scheduler: str | None
+    cluster: Path | None
+    profile: str | None
+    insecure: bool
+
+    @property
+    def named(self) -> bool:
+        """Whether a cluster is named at all."""
+        return any(value is not None for value in self[:3])
+
+    def open(self) -> AbstractContextManager[Workers]:
+        """Give the workers that are meant; see `latentscan.engine.connecting.connect`.
+
+        Raises
+        ------
+        UsageError
+            If `insecure` is said of no cluster.
+        """
+        return workers_of(**self._asdict())
+
+
+_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "scheduler": (SchedulerOption, None),
+    "cluster": (ClusterOption, None),
+    "profile": (ProfileOption, None),
+    "insecure": (InsecureOption, False),
+}
+
+
+def on_workers(command: Any) -> Any:
+    """Give a command the options that name a cluster, and pass it what they say as `connection`.
+
+    ``with connection.open() as workers:`` reaches or starts the cluster that is named, after the command has
+    looked at its other options; these are the threads of this process where none is named, and nothing of
+    distributed is imported then. A cluster that was started is closed afterwards.
+    """
+    command.__annotations__.pop("connection", None)  # a type that the command needs for checking alone
+    own = inspect.signature(command, eval_str=True)
+
+    @functools.wraps(command)
+    def wrapped(**given: Any) -> None:
+        named = {name: given.pop(name) for name in _OPTIONS}
+        command(**given, connection=Connection(**named))
+
+    kept = [parameter for name, parameter in own.parameters.items() if name != "connection"]
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=option)
+        for name, (option, default) in _OPTIONS.items()
+    ]
+    signature = own.replace(parameters=[*kept, *added])
+    del wrapped.__wrapped__
+    wrapped.__signature__ = signature  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+    return wrapped
+
+
+def workers_of(
+    *, scheduler: str | None, cluster: Path | None, profile: str | None, insecure: bool
+) -> AbstractContextManager[Workers]:
+    """Give the workers that the options name.
+
+    Raises
+    ------
+    UsageError
+        If `insecure` is said of no cluster.
+    """
+    if scheduler is None and cluster is None and profile is None:
+        if insecure:
+            raise UsageError("--insecure: expected with --scheduler, --cluster or --profile")
+        from latentscan.engine.threads import Threads
+
+        return nullcontext(Threads())
+    from latentscan.engine.connecting import connect
+
+    return connect(scheduler=scheduler, cluster=cluster, profile=profile, insecure=insecure, say=note)
