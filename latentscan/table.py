@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from rich.console import RenderableType
 
+    from latentscan.analyses.work import Workload
     from latentscan.store.results import Result
+    from latentscan.store.schema import Schema
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,9 @@ class Analysis:
     many
         Runs it with several parameters at once, for less than one after another; its options then are
         lists of values, split at commas.
+    work
+        Tells what it costs before it is run: (schema, parameters, number of workers) to a `Workload`; of
+        several parameters, as a sequence, where there is `many`.
     """
 
     parameters: type[BaseModel]
@@ -45,6 +50,7 @@ class Analysis:
     json: Callable[[Result], dict[str, Any]]
     text: Callable[[Mapping[str, Result]], RenderableType]
     plot: Callable[[Mapping[str, Result]], Figure]
+    work: Callable[[Schema, Any, int], Workload]
     many: Callable[..., list[Result]] | None = None
 
 
@@ -70,42 +76,47 @@ class Table(Mapping[str, Analysis]):
 @cache
 def _stats() -> Analysis:
     from latentscan.analyses.stats import StatsParameters, stats
+    from latentscan.analyses.work import stats_work
     from latentscan.report.stats import radius_plot, stats_table
     from latentscan.report.stats_json import stats_json
 
-    return Analysis(StatsParameters, stats, stats_json, stats_table, radius_plot)
+    return Analysis(StatsParameters, stats, stats_json, stats_table, radius_plot, stats_work)
 
 
 @cache
 def _axes() -> Analysis:
     from latentscan.analyses.axes import AxesParameters, axes
+    from latentscan.analyses.work import axes_work
     from latentscan.report.axes import axes_json, axes_plot, axes_table
 
-    return Analysis(AxesParameters, axes, axes_json, axes_table, axes_plot)
+    return Analysis(AxesParameters, axes, axes_json, axes_table, axes_plot, axes_work)
 
 
 @cache
 def _pca() -> Analysis:
     from latentscan.analyses.pca import PcaParameters, pca
+    from latentscan.analyses.work import pca_work
     from latentscan.report.pca import pca_json, pca_plot, pca_table
 
-    return Analysis(PcaParameters, pca, pca_json, pca_table, pca_plot)
+    return Analysis(PcaParameters, pca, pca_json, pca_table, pca_plot, pca_work)
 
 
 @cache
 def _kmeans() -> Analysis:
     from latentscan.analyses.kmeans import KMeansParameters, kmeans
+    from latentscan.analyses.kmeans_work import kmeans_work
     from latentscan.report.kmeans import kmeans_json, kmeans_plot, kmeans_table
 
-    return Analysis(KMeansParameters, kmeans, kmeans_json, kmeans_table, kmeans_plot)
+    return Analysis(KMeansParameters, kmeans, kmeans_json, kmeans_table, kmeans_plot, kmeans_work)
 
 
 @cache
 def _tsne() -> Analysis:
     from latentscan.analyses.tsne import TsneParameters, aligned_maps, tsne
+    from latentscan.analyses.tsne_work import tsne_work
     from latentscan.report.tsne import tsne_json, tsne_plot, tsne_table
 
-    return Analysis(TsneParameters, tsne, tsne_json, tsne_table, tsne_plot, aligned_maps)
+    return Analysis(TsneParameters, tsne, tsne_json, tsne_table, tsne_plot, tsne_work, aligned_maps)
 
 
 ANALYSES = Table({"stats": _stats, "axes": _axes, "pca": _pca, "kmeans": _kmeans, "tsne": _tsne})

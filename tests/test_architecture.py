@@ -21,7 +21,7 @@ FOR_ALL = {"errors", "progress", "processors"}
 # modules above the rooms; nothing in a room may import them
 ABOVE = {
     *("__init__", "__main__", "api", "cli", "demo", "encode", "encoding", "gallery", "generate", "ingest"),
-    *("jobfile", "journal", "plan", "plan_encoding", "submit", "table"),
+    *("jobs", "table"),
 }
 
 DOORS = {

@@ -16,6 +16,7 @@ from latentscan.errors import UsageError
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from latentscan.engine.cluster import Cluster
     from latentscan.engine.tasks import Workers
 
 SchedulerOption = Annotated[
@@ -46,14 +47,29 @@ class Connection(NamedTuple):
         return any(value is not None for value in self[:3])
 
     def open(self) -> AbstractContextManager[Workers]:
-        """Give the workers that are meant; see `latentscan.engine.connecting.connect`.
+        """Give the workers that are meant: the threads of this process where no cluster is named.
 
         Raises
         ------
         UsageError
             If `insecure` is said of no cluster.
         """
-        return workers_of(**self._asdict())
+        if self.named:
+            return self.open_cluster()
+        if self.insecure:
+            raise UsageError("--insecure: expected with --scheduler, --cluster or --profile")
+        from latentscan.engine.threads import IN_PROCESS
+
+        return nullcontext(IN_PROCESS)
+
+    def open_cluster(self, *, idle: bool = False) -> AbstractContextManager[Cluster]:
+        """Give the cluster that is meant, that of the default profile where none is named.
+
+        See `latentscan.engine.connecting.connect`.
+        """
+        from latentscan.engine.connecting import connect
+
+        return connect(**self._asdict(), say=note, idle=idle)
 
 
 _OPTIONS: dict[str, tuple[Any, Any]] = {
@@ -89,24 +105,3 @@ def on_workers(command: Any) -> Any:
     wrapped.__signature__ = signature  # type: ignore[attr-defined]
     wrapped.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
     return wrapped
-
-
-def workers_of(
-    *, scheduler: str | None, cluster: Path | None, profile: str | None, insecure: bool
-) -> AbstractContextManager[Workers]:
-    """Give the workers that the options name.
-
-    Raises
-    ------
-    UsageError
-        If `insecure` is said of no cluster.
-    """
-    if scheduler is None and cluster is None and profile is None:
-        if insecure:
-            raise UsageError("--insecure: expected with --scheduler, --cluster or --profile")
-        from latentscan.engine.threads import Threads
-
-        return nullcontext(Threads())
-    from latentscan.engine.connecting import connect
-
-    return connect(scheduler=scheduler, cluster=cluster, profile=profile, insecure=insecure, say=note)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import queue
 import time
 import uuid
+from concurrent.futures import wait
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -38,6 +40,7 @@ PATIENCE_S = 45.0
 LOOK_EVERY_S = 1.0  # at the scheduler, while tasks are waited for
 ANSWER_WITHIN_S = 20.0
 GPU = "GPU"
+MANY_FOR_A_THREAD = 2  # tasks; the scheduler's own measure
 AGAIN = "run the same command again: it goes on with what is missing"
 SETTLED_WITHIN_S = 10.0
 _ANNOUNCED = "latentscan"
@@ -103,7 +106,7 @@ class Cluster:
                 remote.call,
                 following.places,
                 list(items),
-                parcel=self._send(work),
+                self._at_hand(self._send(work), len(items)),
                 key=[place.key for place in following.places],
                 pure=False,
                 resources={GPU: 1} if accelerated and GPU in self.resources else None,
@@ -164,6 +167,26 @@ class Cluster:
             self._sent = work, sent
         return self._sent[1]
 
+    def _at_hand(self, sent: Future[Any], tasks: int) -> list[Future[Any]]:
+        """Give what so many tasks have in common, for each of them.
+
+        The scheduler brings one of few tasks to where its input is, all of them to the same worker; so each
+        worker first gets a copy. Where tasks are many, any worker that is idle takes the next one.
+        """
+        info = self._ask(workers=True)
+        if tasks > MANY_FOR_A_THREAD * info["total_threads"]:
+            return [sent] * tasks
+        threads = [address for address, worker in info["workers"].items() for _ in range(worker["nthreads"])]
+        copies = {
+            address: self.client.submit(
+                remote.deliver, sent, workers=[address], allow_other_workers=True, pure=False
+            )
+            for address in threads[:tasks]
+        }
+        return (
+            [copies[threads[number % len(threads)]] for number in range(tasks)] if threads else [sent] * tasks
+        )
+
     @contextmanager
     def _followed(
         self, items: Sequence[T], describe: Callable[[T], str], report: Advance
@@ -180,7 +203,7 @@ class Cluster:
         finally:
             if self.client.status == "running":
                 self.client.cancel(list(following.waiting.values()))
-                following.settle(SETTLED_WITHIN_S)
+                following.settle(SETTLED_WITHIN_S, self._workers)
                 self.client.unsubscribe_topic(topic)
 
     def _results(self, futures: Iterable[Future[Any]], following: _Following) -> Iterator[tuple[object, Any]]:
@@ -190,17 +213,37 @@ class Cluster:
             future.add_done_callback(following.news.put)
         while following.waiting:
             done = [future for future in following.heard(LOOK_EVERY_S) if future.key in following.waiting]
-            for future in done:
-                self._require_success(future, following)
-            for future, result in zip(done, self.client.gather(done), strict=True):
+            there = [future for future in done if self._is_there(future, following)]
+            for future, result in zip(there, self._fetched(there, following), strict=True):
                 yield future.key, result
                 del following.waiting[future.key]
                 future.release()
             self._look()
 
-    def _require_success(self, future: Future[Any], following: _Following) -> None:
+    def _fetched(self, futures: list[Future[Any]], following: _Following) -> list[Any]:
+        """Fetch results; one that its worker takes with it is computed anew meanwhile."""
+        if not futures:
+            return []
+        loop = cast("Any", self.client.loop).asyncio_loop
+        fetching = asyncio.run_coroutine_threadsafe(self.client.gather(futures, asynchronous=True), loop)
+        try:
+            while not wait([fetching], LOOK_EVERY_S).done:
+                self._look()
+            return list(fetching.result())
+        except Exception:
+            for future in futures:
+                self._is_there(future, following)
+            raise
+        finally:
+            fetching.cancel()
+
+    def _is_there(self, future: Future[Any], following: _Following) -> bool:
+        """Tell whether a result is there, and wait for it again if not; raise what its task failed with."""
         if future.status == "finished":
-            return
+            return True
+        if future.status in {"lost", "pending"}:  # with its worker: it is computed anew
+            future.add_done_callback(following.news.put)
+            return False
         if future.status != "error":
             raise self._lost(future.status)
         error = future.exception()
@@ -227,12 +270,19 @@ class Cluster:
                 f"{self._address}: no workers for {self.patience_s:.0f} s; start some, and {AGAIN}"
             )
 
-    def _ask(self) -> dict[str, Any]:
-        """Ask the scheduler about itself."""
+    def _ask(self, *, workers: bool = False) -> dict[str, Any]:
+        """Ask the scheduler about itself, and about each of its workers."""
         try:
-            return dict(self.client.scheduler_info(n_workers=0))
+            return dict(self.client.scheduler_info(n_workers=-1 if workers else 0))
         except (ClosedClientError, OSError, RuntimeError) as error:
             raise self._lost(error) from error
+
+    def _workers(self) -> set[str]:
+        """Name the workers there are; none where the scheduler is lost."""
+        try:
+            return set(self.client.nthreads())
+        except (OSError, RuntimeError, TimeoutError):
+            return set()
 
     @property
     def _address(self) -> str:
@@ -252,7 +302,7 @@ class _Following:
         self.waiting: dict[object, Future[Any]] = {}
         self._report = report
         self._amounts: dict[int, int] = {}
-        self._at_work: set[int] = set()
+        self._at_work: dict[int, str] = {}
 
     def hear(self, event: tuple[float, Any]) -> None:
         """Take up what a worker tells."""
@@ -273,8 +323,11 @@ class _Following:
         except queue.Empty:
             return done
 
-    def _take(self, _run: str, number: int, at_work: bool, amount: int, figures: dict[str, float]) -> None:
-        (self._at_work.add if at_work else self._at_work.discard)(number)
+    def _take(self, _run: str, number: int, worker: str, amount: int, figures: dict[str, float]) -> None:
+        if worker:
+            self._at_work[number] = worker
+        else:
+            self._at_work.pop(number, None)
         more = amount - self._amounts.get(number, 0)
         if more > 0:
             self._amounts[number] = amount
@@ -284,10 +337,10 @@ class _Following:
         """Report what nobody told of: so much in all is done."""
         self._report(amount - sum(self._amounts.values()))
 
-    def settle(self, within_s: float) -> None:
-        """Wait until no task is at work any more: one that keeps its state has kept it then."""
+    def settle(self, within_s: float, workers: Callable[[], set[str]]) -> None:
+        """Wait until no worker is at a task any more: one that keeps its state has kept it then."""
         deadline = time.monotonic() + within_s
-        while self._at_work and time.monotonic() < deadline:
+        while self._at_work and time.monotonic() < deadline and workers() & {*self._at_work.values()}:
             self.heard(0.1)
 
     def name(self, key: object) -> str:

@@ -17,7 +17,13 @@ from latentscan.engine.cluster import Cluster
 from latentscan.engine.families import security_of
 from latentscan.engine.profiles import Existing, Profile, Started, load_profile
 from latentscan.engine.reaching import check_safe, look_at
-from latentscan.engine.starting import arguments, cluster_class, dask_settings, missing_extra
+from latentscan.engine.starting import (
+    arguments,
+    cluster_class,
+    dashboard_settings,
+    dask_settings,
+    missing_extra,
+)
 from latentscan.errors import ClusterError, LatentscanError, UsageError
 
 if TYPE_CHECKING:
@@ -44,6 +50,7 @@ def connect(
     profile: str | None,
     insecure: bool,
     say: Callable[[str], None],
+    idle: bool = False,
 ) -> Iterator[Cluster]:
     """Reach or start a cluster and wait for a worker; afterwards close all that was started.
 
@@ -57,6 +64,8 @@ def connect(
         Whether the user vouches for a network on which traffic is not encrypted.
     say
         Told where the cluster is, and what is waited for.
+    idle
+        Whether a cluster without workers will do.
 
     Raises
     ------
@@ -65,10 +74,7 @@ def connect(
     ClusterError
         If the cluster cannot be reached or started, or no worker comes in time.
     """
-    if scheduler is not None and cluster is None and profile is None:
-        chosen = Profile("", f"--scheduler {scheduler}", Existing.model_construct(address=scheduler))
-    else:
-        chosen = load_profile(cluster, profile, address=scheduler)
+    chosen = _chosen(scheduler, cluster, profile)
     settings = chosen.settings
     with ExitStack() as stack:
         stack.enter_context(_quiet())
@@ -77,13 +83,31 @@ def connect(
         else:
             client, expected = _started(stack, chosen, settings, insecure=insecure, say=say)
         say(f"scheduler {address_of(client)}, dashboard {client.dashboard_link}")
-        _await_worker(client, settings.workers_timeout, expected, chosen.where, say)
+        if not idle:
+            _await_worker(client, settings.workers_timeout, expected, chosen.where, say)
         yield Cluster(
             client,
             resources=settings.resources,
             patience_s=settings.workers_timeout,
             stays=isinstance(settings, Existing),
         )
+
+
+def stays(scheduler: str | None, cluster: Path | None, profile: str | None) -> bool:
+    """Tell whether a cluster that is named so runs already, and goes on when this process ends.
+
+    Raises
+    ------
+    UsageError
+        If the profile is wrong.
+    """
+    return isinstance(_chosen(scheduler, cluster, profile).settings, Existing)
+
+
+def _chosen(scheduler: str | None, cluster: Path | None, profile: str | None) -> Profile:
+    if scheduler is not None and cluster is None and profile is None:
+        return Profile("", f"--scheduler {scheduler}", Existing.model_construct(address=scheduler))
+    return load_profile(cluster, profile, address=scheduler)
 
 
 def address_of(client: Client) -> str:
@@ -108,6 +132,7 @@ def _started(
     with _explained(profile.where):
         stack.enter_context(dask.config.set(dask_settings(found, settings)))
         keywords = arguments(found, profile)
+        stack.enter_context(dask.config.set(dashboard_settings(keywords)))
     say(f"starting {settings.cluster_class} ({profile.where})")
     stack.enter_context(_environment_kept())  # workers that are lost are started anew meanwhile
     with _explained(profile.where), _environment_kept():

@@ -135,7 +135,12 @@ def _jobqueue(found: Callable[..., Any], profile: Profile, settings: Started) ->
     command = shlex.split(getattr(job, "submit_command", None) or "true")[0]
     if shutil.which(command) is None:
         raise ClusterError(f"{profile.where}: {command}: not found; expected a machine that can queue jobs")
-    keywords = {**_encrypted(settings), "silence_logs": "critical", **settings.keywords}
+    keywords = {
+        "job_name": "latentscan",
+        **_encrypted(settings),
+        "silence_logs": "critical",
+        **settings.keywords,
+    }
     _counted(profile, settings, keywords)
     section = f"jobqueue.{keywords.get('config_name') or getattr(job, 'config_name', None)}"
     if "cores" in keywords:
@@ -148,6 +153,8 @@ def _jobqueue(found: Callable[..., Any], profile: Profile, settings: Started) ->
     own = keywords.get("job_script_prologue") or get(f"{section}.job-script-prologue", [])
     keywords["job_script_prologue"] = [*exports, *own]
     extra = keywords.get("worker_extra_args") or get(f"{section}.worker-extra-args", [])
+    if "--dashboard-address" not in extra:
+        extra = [*extra, "--dashboard-address", f"{LOOPBACK}:0"]
     keywords["worker_extra_args"] = [*extra, *map(shlex.quote, _offering(settings))]
     if keywords.get("security") and not get(f"{section}.shared-temp-directory", None):
         keywords.setdefault("shared_temp_directory", str(Path.home()))

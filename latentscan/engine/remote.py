@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ def _content(parcel: Parcel) -> Any:
         return _opened[parcel.name]
 
 
-def call(place: Place, item: Any, *, parcel: Parcel) -> Any:
+def call(place: Place, item: Any, parcel: Parcel) -> Any:
     """Apply the task function in a parcel to an item."""
     control = RemoteControl(place)
     control.tell()
@@ -133,19 +134,26 @@ class RemoteControl:
         """Say how far this task is, in all: one that is run twice is not counted twice."""
         self._told_at = time.monotonic()
         place = self._place
+        worker = self._worker.address if at_work else ""
         self._worker.log_event(
-            place.topic, [place.run, place.number, at_work, self._amount, dict(self._figures)]
+            place.topic, [place.run, place.number, worker, self._amount, dict(self._figures)]
         )
+
+
+@functools.lru_cache(maxsize=1)
+def _thread_pools(_modules: int) -> Any:
+    """Find the thread pools of this process; that takes a while, and modules bring new ones."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _alone(function: Callable[[], P], place: Place) -> P:
     """Call a function with the threads of other libraries held at one, and name its errors."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    from threadpoolctl import threadpool_limits
-
     try:
-        with threadpool_limits(1):
+        with _thread_pools(len(sys.modules)).limit(limits=1):
             return function()
     except (LatentscanError, Stopped):
         raise

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from latentscan.engine.families import (
     FAMILIES,
+    LOOPBACK,
     ROLES,
     environment,
     family,
@@ -98,6 +99,13 @@ def dask_settings(found: Callable[..., Any], settings: Started) -> dict[str, Any
             given[f"{comm}.tls.{role}.cert"] = settings.security.cert
             given[f"{comm}.tls.{role}.key"] = settings.security.key
     return {**given, **_flat(settings.config)}
+
+
+def dashboard_settings(keywords: Mapping[str, Any]) -> dict[str, str]:
+    """Let links lead to a dashboard that listens on this machine alone, wherever the scheduler does."""
+    address = {**keywords, **keywords.get("scheduler_options", {})}.get("dashboard_address")
+    local = str(address).startswith(LOOPBACK)
+    return {"distributed.dashboard.link": f"http://{LOOPBACK}:{{port}}/status"} if local else {}
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

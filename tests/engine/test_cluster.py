@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     with (
-        LocalCluster(  # type: ignore[no-untyped-call]
+        LocalCluster(
             n_workers=2,
             threads_per_worker=1,
             host="127.0.0.1",
@@ -58,6 +58,14 @@ def test_results_come_in_the_order_of_the_items(cluster: Cluster) -> None:
     done: list[int] = []
     assert cluster.run_tasks(work, range(10), finished=done.append) == list(range(10))
     assert sorted(done) == list(range(10))
+
+
+def test_a_few_tasks_run_at_once_on_different_workers(cluster: Cluster) -> None:
+    def work(_item: int, _control: Control) -> int:
+        time.sleep(0.2)
+        return os.getpid()
+
+    assert len(set(cluster.run_tasks(work, range(2)))) == 2
 
 
 def test_nothing_to_do_is_nothing(cluster: Cluster) -> None:
@@ -105,7 +113,7 @@ def test_errors_of_the_library_come_as_they_are(cluster: Cluster) -> None:
     def leaf(item: int) -> int:
         raise StoreError(f"chunk {item} is damaged")
 
-    with pytest.raises(StoreError, match="^chunk 0 is damaged$"):
+    with pytest.raises(StoreError, match="chunk 0 is damaged"):
         cluster.map_reduce(leaf, lambda a, b: a + b, [0])
 
 
@@ -194,7 +202,7 @@ def test_what_is_announced_is_known_to_other_clients(cluster: Cluster) -> None:
 
 
 def test_a_scheduler_that_is_gone_is_an_error() -> None:
-    started = LocalCluster(  # type: ignore[no-untyped-call]
+    started = LocalCluster(
         n_workers=1,
         host="127.0.0.1",
         dashboard_address="127.0.0.1:0",

@@ -134,7 +134,7 @@ def test_jobs_export_the_environment_and_offer_resources(written: Callable[[str]
     assert "export OMP_NUM_THREADS=2" in prologue
     assert "export TF_FORCE_GPU_ALLOW_GROWTH=true" in prologue
     assert prologue[-2:] == ["""export HELLO='it'"'"'s'""", "cd $HOME"]
-    assert keywords["worker_extra_args"] == ["--resources", "GPU=1"]
+    assert keywords["worker_extra_args"] == ["--dashboard-address", "127.0.0.1:0", "--resources", "GPU=1"]
     assert keywords["scheduler_options"]["dashboard_address"].startswith("127.0.0.1:")
 
 

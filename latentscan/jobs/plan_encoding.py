@@ -1,0 +1,109 @@
+"""What encoding would cost, and the schema of the store that it would write, without loading the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from latentscan.analyses.work import Workload, latent_bytes, one_pass
+from latentscan.errors import UsageError
+from latentscan.images.folder import FileSource
+from latentscan.images.preprocessing import Preprocessing
+from latentscan.images.remote import as_path
+from latentscan.models.run_folder import RunFolder
+from latentscan.store.metadata import SEAL, read_root
+from latentscan.store.schema import Schema
+
+if TYPE_CHECKING:
+    from latentscan.images.source import ImageSource
+    from latentscan.jobs.jobfile import Encode
+    from latentscan.models.run_folder import RunRecord
+
+TOGETHER = 256  # images that are encoded at once
+BATCHES = 4  # held at once: one is encoded, the others are being decoded
+PIXEL_BYTES = 3 * 5  # as they are decoded, and as float32
+SAMPLED_FILES = 256  # whose sizes stand for those of all
+
+
+@dataclass(frozen=True)
+class PlannedEncoding:
+    """Images that would be encoded with a model, a run folder or a file."""
+
+    asked: Encode
+    model: str
+
+    def schema(self) -> Schema | None:
+        """Give the schema of the store that it would write; None where only the model itself can tell.
+
+        Raises
+        ------
+        UsageError
+            If there are no images, or no model.
+        """
+        record, source = self._record, self._source
+        if record is None:
+            return None
+        asked, parameters = self.asked, record.parameters
+        return Schema(
+            len(source),
+            parameters.z_dim,
+            ("z",) if parameters.kind == "ae" else ("mu", "logvar", "z"),
+            asked.chunk_rows,
+            source.attributes.labels if source.attributes is not None else (),
+            source.split is not None,
+            asked.compression,
+        )
+
+    def work(self, schema: Schema | None, missing: int | None) -> Workload | None:
+        """Give the cost of writing the blocks that are missing, all of them if None; a task writes one."""
+        if schema is None:
+            return None
+        blocks = schema.blocks if missing is None else missing
+        rows = min(schema.chunk_rows, schema.images)
+        held = 2 * latent_bytes(schema, rows, schema.latents) + min(rows, TOGETHER) * self._image_bytes
+        encoding = Workload(blocks, self._file_bytes * blocks // schema.blocks, held)
+        return encoding + one_pass(schema, ())  # in the end, rejected images are counted
+
+    @cached_property
+    def _record(self) -> RunRecord | None:
+        """What is known of the training; None for a model of the user's."""
+        if not Path(self.model).exists():
+            raise UsageError(f"--model {self.model}: does not exist")
+        return RunFolder(Path(self.model)).read_record() if Path(self.model).is_dir() else None
+
+    @cached_property
+    def _source(self) -> ImageSource:
+        from latentscan.encode import open_source
+
+        own = self._record.preprocessing.model_dump() if self._record is not None else {}
+        chosen = Preprocessing.model_validate({**own, **self.asked.preprocessing})
+        root = None if self.asked.root is None else as_path(self.asked.root)
+        return open_source(as_path(self.asked.images), chosen, root=root, pixel_limit=self.asked.pixel_limit)
+
+    @property
+    def _file_bytes(self) -> int:
+        """The bytes of all images: from the sizes of some files, or as pixels where there are no files."""
+        source = self._source
+        if not isinstance(source, FileSource) or not isinstance(source.root, Path):
+            return 0
+        step = -(-len(source) // SAMPLED_FILES)
+        files = [source.root / path for path in source.paths[::step]]
+        sizes = [file.stat().st_size for file in files if file.is_file()]
+        return sum(sizes) * len(source) // max(1, len(sizes))
+
+    @property
+    def _image_bytes(self) -> int:
+        """What an image takes while it is encoded: its pixels, and the two largest layers."""
+        record = self._record
+        size = self.asked.preprocessing.get("size") or (record.preprocessing.size if record else 96)
+        filters = record.parameters.filters if record else ()
+        layers = [(size >> depth) ** 2 * count * 4 for depth, count in enumerate((3, *filters))]
+        return BATCHES * size**2 * PIXEL_BYTES + sum(sorted(layers)[-2:])
+
+
+def store_begun(location: str) -> bool:
+    """Tell whether there is a latent store, if only an unfinished one."""
+    root = read_root(location)
+    return root is not None and SEAL in root.get("attributes", {})

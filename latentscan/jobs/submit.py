@@ -1,0 +1,228 @@
+"""Running a job: step after step, here or detached on a cluster, with a record in the store."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from latentscan.analyses.keeping import NotKeptError, Run
+from latentscan.engine.threads import Threads
+from latentscan.errors import LatentscanError, UsageError
+from latentscan.jobs.jobfile import COMPARE, ENCODE, Encode, job_of, store_names
+from latentscan.jobs.journal import Journal
+from latentscan.progress import SILENT
+from latentscan.store.jobs import StepRecord, new_record, read_job, write_job
+from latentscan.store.latent_store import open_store
+from latentscan.store.metadata import RESULTS
+from latentscan.store.results import require_place
+from latentscan.table import ANALYSES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from latentscan.analyses.compare import CompareParameters
+    from latentscan.engine.cluster import Cluster
+    from latentscan.engine.tasks import Workers
+    from latentscan.jobs.jobfile import Job, Step
+    from latentscan.progress import Progress
+    from latentscan.store.jobs import JobRecord
+    from latentscan.store.summary import Summary
+
+SOME_REJECTED = 3
+
+
+def submit_job(
+    job: Job,
+    workers: Workers,
+    record: JobRecord,
+    *,
+    force: bool = False,
+    progress: Progress = SILENT,
+    finished: Callable[[StepRecord], object] = lambda _: None,
+    rejected: Callable[[str, Summary], object] = lambda _store, _summary: None,
+) -> JobRecord:
+    """Run a job to its end in this process, and give its last record, with the exit code.
+
+    Parameters
+    ----------
+    record
+        What `begin_record` gave.
+    force
+        Compute anew what is there already.
+    finished
+        Called with every step that is done.
+    rejected
+        Called with every store that was written and has rejected images, and what came of writing it.
+
+    Raises
+    ------
+    LatentscanError
+        What a step fails with; the record says so too.
+    """
+    journal = Journal(job.home, record, beside=progress)
+    run_job(job, workers, journal, force=force, finished=finished, rejected=rejected)
+    return journal.record
+
+
+def submit_detached(job: Job, cluster: Cluster, *, force: bool = False) -> JobRecord:
+    """Let a job run on the workers of a cluster, whatever becomes of this process; give its record.
+
+    Raises
+    ------
+    UsageError
+        If the cluster would end with this process, or no record can be kept.
+    ClusterError
+        If the cluster is lost.
+    """
+    if not cluster.stays:
+        raise UsageError("these workers end with this process; a detached job needs a cluster that stays")
+    record = begin_record(job, cluster)
+    cluster.announce(record.id, {"store": job.home, "name": record.name, "submitted": record.submitted})
+    from latentscan.engine.driving import detach
+
+    detach(cluster, run_detached, job.document, job.name, record.id, force, key=f"latentscan-{record.id}")
+    return record
+
+
+def begin_record(job: Job, workers: Workers) -> JobRecord:
+    """Make sure that a record can be kept, and write the first of a job that waits to be run.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be kept.
+    """
+    require_place(job.home)
+    record = new_record(job.name, job.document, cluster=_address(workers))
+    record = replace(record, steps=_records(job)).logged("submitted")
+    write_job(job.home, record)
+    return record
+
+
+def run_detached(cluster: Cluster, document: dict[str, Any], name: str, job_id: str, force: bool) -> None:
+    """Run a job in a task of a cluster; what it fails with is in the record.
+
+    Where the worker of an earlier driver was lost, this one takes the record up.
+    """
+    job = job_of(document, name=name, origin=job_id)
+    record = read_job(job.home, job_id)
+    if record.has_ended:
+        return
+    if record.started is not None:
+        record = record.logged("taken up again: the process that ran it was lost")
+    try:
+        run_job(job, cluster, Journal(job.home, record), force=force)
+    except LatentscanError:
+        return  # a task that fails would be run again elsewhere, or reported to nobody
+
+
+def run_job(
+    job: Job,
+    workers: Workers,
+    journal: Journal,
+    *,
+    force: bool = False,
+    finished: Callable[[StepRecord], object] = lambda _: None,
+    rejected: Callable[[str, Summary], object] = lambda _store, _summary: None,
+) -> None:
+    """Run the steps of a job one after another; the journal has the exit code that says what came of it.
+
+    What is there already is not computed again. Parameters and errors are those of `submit_job`.
+    """
+    cluster = _cluster(workers)
+    if cluster is not None:
+        cluster.heartbeat = journal.beat
+    exit_code = 0
+    run = Run(job.results, force=force, workers=workers, progress=journal)
+    journal.begin(_records(job))
+    with journal.running():
+        for number, step in enumerate(job.steps()):
+            with journal.step(number):
+                if step.name == ENCODE:
+                    summary = _encode(job, step, run)
+                    journal.found(number, kept=not summary.written, result=step.stores[0])
+                    if summary.rejected:
+                        exit_code = SOME_REJECTED
+                        journal.log(f"{sum(summary.rejected.values())} images of {step.stores[0]} rejected")
+                        rejected(step.stores[0], summary)
+                else:
+                    kept = _analyse(step, run)
+                    home = job.results or step.stores[0]
+                    journal.found(number, kept=kept, result=f"{home}/{RESULTS}/{step.name}")
+            finished(journal.record.steps[number])
+        journal.done(exit_code)
+
+
+def analysis_of(step: Step) -> Callable[[Run], object]:
+    """Give the function that makes a step which is not `encode`, or reads what is kept of it."""
+    if step.name == COMPARE:
+        from latentscan.analyses.compare import compare
+
+        names = store_names(step.stores)
+        parameters = cast("CompareParameters", step.parameters[0])
+        return lambda run: compare(
+            {name: open_store(store) for name, store in zip(names, step.stores, strict=True)}, parameters, run
+        )
+    analysis = ANALYSES[step.name]
+    many = analysis.many
+    if many is not None:
+        return lambda run: many(open_store(step.stores[0]), step.parameters, run)
+    return lambda run: analysis.run(open_store(step.stores[0]), step.parameters[0], run)
+
+
+def is_kept(step: Step, results: str | None) -> bool:
+    """Tell whether all that a step finds is there already; `results` is where, the store itself if None.
+
+    Raises
+    ------
+    LatentscanError
+        If it cannot be computed.
+    """
+    try:
+        analysis_of(step)(Run(results, kept_only=True))
+    except NotKeptError:
+        return False
+    return True
+
+
+def _analyse(step: Step, run: Run) -> bool:
+    """Make a step, and tell whether all of it was there already."""
+    if not run.force and is_kept(step, run.results):
+        return True
+    analysis_of(step)(run)
+    return False
+
+
+def _encode(job: Job, step: Step, run: Run) -> Summary:
+    from latentscan.encoding import encode_images
+
+    asked = cast("Encode", step.parameters[0])
+    model = asked.model[job.stores.index(step.stores[0])]
+    return encode_images(
+        model,
+        asked.images,
+        step.stores[0],
+        asked.parameters,
+        asked.preprocessing,
+        open_workers=lambda: nullcontext(run.workers),
+        progress=run.progress,
+    )
+
+
+def _cluster(workers: Workers) -> Cluster | None:
+    """Give the cluster, where workers are one; threads of this process know nothing of distributed."""
+    return None if isinstance(workers, Threads) else cast("Cluster", workers)
+
+
+def _address(workers: Workers) -> str | None:
+    cluster = _cluster(workers)
+    if cluster is None:
+        return None
+    from latentscan.engine.connecting import address_of
+
+    return address_of(cluster.client)
+
+
+def _records(job: Job) -> tuple[StepRecord, ...]:
+    return tuple(StepRecord(step.name, ", ".join(step.stores)) for step in job.steps())

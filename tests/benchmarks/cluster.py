@@ -1,0 +1,198 @@
+"""Two workers of one thread against one: encode, k-means, and the graph of nearest neighbours.
+
+How much two processes get done on this machine in the time of one is measured beside it: two clusters of one
+worker each do the same job at the same time, and have nothing to do with one another. That is the bound. Then
+`stats` as a whole process on a cluster against in the process itself, and what scheduling a block costs. All
+sides run in turn in one run, on real schedulers and workers; prints one JSON line with medians of ratios.
+
+Run as `python -m tests.benchmarks.cluster [--images N] [--points N] [--encoded N] [--rounds N]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distributed import Client
+
+from latentscan.analyses.keeping import Run
+from latentscan.analyses.kmeans import KMeansParameters, kmeans
+from latentscan.analyses.neighbours import GraphParameters, neighbour_graph
+from latentscan.encode import Noise, encode
+from latentscan.engine.cluster import Cluster
+from latentscan.images.preprocessing import Preprocessing
+from latentscan.images.sources import open_images
+from latentscan.images.synth import synthesize
+from latentscan.models.parameters import TrainParameters
+from latentscan.store.latent_store import open_store
+from tests.benchmarks.kmeans import build
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from latentscan.engine.tasks import Workers
+
+BLOCKS = (250, 1000)  # of no work at all, to see what scheduling costs
+CHUNK_ROWS = 512  # of what is encoded: several blocks for each worker
+
+
+@contextmanager
+def processes(folder: Path, name: str, workers: int) -> Iterator[Cluster]:
+    """Start a scheduler and workers of one thread each."""
+    dask = (sys.executable, "-m", "dask")
+    file = folder / f"{name}.json"
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with ExitStack() as stack:
+
+        def start(*command: str) -> None:
+            process = stack.enter_context(subprocess.Popen((*dask, *command), cwd=folder, **quiet))
+            stack.callback(process.terminate)
+
+        start(
+            "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)
+        )
+        for _ in range(workers):
+            start("worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-dashboard")
+        while not file.exists():
+            time.sleep(0.1)
+        client = stack.enter_context(Client(scheduler_file=str(file)))
+        client.wait_for_workers(workers)
+        yield Cluster(client)
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--images", type=int, default=170_000)
+    parser.add_argument("--components", type=int, default=256)
+    parser.add_argument("--points", type=int, default=140_000)
+    parser.add_argument("--k", default="2:80:2")
+    parser.add_argument("--encoded", type=int, default=8192)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        jobs = jobs_in(folder, options)
+        one, other, two = (
+            stack.enter_context(processes(folder, name, workers))
+            for name, workers in (("one", 1), ("other", 1), ("two", 2))
+        )
+        found = {name: measure(job, (one, other, two), options.rounds) for name, job in jobs.items()}
+        address = str(two.client.scheduler.address)  # type: ignore[union-attr]
+        print(
+            json.dumps(
+                {
+                    "images": options.images,
+                    "rounds": options.rounds,
+                    **found,
+                    "stats": overhead(str(folder / "z.zarr"), address, options.rounds),
+                    "scheduling": scheduling(two),
+                    "target": {
+                        "encode": 1.8,
+                        "kmeans": 1.7,
+                        "neighbours": 1.8,
+                        "stats_overhead": "at most 2 s and 20 %",
+                    },
+                }
+            )
+        )
+
+
+def jobs_in(folder: Path, options: argparse.Namespace) -> dict[str, Callable[[Workers, str], object]]:
+    """Make what the jobs need, and give the jobs: each of the workers, and of a place for its results."""
+    build(folder, options.images, options.components)
+    synthesize(folder / "faces", options.encoded)
+    from latentscan.models.encoder import load_encoder
+    from latentscan.models.networks import build_encoder
+
+    preprocessing = Preprocessing()
+    build_encoder(TrainParameters(kind="vae"), preprocessing.size).save(folder / "encoder.keras")
+    encoder = load_encoder(folder / "encoder.keras")
+    source = open_images(folder / "faces", preprocessing)
+    store = open_store(str(folder / "z.zarr"))
+    clusters = KMeansParameters(k=options.k, seeds=1, reference=False)
+    graph = GraphParameters(points=options.points, neighbours=min(90, options.points - 1))
+    return {
+        "encode": lambda workers, place: encode(
+            encoder, source, place, noise=Noise(), chunk_rows=CHUNK_ROWS, workers=workers
+        ),
+        "kmeans": lambda workers, place: kmeans(store, clusters, Run(results=place, workers=workers)),
+        "neighbours": lambda workers, place: neighbour_graph(
+            store, graph, Run(results=place, workers=workers)
+        ),
+    }
+
+
+def measure(
+    job: Callable[[Workers, str], object], clusters: tuple[Cluster, Cluster, Cluster], rounds: int
+) -> dict[str, float]:
+    """Time a job on one worker, on two, and twice at once on one worker each."""
+    one, other, two = clusters
+
+    def on(*workers: Workers) -> float:
+        with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(len(workers)) as pool:
+            places = [f"{name}/{number}.zarr" for number in range(len(workers))]
+            return seconds(lambda: list(pool.map(job, workers, places)))
+
+    on(one), on(other), on(two)  # processes import, and libraries warm up
+    times = [(on(one), on(two), on(one, other)) for _ in range(rounds)]
+    alone, both, _ = (statistics.median(side) for side in zip(*times, strict=True))
+    return {
+        "one_s": round(alone, 2),
+        "two_s": round(both, 2),
+        "speedup": round(statistics.median(a / b for a, b, _ in times), 3),
+        "bound": round(statistics.median(2 * a / c for a, _, c in times), 3),
+        "of_bound": round(statistics.median(c / (2 * b) for _, b, c in times), 3),
+    }
+
+
+def overhead(store: str, address: str, rounds: int) -> dict[str, float]:
+    """Time `stats` as a whole process, in itself and on a cluster."""
+    verb = (sys.executable, "-m", "latentscan", "stats", "--force", "--store", store)
+
+    def run(*where: str) -> float:
+        return seconds(lambda: subprocess.run((*verb, *where), capture_output=True, check=True))
+
+    run("--scheduler", address)
+    times = [(run(), run("--scheduler", address)) for _ in range(max(3, rounds))]
+    here, there = (statistics.median(side) for side in zip(*times, strict=True))
+    return {
+        "in_process_s": round(here, 2),
+        "cluster_s": round(there, 2),
+        "overhead_s": round(there - here, 2),
+    }
+
+
+def scheduling(cluster: Cluster) -> dict[str, float]:
+    """Time blocks without work, and weigh what is sent of them."""
+    few, many = (
+        seconds(lambda blocks=blocks: cluster.map_reduce(_nothing, _either, range(blocks)))  # type: ignore[misc]
+        for blocks in BLOCKS
+    )
+    return {"ms_per_block": round(1000 * (many - few) / (BLOCKS[1] - BLOCKS[0]), 2)}
+
+
+def _nothing(_block: int) -> int:
+    return 0
+
+
+def _either(one: int, _other: int) -> int:
+    return one
+
+
+if __name__ == "__main__":
+    main()

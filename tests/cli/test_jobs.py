@@ -1,0 +1,187 @@
+"""`submit` and `jobs` as a user starts them: here, and on a scheduler with a worker process."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from latentscan.ingest import ingest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from subprocess import CompletedProcess
+
+    Command = Callable[..., CompletedProcess[str]]
+
+WIDTH = 80
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a store and two job files, one of them long."""
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "z.npy", rng.standard_normal((900, 5)).astype(np.float32))
+    ingest({"z": tmp_path / "z.npy"}, str(tmp_path / "z.zarr"), chunk_rows=300)
+    (tmp_path / "short.yaml").write_text("store: z.zarr\nanalyses: [stats, pca]\n")
+    (tmp_path / "mine.yaml").write_text(
+        "default: own\nprofiles:\n  own: {class: dask.distributed.LocalCluster, kwargs: {n_workers: 5}}\n"
+    )
+    (tmp_path / "long.yaml").write_text(
+        "store: z.zarr\nanalyses: [stats, tsne: {points: 500, iterations: 1000000}]\n"
+    )
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a scheduler with a worker, processes on loopback."""
+    file = tmp_path_factory.mktemp("scheduler") / "scheduler.json"
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: str) -> None:
+        command = [sys.executable, "-m", "dask", *arguments]
+        started.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+
+    try:
+        place = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        start("scheduler", *place, "--scheduler-file", str(file))
+        while not (file.exists() and file.read_text()):
+            assert started[0].poll() is None
+            time.sleep(0.05)
+        address: str = json.loads(file.read_text())["address"]
+        start("worker", address, "--no-nanny", "--nthreads", "1", "--no-dashboard")
+        yield address
+    finally:
+        for process in started:
+            process.kill()
+            process.wait(30)
+
+
+def good(done: CompletedProcess[str]) -> str:
+    assert done.returncode == 0, done.stderr
+    assert all(len(line) <= WIDTH for line in done.stdout.splitlines() if "/" not in line), done.stdout
+    return done.stdout
+
+
+def test_a_plan_starts_nothing(latentscan: Command, contents: Any, folder: Path) -> None:
+    before = contents(folder)
+    screen = good(latentscan("submit", "short.yaml", "--plan", cwd=folder))
+    assert "z.zarr" in screen
+    assert "in all" in screen
+    planned = latentscan("submit", "short.yaml", "--plan", "--json", "--workers", "7", cwd=folder)
+    document = json.loads(good(planned))
+    assert [(step["name"], step["there"], step["tasks"]) for step in document["steps"]] == [
+        ("stats", False, 4),
+        ("pca", False, 4),
+    ]
+    assert document["workers"] == 7
+    planned = latentscan("submit", "short.yaml", "--plan", "--json", "--cluster", "mine.yaml", cwd=folder)
+    assert json.loads(good(planned))["workers"] == 5
+    assert document["total"]["bytes_read"] == 2 * 900 * (5 * 4 + 1)
+    assert contents(folder) == before
+
+
+def test_a_job_runs_here(latentscan: Command, folder: Path) -> None:
+    def jobs(verb: str, *words: str) -> str:
+        return good(latentscan("jobs", verb, *words, "--store", "z.zarr", cwd=folder))
+
+    done = latentscan("submit", "short.yaml", cwd=folder)
+    steps = good(done).splitlines()
+    assert [step.split(":")[0] for step in steps] == ["stats", "pca"]
+    assert all(": computed in " in step and f"{folder}/z.zarr/analyses/" in step for step in steps)
+    assert "stats: 3 of 3 blocks" in done.stderr
+    record = json.loads(good(latentscan("submit", "short.yaml", "--json", cwd=folder)))
+    job_id = record["id"]
+    assert [step["kept"] for step in record["steps"]] == [True, True]
+    assert len([line for line in jobs("list").splitlines() if line.strip().startswith("short-20")]) == 2
+    shown = jobs("show", job_id)
+    assert "done, exit code 0" in shown
+    assert "there already" in shown
+    assert json.loads(jobs("show", job_id, "--json")) == record
+    log = [line.split("  ")[1] for line in jobs("logs", job_id, "--follow").splitlines()]
+    assert (log[0], log[-1]) == ("submitted", "done")
+    for verb in ("wait", "cancel"):  # what has ended stays as it is
+        assert jobs(verb, job_id) == f"{job_id} done\n"
+
+
+def test_a_job_that_fails(latentscan: Command, folder: Path) -> None:
+    (folder / "bad.yaml").write_text("store: z.zarr\nanalyses: [stats, kmeans: {k: 2000}]\n")
+    done = latentscan("submit", "bad.yaml", cwd=folder)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: --k 2000")
+    (record,) = json.loads(good(latentscan("jobs", "list", "--store", "z.zarr", "--json", cwd=folder)))
+    waited = latentscan("jobs", "wait", record["id"], "--store", "z.zarr", cwd=folder)
+    assert (waited.returncode, waited.stdout) == (2, f"{record['id']} failed\n")
+    assert "error: --k 2000" in waited.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("submit", "short.yaml", "--workers", "3"), "--workers 3: expected with --plan"),
+        (("submit", "short.yaml", "--plan", "--detach"), "give --plan or --detach, not both"),
+        (("submit", "short.yaml", "--detach"), "the cluster of this profile ends with the command"),
+        (("submit", "none.yaml"), "none.yaml: No such file or directory"),
+        (("jobs", "list"), "give --store STORE, --scheduler ADDRESS"),
+        (
+            ("jobs", "list", "--cluster", "mine.yaml"),
+            "the cluster of this profile ends with the command",
+        ),
+        (("jobs", "show", "x-1", "--store", "z.zarr"), "z.zarr has no job x-1"),
+        (("jobs", "cancel", "../x", "--store", "z.zarr"), "expected the id of a job"),
+    ],
+)
+def test_wrong_usage(latentscan: Command, folder: Path, words: tuple[str, ...], complaint: str) -> None:
+    done = latentscan(*words, cwd=folder)
+    assert done.returncode == 2
+    assert complaint in done.stderr
+    assert not (folder / "z.zarr" / "jobs").exists()
+
+
+def test_an_interrupted_job_says_so(latentscan: Command, folder: Path) -> None:
+    command = [sys.executable, "-m", "latentscan", "submit", "long.yaml"]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("stats: computed")
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; what is finished is kept; submit the same job again" in told
+    (record,) = json.loads(good(latentscan("jobs", "list", "--store", "z.zarr", "--json", cwd=folder)))
+    assert (record["state"], record["exit_code"]) == ("interrupted", 130)
+    assert latentscan("jobs", "wait", record["id"], "--store", "z.zarr", cwd=folder).returncode == 130
+
+
+def test_a_job_is_left_running_and_looked_after(
+    latentscan: Command, folder: Path, scheduler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detached = latentscan("submit", "long.yaml", "--detach", "--scheduler", scheduler, cwd=folder)
+    job_id = good(detached).strip()
+    known_here = ("--store", "z.zarr")
+    assert f"latentscan jobs logs --follow {job_id} --store {folder}/z.zarr" in detached.stderr
+    following = subprocess.Popen(
+        [sys.executable, "-m", "latentscan", "jobs", "logs", "--follow", job_id, *known_here],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert following.stdout is not None
+    while "tsne" not in following.stdout.readline():
+        assert following.poll() is None
+    waited = latentscan("jobs", "wait", job_id, "--timeout", "0.1", *known_here, cwd=folder)
+    assert waited.returncode == 1
+    assert "is running after 0.1 s of waiting; it goes on" in waited.stderr
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", scheduler)
+    known = json.loads(good(latentscan("jobs", "list", "--json")))  # from anywhere
+    assert [(record["id"], record["state"]) for record in known] == [(job_id, "running")]
+    assert good(latentscan("jobs", "cancel", job_id, "--scheduler", scheduler)) == f"{job_id} cancelled\n"
+    assert following.communicate(timeout=30)[0].splitlines()[-1].endswith("  cancelled")
+    assert latentscan("jobs", "wait", job_id, *known_here, cwd=folder).returncode == 130
