@@ -16,18 +16,22 @@ from latentscan.analyses.compare import compare as compare_stores
 from latentscan.analyses.keeping import Run
 from latentscan.analyses.pca import PcaParameters
 from latentscan.analyses.projection import Projection
+from latentscan.engine.threads import Threads
 from latentscan.errors import UsageError
 from latentscan.store.latent_store import LatentStore, open_store
 from latentscan.table import ANALYSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
     import xarray
 
+    from latentscan.engine.cluster import Cluster
     from latentscan.table import Analysis
 
-__all__ = ["LatentStore", "compare", "open", "project", *ANALYSES]  # noqa: PLE0604 (they are names)
+__all__ = ["LatentStore", "Threads", "cluster", "compare", "open", "project", *ANALYSES]  # noqa: PLE0604 (they are names)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -43,6 +47,41 @@ def open(location: str) -> LatentStore:  # noqa: A001 (called ls.open)
         If there is none at `location`, or its metadata is damaged.
     """
     return open_store(location)
+
+
+def cluster(
+    profile: str | None = None,
+    *,
+    scheduler: str | None = None,
+    file: Path | None = None,
+    insecure: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> AbstractContextManager[Cluster]:
+    """Reach or start a cluster: ``with ls.cluster("slurm") as workers: ls.stats(store, workers=workers)``.
+
+    Parameters
+    ----------
+    profile
+        A profile of ``cluster.yaml``; the default one if None.
+    scheduler
+        The address of a scheduler that runs already.
+    file
+        Where the profiles are; ``cluster.yaml`` of the current directory if None.
+    insecure
+        Whether you vouch for a network on which traffic is not encrypted.
+    say
+        Told where the cluster is, and what is waited for.
+
+    Raises
+    ------
+    UsageError
+        If the profile is wrong, or the address is unsafe.
+    ClusterError
+        If the cluster cannot be reached or started, or no worker comes in time.
+    """
+    from latentscan.engine.connecting import connect
+
+    return connect(scheduler=scheduler, cluster=file, profile=profile, insecure=insecure, say=say)
 
 
 def compare(stores: Mapping[str, LatentStore], **given: Any) -> xarray.Dataset:

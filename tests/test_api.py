@@ -78,3 +78,17 @@ def test_stores_are_compared(location: str, tmp_path: Path) -> None:
     stores = {"one": ls.open(location), "two": ls.open(f"{location}-copy")}
     found = ls.compare(stores, kmeans=False, tsne=False, sample=100)
     assert found["cka"].item() == pytest.approx(1)
+
+
+def test_a_cluster_gives_what_this_process_gives(location: str, tmp_path: Path) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text(
+        "profiles: {one: {class: dask.distributed.LocalCluster, kwargs: {n_workers: 1}}}\ndefault: one\n"
+    )
+    store = ls.open(location)
+    here = ls.pca(store, results=str(tmp_path / "here.zarr"), workers=ls.Threads(1))
+    said: list[str] = []
+    with ls.cluster(file=file, say=said.append) as workers:
+        there = ls.pca(store, results=str(tmp_path / "there.zarr"), workers=workers)
+    assert here.identical(there)
+    assert "tcp://127.0.0.1:" in " ".join(said)

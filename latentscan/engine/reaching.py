@@ -8,12 +8,14 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
 from latentscan.errors import ClusterError, UsageError
 
 Security = Any  # distributed's, whose attributes have no types
+BEGUN_WITHIN_S = 5.0
 CONNECT_WITHIN_S = 4.0
 SPEAK_WITHIN_S = 1.0  # a scheduler that is not busy
 ANSWER_WITHIN_S = 5.0
@@ -64,7 +66,7 @@ def look_at(address: str, security: Security, *, insecure: bool) -> None:
     check_safe(address, insecure=insecure)
     context = _context(address, security) if parts.scheme == "tls" else None
     try:
-        with socket.create_connection((host, port), CONNECT_WITHIN_S) as connection:
+        with _opened(host, port) as connection:
             if context is None:
                 _look_plain(address, (host, port), connection)
             else:
@@ -80,6 +82,18 @@ def look_at(address: str, security: Security, *, insecure: bool) -> None:
         raise ClusterError(f"{address}: nothing listens there; does the scheduler run?") from None
     except OSError as error:
         raise ClusterError(f"{address}: {error.strerror or error}") from None
+
+
+def _opened(host: str, port: int) -> socket.socket:
+    """Connect, if need be a little later: the scheduler may have been started just now."""
+    deadline = time.monotonic() + BEGUN_WITHIN_S
+    while True:
+        try:
+            return socket.create_connection((host, port), CONNECT_WITHIN_S)
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
 
 
 def _look_plain(address: str, place: tuple[str, int], connection: socket.socket) -> None:
