@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import functools
-import queue
+import threading
 import time
 import uuid
-from concurrent.futures import wait
+import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -19,6 +20,7 @@ from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from latentscan.engine import remote
+from latentscan.engine.following import Following
 from latentscan.engine.remote import Parcel, Place
 from latentscan.engine.tasks import failure, plainly, unheard
 from latentscan.engine.threads import tree_of
@@ -38,7 +40,8 @@ R = TypeVar("R")
 
 PATIENCE_S = 45.0
 LOOK_EVERY_S = 1.0  # at the scheduler, while tasks are waited for
-ANSWER_WITHIN_S = 20.0
+ANSWER_WITHIN_S = 30.0
+SAY_EVERY_S = 10.0
 GPU = "GPU"
 MANY_FOR_A_THREAD = 2  # tasks; the scheduler's own measure
 AGAIN = "run the same command again: it goes on with what is missing"
@@ -61,6 +64,8 @@ class Cluster:
         Called about every second while tasks are waited for; what it raises drops the tasks.
     stays
         Whether the cluster outlives this process.
+    say
+        Told now and then that there are no workers.
     """
 
     def __init__(
@@ -71,14 +76,18 @@ class Cluster:
         patience_s: float = PATIENCE_S,
         heartbeat: Callable[[], object] = lambda: None,
         stays: bool = False,
+        say: Callable[[str], object] = lambda _: None,
     ) -> None:
         self.client = client
         self.resources = dict(resources or {})
         self.patience_s = patience_s
         self.heartbeat = heartbeat
         self.stays = stays
-        self._sent: tuple[object, Future[Any]] | None = None
-        self._looked_at = self._workers_seen_at = time.monotonic()
+        self.say = say
+        self._topic = f"latentscan-{uuid.uuid4().hex}"
+        self._following: Following | None = None
+        self._sent: tuple[weakref.ref[Any], Future[Any]] | None = None
+        self._looked_at = self._workers_seen_at = self._said_at = time.monotonic()
 
     @property
     def count(self) -> int:
@@ -100,13 +109,15 @@ class Cluster:
         accelerated: bool = False,
     ) -> list[R]:
         """Apply `work` to every item, as `Workers` says; what a lost worker did is done again elsewhere."""
+        if not items:
+            return []
         found: dict[object, R] = {}
         with self._followed(items, describe, report) as following:
             futures: list[Future[Any]] = self.client.map(
                 remote.call,
                 following.places,
                 list(items),
-                self._at_hand(self._send(work), len(items)),
+                self._at_hand(self._sent_once(work), len(items)),
                 key=[place.key for place in following.places],
                 pure=False,
                 resources={GPU: 1} if accelerated and GPU in self.resources else None,
@@ -144,28 +155,35 @@ class Cluster:
 
     def announce(self, name: str, value: Mapping[str, Any]) -> None:
         """Let other clients of the scheduler know of something, for as long as it runs."""
-        self.client.set_metadata([_ANNOUNCED, name], dict(value))
+        self._answer(lambda: self.client.set_metadata([_ANNOUNCED, name], dict(value)))
 
     def announced(self) -> dict[str, dict[str, Any]]:
         """Give what clients of this scheduler have announced, by name."""
-        return dict(self.client.get_metadata([_ANNOUNCED], {}))
+        return dict(self._answer(lambda: self.client.get_metadata([_ANNOUNCED], {})))
 
-    def _send(self, work: object) -> Future[Any]:
-        """Send the workers a task function, with all that belongs to it, once for all that it is applied to.
+    def _sent_once(self, work: Any) -> Future[Any]:
+        """Send the workers a task function, once for all that it is applied to one after another."""
+        if self._sent is None or self._sent[0]() is not work:
+            self._sent = None
+            self._sent = (weakref.ref(work, self._forget), self._send(work))
+        return self._sent[1]
+
+    def _forget(self, work: weakref.ref[Any]) -> None:
+        if self._sent is not None and self._sent[0] is work:
+            self._sent = None
+
+    def _send(self, common: Any) -> Future[Any]:
+        """Send the workers what tasks have in common.
 
         It is a task itself, not scattered data: the scheduler can bring it to a worker that joins late, or
         to another one when all that had it are lost.
         """
         import cloudpickle
 
-        if self._sent is None or self._sent[0] is not work:
-            self._sent = None
-            name = f"latentscan-parcel-{uuid.uuid4().hex}"
-            parcel = Parcel(name, np.frombuffer(cloudpickle.dumps(work), np.uint8))
-            with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 PB"}):
-                sent = self.client.submit(remote.deliver, parcel, key=name, pure=False)
-            self._sent = work, sent
-        return self._sent[1]
+        parcel = Parcel(np.frombuffer(cloudpickle.dumps(common), np.uint8))
+        key = f"latentscan-parcel-{uuid.uuid4().hex}"
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 PB"}):
+            return self.client.submit(remote.deliver, parcel, key=key, pure=False)
 
     def _at_hand(self, sent: Future[Any], tasks: int) -> list[Future[Any]]:
         """Give what so many tasks have in common, for each of them.
@@ -190,24 +208,33 @@ class Cluster:
     @contextmanager
     def _followed(
         self, items: Sequence[T], describe: Callable[[T], str], report: Advance
-    ) -> Iterator[_Following]:
+    ) -> Iterator[Following]:
         """Follow the tasks of a run; those that are not done in the end, for whatever reason, are dropped."""
-        run, topic = uuid.uuid4().hex, f"latentscan-{self.client.id}"
-        places = [Place(run, number, describe(item), topic) for number, item in enumerate(items)]
-        following = _Following(places, report)
+        run = uuid.uuid4().hex
+        places = [Place(run, number, describe(item), self._topic) for number, item in enumerate(items)]
+        following = Following(places, report)
         try:
-            self.client.subscribe_topic(topic, following.hear)
+            if self._following is None:
+                self.client.subscribe_topic(self._topic, self._hear)
+            self._following = following
             yield following
+        except ClusterError:
+            following.waiting.clear()  # there is nobody to tell
+            raise
         except (ClosedClientError, CommClosedError, FutureCancelledError) as error:
             raise self._lost(error) from error
         finally:
-            if self.client.status == "running":
+            if self.client.status == "running" and following.waiting:
                 self.client.cancel(list(following.waiting.values()))
                 following.settle(SETTLED_WITHIN_S, self._workers)
-                self.client.unsubscribe_topic(topic)
 
-    def _results(self, futures: Iterable[Future[Any]], following: _Following) -> Iterator[tuple[object, Any]]:
+    def _hear(self, event: tuple[float, Any]) -> None:
+        if self._following is not None:
+            self._following.hear(event[1])
+
+    def _results(self, futures: Iterable[Future[Any]], following: Following) -> Iterator[tuple[object, Any]]:
         """Give keys and results as tasks are done, which are fetched several at a time."""
+        self._workers_seen_at = time.monotonic()  # nobody looked since the last run
         following.waiting = {future.key: future for future in futures}
         for future in following.waiting.values():
             future.add_done_callback(following.news.put)
@@ -220,14 +247,14 @@ class Cluster:
                 future.release()
             self._look()
 
-    def _fetched(self, futures: list[Future[Any]], following: _Following) -> list[Any]:
+    def _fetched(self, futures: list[Future[Any]], following: Following) -> list[Any]:
         """Fetch results; one that its worker takes with it is computed anew meanwhile."""
         if not futures:
             return []
         loop = cast("Any", self.client.loop).asyncio_loop
         fetching = asyncio.run_coroutine_threadsafe(self.client.gather(futures, asynchronous=True), loop)
         try:
-            while not wait([fetching], LOOK_EVERY_S).done:
+            while not concurrent.futures.wait([fetching], LOOK_EVERY_S).done:
                 self._look()
             return list(fetching.result())
         except Exception:
@@ -237,7 +264,7 @@ class Cluster:
         finally:
             fetching.cancel()
 
-    def _is_there(self, future: Future[Any], following: _Following) -> bool:
+    def _is_there(self, future: Future[Any], following: Following) -> bool:
         """Tell whether a result is there, and wait for it again if not; raise what its task failed with."""
         if future.status == "finished":
             return True
@@ -265,24 +292,47 @@ class Cluster:
         self.heartbeat()
         if self._ask()["n_workers"]:
             self._workers_seen_at = now
-        elif now - self._workers_seen_at > self.patience_s:
+            return
+        missed_s = now - self._workers_seen_at
+        if missed_s > self.patience_s:
             raise ClusterError(
                 f"{self._address}: no workers for {self.patience_s:.0f} s; start some, and {AGAIN}"
             )
+        if missed_s > SAY_EVERY_S and now - self._said_at > SAY_EVERY_S:
+            self._said_at = now
+            self.say(f"no workers for {missed_s:.0f} s; waiting for some, {self.patience_s:.0f} s at most")
 
     def _ask(self, *, workers: bool = False) -> dict[str, Any]:
         """Ask the scheduler about itself, and about each of its workers."""
-        try:
-            return dict(self.client.scheduler_info(n_workers=-1 if workers else 0))
-        except (ClosedClientError, OSError, RuntimeError) as error:
-            raise self._lost(error) from error
+        info = dict(self._answer(lambda: self.client.scheduler_info(n_workers=-1 if workers else 0)))
+        if not info:  # after a while without a scheduler the client closes itself
+            raise self._lost("the scheduler is gone")
+        return info
 
     def _workers(self) -> set[str]:
         """Name the workers there are; none where the scheduler is lost."""
         try:
-            return set(self.client.nthreads())
-        except (OSError, RuntimeError, TimeoutError):
+            return set(self._ask(workers=True)["workers"])
+        except ClusterError:
             return set()
+
+    def _answer(self, ask: Callable[[], R]) -> R:
+        """Ask the scheduler something; one that does not answer is lost, though the network may not know."""
+        asked: concurrent.futures.Future[R] = concurrent.futures.Future()
+
+        def wait() -> None:
+            try:
+                asked.set_result(ask())
+            except Exception as error:  # noqa: BLE001 (raised below)
+                asked.set_exception(error)
+
+        threading.Thread(target=wait, daemon=True).start()
+        try:
+            return asked.result(ANSWER_WITHIN_S)
+        except TimeoutError:
+            raise self._lost(f"no answer within {ANSWER_WITHIN_S:.0f} s") from None
+        except (ClosedClientError, OSError, RuntimeError) as error:
+            raise self._lost(error) from error
 
     @property
     def _address(self) -> str:
@@ -290,59 +340,3 @@ class Cluster:
 
     def _lost(self, reason: object) -> ClusterError:
         return ClusterError(f"{self._address}: the cluster is lost ({reason}); {AGAIN}")
-
-
-class _Following:
-    """What is heard of the tasks of a run, and which are waited for."""
-
-    def __init__(self, places: Sequence[Place], report: Advance) -> None:
-        self.places = places
-        self.number: dict[object, int] = {place.key: place.number for place in places}
-        self.news: queue.SimpleQueue[Future[Any] | list[Any]] = queue.SimpleQueue()
-        self.waiting: dict[object, Future[Any]] = {}
-        self._report = report
-        self._amounts: dict[int, int] = {}
-        self._at_work: dict[int, str] = {}
-
-    def hear(self, event: tuple[float, Any]) -> None:
-        """Take up what a worker tells."""
-        if self.places and event[1][0] == self.places[0].run:
-            self.news.put(event[1])
-
-    def heard(self, within_s: float) -> list[Future[Any]]:
-        """Give the futures that are done, and report what was told meanwhile."""
-        done: list[Future[Any]] = []
-        try:
-            news = self.news.get(timeout=within_s)
-            while True:
-                if isinstance(news, list | tuple):
-                    self._take(*news)
-                else:
-                    done.append(news)
-                news = self.news.get_nowait()
-        except queue.Empty:
-            return done
-
-    def _take(self, _run: str, number: int, worker: str, amount: int, figures: dict[str, float]) -> None:
-        if worker:
-            self._at_work[number] = worker
-        else:
-            self._at_work.pop(number, None)
-        more = amount - self._amounts.get(number, 0)
-        if more > 0:
-            self._amounts[number] = amount
-            self._report(more, **figures)
-
-    def told(self, amount: int) -> None:
-        """Report what nobody told of: so much in all is done."""
-        self._report(amount - sum(self._amounts.values()))
-
-    def settle(self, within_s: float, workers: Callable[[], set[str]]) -> None:
-        """Wait until no worker is at a task any more: one that keeps its state has kept it then."""
-        deadline = time.monotonic() + within_s
-        while self._at_work and time.monotonic() < deadline and workers() & {*self._at_work.values()}:
-            self.heard(0.1)
-
-    def name(self, key: object) -> str:
-        """Give the name of a task in errors."""
-        return self.places[self.number[key]].name if key in self.number else "merging what blocks gave"

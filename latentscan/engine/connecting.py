@@ -90,6 +90,7 @@ def connect(
             resources=settings.resources,
             patience_s=settings.workers_timeout,
             stays=isinstance(settings, Existing),
+            say=say,
         )
 
 

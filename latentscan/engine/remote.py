@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from latentscan.engine.tasks import Stopped, failure
 from latentscan.errors import LatentscanError
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 P = TypeVar("P")
 
 TELL_EVERY_S = 0.5
-PARCELS_OPEN = 2  # in a process; several clients may share a cluster
 # before the libraries are imported; where the cluster was started by someone else, nobody else sets them
 _POOLS = ("OMP", "MKL", "OPENBLAS")
 ENVIRONMENT = {
@@ -49,14 +49,13 @@ class Place:
         return f"latentscan-{self.run}-{self.number:09d}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Parcel:
     """What the tasks of a run have in common, pickled.
 
     Workers pass it on to one another as it is: what is in it need not be fit to be pickled once more.
     """
 
-    name: str
     pickled: NDArray[np.uint8]
 
 
@@ -65,20 +64,18 @@ def deliver(parcel: Parcel) -> Parcel:
     return parcel
 
 
-_opened: dict[str, Any] = {}
+_opened: WeakKeyDictionary[Parcel, Any] = WeakKeyDictionary()
 _opening = threading.Lock()
 
 
 def _content(parcel: Parcel) -> Any:
-    """Open a parcel; a process keeps the last ones open."""
+    """Open a parcel; what is in it stays for as long as the scheduler lets the worker keep the parcel."""
     import cloudpickle
 
     with _opening:
-        if parcel.name not in _opened:
-            while len(_opened) >= PARCELS_OPEN:
-                del _opened[next(iter(_opened))]
-            _opened[parcel.name] = cloudpickle.loads(parcel.pickled.data)
-        return _opened[parcel.name]
+        if parcel not in _opened:
+            _opened[parcel] = cloudpickle.loads(parcel.pickled.data)
+        return _opened[parcel]
 
 
 def call(place: Place, item: Any, parcel: Parcel) -> Any:
@@ -141,11 +138,13 @@ class RemoteControl:
 
 
 @functools.lru_cache(maxsize=1)
-def _thread_pools(_modules: int) -> Any:
-    """Find the thread pools of this process; that takes a while, and modules bring new ones."""
+def _held_pools(_modules: int) -> Any:
+    """Hold the thread pools of this process at one; that takes a while, and modules bring new ones."""
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController()
+    pools = ThreadpoolController()
+    pools.limit(limits=1)  # for good: tasks that run at once could not give it back in turn
+    return pools
 
 
 def _alone(function: Callable[[], P], place: Place) -> P:
@@ -153,7 +152,7 @@ def _alone(function: Callable[[], P], place: Place) -> P:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
-        with _thread_pools(len(sys.modules)).limit(limits=1):
+        with _held_pools(len(sys.modules)).limit(limits=1, user_api="openmp"):  # it has one for each thread
             return function()
     except (LatentscanError, Stopped):
         raise

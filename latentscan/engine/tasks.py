@@ -99,7 +99,7 @@ class Workers(Protocol):
         describe: Callable[[T], str] = ...,
         finished: Callable[[], object] = ...,
     ) -> P:
-        """Apply `leaf` to every item, and merge what it gives with `combine`, in the order of the items.
+        """Apply `leaf` to every item, one at least, and merge what it gives with `combine`, in their order.
 
         The shape of the tree depends on the number of items alone. Takes the parameters, and raises what
         `run_tasks` does; `finished` is called for every leaf that is done.

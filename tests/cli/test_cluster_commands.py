@@ -1,0 +1,97 @@
+"""Commands whose tasks run on a cluster, on stores and images wherever they are."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import zarr
+from distributed import LocalCluster
+
+from latentscan.images.synth import synthesize
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    Command = Callable[..., subprocess.CompletedProcess[str]]
+
+IMAGES = 40
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with faces, a model, latents, and a cluster of one process."""
+    import keras
+
+    synthesize(tmp_path / "faces", IMAGES, workers=1)
+    inputs = keras.Input((32, 32, 3))
+    points = keras.layers.Dense(4)(keras.layers.Flatten()(inputs))
+    keras.Model(inputs, points).save(tmp_path / "model.keras")
+    np.save(tmp_path / "z.npy", np.random.default_rng(0).standard_normal((300, 4), np.float32))
+    (tmp_path / "cluster.yaml").write_text(
+        "profiles: {one: {class: dask.distributed.LocalCluster, kwargs: {n_workers: 1}}}\n"
+    )
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[str]:
+    """The address of a scheduler with two workers."""
+    with LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        silence_logs=logging.CRITICAL,
+    ) as cluster:
+        yield str(cluster.scheduler_address)
+
+
+def succeed(latentscan: Command, folder: Path, *words: str) -> str:
+    done = latentscan(*words, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_images_and_store_may_be_in_a_bucket(latentscan: Command, folder: Path, s3: str) -> None:
+    s3fs = pytest.importorskip("s3fs")
+    s3fs.S3FileSystem(skip_instance_cache=True).put(f"{folder}/faces", f"{s3}/faces", recursive=True)
+    encode = ("encode", "--model", "model.keras", "--size", "32", "--chunk-rows", "16", "--images")
+    succeed(latentscan, folder, *encode, "faces", "--store", "z.zarr")
+    succeed(latentscan, folder, *encode, f"{s3}/faces", "--store", f"{s3}/z.zarr", "--profile", "one")
+    here, there = zarr.open_group(f"{folder}/z.zarr", mode="r"), zarr.open_group(f"{s3}/z.zarr", mode="r")
+    for name in ("z", "path", "digest"):
+        np.testing.assert_array_equal(_array(here, name), _array(there, name))
+    assert here.attrs.asdict() == there.attrs.asdict()
+
+
+def _array(group: zarr.Group, name: str) -> Any:
+    array = group[name]
+    assert isinstance(array, zarr.Array)
+    return array[...]
+
+
+def test_every_verb_of_stores_runs_on_a_cluster(latentscan: Command, folder: Path, scheduler: str) -> None:
+    """What is said of the two stores, of which one was made and read on a cluster, is the same."""
+    said = []
+    for name, where in (("here", ()), ("there", ("--scheduler", scheduler))):
+        store = ("--store", f"{name}.zarr")
+        succeed(latentscan, folder, "ingest", "--z", "z.npy", "--chunk-rows", "100", *store, *where)
+        printed = {
+            "stats": succeed(latentscan, folder, "stats", *store, "--json", *where),
+            "kmeans": succeed(latentscan, folder, "kmeans", *store, "--k", "2:4", "--json", *where),
+        }
+        said.append({verb: {**json.loads(text), "store": ""} for verb, text in printed.items()})
+        assert "3 of 3 blocks written" in succeed(latentscan, folder, "check", *store, *where)
+    assert said[0] == said[1]
+
+
+def test_a_wrong_option_is_refused_before_a_cluster_is_started(latentscan: Command, folder: Path) -> None:
+    done = latentscan("stats", "--store", "none.zarr", "--profile", "one", cwd=folder)
+    assert done.returncode == 4
+    assert "starting" not in done.stderr
