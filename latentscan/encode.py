@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from latentscan.engine.tasks import Control, Workers
-    from latentscan.images.remote import AnyPath
     from latentscan.images.source import ImageSource, Pixels
+    from latentscan.locations import AnyPath
     from latentscan.models.encoder import Encoder
     from latentscan.progress import Advance, Progress
     from latentscan.store.latent_store import LatentStore
@@ -233,6 +233,8 @@ class _Encoding:
                 raise Stopped
 
         encoded = self.encode(block, batches, advance)
+        if control.stopped():  # another worker may have been given the block meanwhile
+            raise Stopped
         self.finish(block, encoded.values)
         return encoded.reasons
 

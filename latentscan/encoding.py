@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from latentscan.errors import UsageError
-from latentscan.images.remote import as_path
+from latentscan.locations import as_path, is_url
 from latentscan.store.schema import DEFAULT_CHUNK_ROWS, Compression
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from latentscan.progress import Progress
     from latentscan.store.summary import Summary
 
+ON_DISK = "a model on a disk; copy it to where all workers see it"
 DEFAULT_LIMIT = 5.0  # of |epsilon|, where the run does not say
 
 
@@ -67,7 +68,7 @@ def encode_images(
     Parameters
     ----------
     model
-        A run folder, or a model file.
+        A run folder, or a model file, which is loaded in this process.
     preprocessing
         Those fields of `Preprocessing` that are asked for; the others are those of the training.
     open_workers
@@ -80,6 +81,8 @@ def encode_images(
     StoreError
         If the store is damaged.
     """
+    if is_url(model):
+        raise UsageError(f"--model {model}: expected {ON_DISK}")
     for name, path in (("--model", Path(model)), ("--images", as_path(images))):
         if not path.exists():
             raise UsageError(f"{name} {path}: does not exist")

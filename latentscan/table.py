@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from rich.console import RenderableType
 
-    from latentscan.analyses.work import Workload
+    from latentscan.analyses.cost import Cost
     from latentscan.store.results import Result
     from latentscan.store.schema import Schema
 
@@ -40,8 +40,8 @@ class Analysis:
     many
         Runs it with several parameters at once, for less than one after another; its options then are
         lists of values, split at commas.
-    work
-        Tells what it costs before it is run: (schema, parameters, number of workers) to a `Workload`; of
+    cost
+        Tells what it costs before it is run: (schema, parameters, number of workers) to a `Cost`; of
         several parameters, as a sequence, where there is `many`.
     """
 
@@ -50,7 +50,7 @@ class Analysis:
     json: Callable[[Result], dict[str, Any]]
     text: Callable[[Mapping[str, Result]], RenderableType]
     plot: Callable[[Mapping[str, Result]], Figure]
-    work: Callable[[Schema, Any, int], Workload]
+    cost: Callable[[Schema, Any, int], Cost]
     many: Callable[..., list[Result]] | None = None
 
 
@@ -75,48 +75,48 @@ class Table(Mapping[str, Analysis]):
 
 @cache
 def _stats() -> Analysis:
+    from latentscan.analyses.cost import stats_cost
     from latentscan.analyses.stats import StatsParameters, stats
-    from latentscan.analyses.work import stats_work
     from latentscan.report.stats import radius_plot, stats_table
     from latentscan.report.stats_json import stats_json
 
-    return Analysis(StatsParameters, stats, stats_json, stats_table, radius_plot, stats_work)
+    return Analysis(StatsParameters, stats, stats_json, stats_table, radius_plot, stats_cost)
 
 
 @cache
 def _axes() -> Analysis:
     from latentscan.analyses.axes import AxesParameters, axes
-    from latentscan.analyses.work import axes_work
+    from latentscan.analyses.cost import axes_cost
     from latentscan.report.axes import axes_json, axes_plot, axes_table
 
-    return Analysis(AxesParameters, axes, axes_json, axes_table, axes_plot, axes_work)
+    return Analysis(AxesParameters, axes, axes_json, axes_table, axes_plot, axes_cost)
 
 
 @cache
 def _pca() -> Analysis:
+    from latentscan.analyses.cost import pca_cost
     from latentscan.analyses.pca import PcaParameters, pca
-    from latentscan.analyses.work import pca_work
     from latentscan.report.pca import pca_json, pca_plot, pca_table
 
-    return Analysis(PcaParameters, pca, pca_json, pca_table, pca_plot, pca_work)
+    return Analysis(PcaParameters, pca, pca_json, pca_table, pca_plot, pca_cost)
 
 
 @cache
 def _kmeans() -> Analysis:
     from latentscan.analyses.kmeans import KMeansParameters, kmeans
-    from latentscan.analyses.kmeans_work import kmeans_work
+    from latentscan.analyses.kmeans_cost import kmeans_cost
     from latentscan.report.kmeans import kmeans_json, kmeans_plot, kmeans_table
 
-    return Analysis(KMeansParameters, kmeans, kmeans_json, kmeans_table, kmeans_plot, kmeans_work)
+    return Analysis(KMeansParameters, kmeans, kmeans_json, kmeans_table, kmeans_plot, kmeans_cost)
 
 
 @cache
 def _tsne() -> Analysis:
     from latentscan.analyses.tsne import TsneParameters, aligned_maps, tsne
-    from latentscan.analyses.tsne_work import tsne_work
+    from latentscan.analyses.tsne_cost import tsne_cost
     from latentscan.report.tsne import tsne_json, tsne_plot, tsne_table
 
-    return Analysis(TsneParameters, tsne, tsne_json, tsne_table, tsne_plot, tsne_work, aligned_maps)
+    return Analysis(TsneParameters, tsne, tsne_json, tsne_table, tsne_plot, tsne_cost, aligned_maps)
 
 
 ANALYSES = Table({"stats": _stats, "axes": _axes, "pca": _pca, "kmeans": _kmeans, "tsne": _tsne})

@@ -17,7 +17,7 @@ PACKAGE = Path(latentscan.__file__).parent
 
 # the way of the data: a room may import what stands before it
 ROOMS = ("images", "models", "store", "kernels", "engine", "analyses", "report")
-FOR_ALL = {"errors", "progress", "processors"}
+FOR_ALL = {"errors", "progress", "processors", "locations"}
 # modules above the rooms; nothing in a room may import them
 ABOVE = {
     *("__init__", "__main__", "api", "cli", "demo", "encode", "encoding", "gallery", "generate", "ingest"),
@@ -34,7 +34,7 @@ DOORS = {
     "dask_jobqueue": "engine",
     "dask_kubernetes": "engine",
     "dask_gateway": "engine",
-    "fsspec": "images",
+    "fsspec": "locations",
     "matplotlib": "report",
     "typer": "cli",
     "sklearn": "analyses",

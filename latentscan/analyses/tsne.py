@@ -18,9 +18,9 @@ from latentscan.analyses.rows import Points, gathered_rows, require_points, samp
 from latentscan.analyses.tsne_map import Schedule, State, Watch, affinities, make_map, starting_places
 from latentscan.analyses.tsne_placing import place_all
 from latentscan.errors import TooFewImagesError
-from latentscan.images.remote import absolute
 from latentscan.kernels.procrustes import procrustes
 from latentscan.kernels.ranks import trustworthiness
+from latentscan.locations import absolute
 from latentscan.store.results import (
     Result,
     Variable,

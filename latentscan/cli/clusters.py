@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from latentscan.cli.connection import (  # noqa: TC001 (typer reads them)
-    ClusterOption,
-    InsecureOption,
-    ProfileOption,
-    SchedulerOption,
-)
+from latentscan.cli.connection import Connection, on_workers
 from latentscan.cli.reporting import counted, reported
 from latentscan.cli.terminal import note
 
@@ -36,21 +31,17 @@ def clusters() -> None:
     """Look at the cluster that work would run on."""
 
 
+@on_workers
 def check_cluster(
-    scheduler: SchedulerOption = None,
-    cluster: ClusterOption = None,
-    profile: ProfileOption = None,
-    insecure: InsecureOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
+    *,
+    connection: Connection,
 ) -> None:
     """Reach or start a cluster, say what it consists of and where versions differ, and leave it."""
-    from latentscan.engine.connecting import connect
     from latentscan.engine.inspecting import inspect
 
-    with connect(
-        scheduler=scheduler, cluster=cluster, profile=profile, insecure=insecure, say=note
-    ) as workers:
-        found = inspect(workers)
+    with connection.open_cluster() as cluster:
+        found = inspect(cluster)
     for warning in found.warnings():
         note(f"warning: {warning}")
     if as_json:

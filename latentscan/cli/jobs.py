@@ -1,18 +1,17 @@
-"""The verbs of jobs: `submit` runs a job file, `jobs` looks after what was submitted."""
+"""The verbs of `jobs`, which look after what was submitted."""
 
 from __future__ import annotations
 
 import json
 import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from latentscan.cli.connection import Connection, on_workers
-from latentscan.cli.reporting import counted, reported
-from latentscan.cli.terminal import note, terminal_progress
+from latentscan.cli.reporting import reported
+from latentscan.cli.terminal import note
 from latentscan.errors import ClusterError, StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -20,23 +19,14 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from latentscan.jobs.jobfile import Job
-    from latentscan.store.jobs import JobRecord, StepRecord
-    from latentscan.store.summary import Summary
+    from latentscan.store.jobs import JobRecord
 
-JobOption = Annotated[Path, typer.Argument(metavar="JOB.yaml", help="the job file", show_default=False)]
 IdOption = Annotated[str, typer.Argument(metavar="ID", help="the id of the job", show_default=False)]
 HomeOption = Annotated[str | None, typer.Option("--store", help="the store that keeps the job's record")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON document")]
-AGAIN = "what is finished is kept; submit the same job again to go on from there"
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
 ASK_EVERY_S = 1.0
 CANCELLED_WITHIN_S = 20.0
-
-
-def add_submit(app: typer.Typer) -> None:
-    """Add `submit`."""
-    app.command("submit")(reported(submit, resuming=AGAIN))
 
 
 def add_jobs(app: typer.Typer) -> None:
@@ -56,62 +46,6 @@ def add_jobs(app: typer.Typer) -> None:
 
 
 @on_workers
-def submit(
-    job: JobOption,
-    plan: Annotated[bool, typer.Option("--plan", help="only say what would be run")] = False,
-    detach: Annotated[bool, typer.Option("--detach", help="leave it running on the cluster")] = False,
-    force: Annotated[bool, typer.Option("--force", help="compute anew what is there already")] = False,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="with --plan: how many tasks would run at once"),
-    ] = None,
-    as_json: JsonOption = False,
-    *,
-    connection: Connection,
-) -> None:
-    """Run a job file: write stores, analyse each of them, and compare them; only what is not there yet."""
-    from latentscan.jobs.jobfile import read_job
-
-    if plan and detach:
-        raise UsageError("give --plan or --detach, not both")
-    if workers is not None and not plan:
-        raise UsageError(f"--workers {workers}: expected with --plan; a job runs on the workers there are")
-    read = read_job(job)
-    if plan:
-        _plan(read, workers or _workers_of(connection), force=force, as_json=as_json)
-        return
-    from latentscan.jobs.submit import begin_record, submit_detached, submit_job
-
-    if detach:
-        _require_staying(connection)
-    with connection.open_cluster() as running:
-        if detach:
-            record = submit_detached(read, running, force=force)
-        else:
-            record = begin_record(read, running)
-            note(f"job {record.id}, recorded in {read.home}")
-            record = submit_job(
-                read,
-                running,
-                record,
-                force=force,
-                progress=terminal_progress(),
-                finished=_say_nothing if as_json else _say_step,
-                rejected=_say_rejected,
-            )
-    if as_json:
-        typer.echo(json.dumps(record.document()))
-    elif detach:
-        typer.echo(record.id)
-    if detach:
-        where = f"{record.id} --store {read.home}"
-        note(f"it goes on without this command; to follow it: latentscan jobs logs --follow {where}")
-        note(f"to wait for it: latentscan jobs wait {where}; to end it: latentscan jobs cancel {where}")
-    if record.exit_code:
-        raise typer.Exit(record.exit_code)
-
-
-@on_workers
 def list_(
     store: HomeOption = None,
     as_json: JsonOption = False,
@@ -124,7 +58,8 @@ def list_(
 
     found: list[JobRecord] = []
     if store is not None:
-        found = list_jobs(store)
+        _require_unconnected(connection)
+        found = list_jobs(store, damaged=lambda error: note(str(error)))
     else:
         for job_id, home in _announced(connection).items():
             try:
@@ -134,7 +69,7 @@ def list_(
     if as_json:
         typer.echo(json.dumps([_shown(record) for record in found]))
     elif found:
-        _print(jobs_table(found))
+        draw(jobs_table(found))
     else:
         note("no jobs")
 
@@ -156,7 +91,7 @@ def show(
     if as_json:
         typer.echo(json.dumps(_shown(record)))
     else:
-        _print(job_table(record, home))
+        draw(job_table(record, home))
 
 
 @on_workers
@@ -231,52 +166,25 @@ def cancel(
         note(f"it was asked to end, and has not yet; `latentscan jobs wait {job_id}` tells when it does")
 
 
-def _plan(job: Job, workers: int, *, force: bool, as_json: bool) -> None:
-    from latentscan.cli.jobs_shown import plan_table
-    from latentscan.jobs.plan import plan_job
-
-    planned = plan_job(job, workers=workers, force=force)
-    if as_json:
-        typer.echo(json.dumps(planned.document()))
-    else:
-        _print(plan_table(planned))
-
-
-def _workers_of(connection: Connection) -> int:
-    """Guess how many tasks run at once on a cluster that is not asked: as many as its profile says."""
-    from latentscan.engine.profiles import Started, load_profile
-    from latentscan.processors import processors
-
-    if connection.scheduler is None and connection.named:
-        settings = load_profile(connection.cluster, connection.profile).settings
-        if isinstance(settings, Started):
-            most = (
-                settings.adapt.maximum if settings.adapt is not None else settings.keywords.get("n_workers")
-            )
-            said = settings.scale or most
-            if isinstance(said, int):
-                return said * int(settings.keywords.get("threads_per_worker") or 1)
-    if connection.named:
-        note("a plan connects to nothing; give --workers N for a cluster that runs N tasks at once")
-    return processors()
-
-
 def _followed(home: str, job_id: str) -> Iterator[JobRecord]:
     """Give the record again and again until the job has ended.
 
     Raises
     ------
     ClusterError
-        If the job is not heard of any more.
+        If it runs and is not heard of for long, by the clock of this process.
     """
-    from latentscan.store.jobs import read_job
+    from latentscan.store.jobs import LOST_AFTER_S, read_job
 
+    heard, since = None, time.monotonic()
     while True:
         record = read_job(home, job_id)
         yield record
         if record.has_ended:
             return
-        if record.shown_state() == "lost":
+        if record.heard != heard:
+            heard, since = record.heard, time.monotonic()
+        if record.state == "running" and time.monotonic() - since > LOST_AFTER_S:
             raise ClusterError(
                 f"job {job_id}: nothing was heard of it since {record.heard}; "
                 "submit the same job again to go on from there"
@@ -287,6 +195,7 @@ def _followed(home: str, job_id: str) -> Iterator[JobRecord]:
 def _home(job_id: str, store: str | None, connection: Connection) -> str:
     """Find the store that has the record of a job."""
     if store is not None:
+        _require_unconnected(connection)
         return store
     known = _announced(connection)
     if job_id not in known:
@@ -307,13 +216,27 @@ def _announced(connection: Connection) -> dict[str, str]:
                 f"give --store STORE, --scheduler ADDRESS, or --profile NAME, or set {ADDRESS}"
             )
         connection = connection._replace(scheduler=address)
-    _require_staying(connection)
+    require_staying(connection)
     with connection.open_cluster(idle=True) as cluster:
         return {job_id: str(said["store"]) for job_id, said in cluster.announced().items()}
 
 
-def _require_staying(connection: Connection) -> None:
-    """Make sure, before a cluster is started, that one is meant that runs already."""
+def _require_unconnected(connection: Connection) -> None:
+    if connection.named or connection.insecure:
+        raise UsageError(
+            "--store tells where the record is, and no cluster is asked: "
+            "leave out --scheduler, --cluster, --profile and --insecure"
+        )
+
+
+def require_staying(connection: Connection) -> None:
+    """Make sure, before a cluster is started, that one is meant that runs already.
+
+    Raises
+    ------
+    UsageError
+        If the cluster would be started for the command alone.
+    """
     from latentscan.engine.connecting import stays
 
     if not stays(connection.scheduler, connection.cluster, connection.profile):
@@ -327,25 +250,8 @@ def _shown(record: JobRecord) -> dict[str, Any]:
     return {**record.document(), "state": record.shown_state()}
 
 
-def _print(what: RenderableType) -> None:
+def draw(what: RenderableType) -> None:
+    """Print a table."""
     from rich.console import Console
 
     Console(highlight=False, markup=False).print(what)
-
-
-def _say_nothing(_step: StepRecord) -> None:
-    return
-
-
-def _say_step(step: StepRecord) -> None:
-    how = "there already" if step.kept else f"computed in {step.wall_s or 0:,.1f} s"
-    typer.echo(f"{step.name}: {how}: {step.result}")
-
-
-def _say_rejected(store: str, summary: Summary) -> None:
-    from latentscan.store.summary import describe
-
-    counts = ", ".join(f"{count:,} {describe(status)}" for status, count in summary.rejected.items())
-    note(f"{store}: {counted(sum(summary.rejected.values()), 'image')} rejected ({counts}):")
-    for path, reason in summary.named:
-        note(f"  {path}: {reason}")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from latentscan.analyses.work import Workload
+    from latentscan.analyses.cost import Cost
     from latentscan.jobs.plan import Plan, PlannedStep
     from latentscan.store.jobs import JobRecord, StepRecord
 
@@ -33,7 +33,7 @@ def plan_table(plan: Plan) -> RenderableType:
     table.add_section()
     table.add_row("in all", "", *_figures(plan.total))
     notes = [f"With {plan.workers} tasks at once; what the scheduler itself takes is not in it."]
-    if any(step.work is None for step in plan.steps):
+    if any(step.cost is None for step in plan.steps):
         notes.append("What is not known follows from a model of your own, which is not loaded for a plan.")
     return Group(table, Text("\n".join(notes), style="dim"))
 
@@ -98,13 +98,13 @@ def human(count: float) -> str:
 
 
 def _cells(step: PlannedStep) -> tuple[str, ...]:
-    if step.work is None:
+    if step.cost is None:
         return ("not known", "", "")
-    return ("there already", "", "") if step.there else _figures(step.work)
+    return ("there already", "", "") if step.there else _figures(step.cost)
 
 
-def _figures(work: Workload) -> tuple[str, ...]:
-    return (f"{work.tasks:,}", human(work.bytes_read), human(work.task_bytes))
+def _figures(cost: Cost) -> tuple[str, ...]:
+    return (f"{cost.tasks:,}", human(cost.bytes_read), human(cost.task_bytes))
 
 
 def _state(step: StepRecord) -> str:

@@ -28,7 +28,7 @@ def _add_comparing(app: typer.Typer) -> None:
 
 
 def _add_submit(app: typer.Typer) -> None:
-    from latentscan.cli.jobs import add_submit
+    from latentscan.cli.submitting import add_submit
 
     add_submit(app)
 

@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from latentscan.engine.environment import environment
 from latentscan.engine.profiles import Certificates, Started, read_yaml
 from latentscan.errors import ClusterError, UsageError
 from latentscan.processors import processors
@@ -52,19 +53,6 @@ def known_arguments(found: Callable[..., Any]) -> set[str]:
         return set()
     takers = [*getattr(found, "__mro__", (found,)), *handed_on[family(found)]]
     return {name for taker in takers if taker is not object for name in inspect.signature(taker).parameters}
-
-
-def environment(threads: int) -> dict[str, str]:
-    """Bound the threads of the libraries in a worker, where they read it before they are imported."""
-    names = ("OMP", "MKL", "OPENBLAS", "TF_NUM_INTRAOP", "TF_NUM_INTEROP")
-    return {
-        **{
-            f"{name}_THREADS" if name.startswith("TF") else f"{name}_NUM_THREADS": str(threads)
-            for name in names
-        },
-        "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # workers that share a GPU must not take all its memory
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-    }
 
 
 def threads_of(found: Callable[..., Any], settings: Started) -> int:

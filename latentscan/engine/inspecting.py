@@ -60,7 +60,7 @@ class Inspection:
 def inspect(cluster: Cluster) -> Inspection:
     """Ask a cluster for its workers, and for what is installed everywhere; nothing of that is imported."""
     client: Any = cluster.client
-    workers = client.scheduler_info()["workers"]
+    workers = client.scheduler_info(n_workers=-1)["workers"]
     versions = client.get_versions(packages=list(PACKAGES[1:]))
     address = address_of(client)
     return Inspection(

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from latentscan.errors import ClusterError, UsageError
 
 Security = Any  # distributed's, whose attributes have no types
-BEGUN_WITHIN_S = 5.0
+BEGUN_WITHIN_S = 3.0
 CONNECT_WITHIN_S = 4.0
 SPEAK_WITHIN_S = 1.0  # a scheduler that is not busy
 ANSWER_WITHIN_S = 5.0
@@ -47,7 +47,7 @@ def check_safe(address: str, *, insecure: bool) -> None:
 
 
 def look_at(address: str, security: Security, *, insecure: bool) -> None:
-    """Connect once, without Dask, and see that a scheduler answers in the way that the address says.
+    """Connect without Dask, and see that a scheduler answers in the way that the address says.
 
     Raises
     ------

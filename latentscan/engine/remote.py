@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
+from latentscan.engine.environment import environment
 from latentscan.engine.tasks import Stopped, failure
 from latentscan.errors import LatentscanError
 
@@ -23,15 +24,6 @@ if TYPE_CHECKING:
 P = TypeVar("P")
 
 TELL_EVERY_S = 0.5
-# before the libraries are imported; where the cluster was started by someone else, nobody else sets them
-_POOLS = ("OMP", "MKL", "OPENBLAS")
-ENVIRONMENT = {
-    **{f"{pool}_NUM_THREADS": "1" for pool in _POOLS},
-    "TF_NUM_INTRAOP_THREADS": "1",
-    "TF_NUM_INTEROP_THREADS": "1",
-    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-}
 
 
 @dataclass(frozen=True)
@@ -149,7 +141,7 @@ def _held_pools(_modules: int) -> Any:
 
 def _alone(function: Callable[[], P], place: Place) -> P:
     """Call a function with the threads of other libraries held at one, and name its errors."""
-    for name, value in ENVIRONMENT.items():
+    for name, value in environment(1).items():  # where others started the cluster, nobody else says so
         os.environ.setdefault(name, value)
     try:
         with _held_pools(len(sys.modules)).limit(limits=1, user_api="openmp"):  # it has one for each thread

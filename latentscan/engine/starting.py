@@ -7,11 +7,11 @@ import importlib.util
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from latentscan.engine.environment import environment
 from latentscan.engine.families import (
     FAMILIES,
     LOOPBACK,
     ROLES,
-    environment,
     family,
     known_arguments,
     other,

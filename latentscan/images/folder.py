@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import UsageError
 from latentscan.images.decoding import decode_bytes, decode_image, decode_rows
-from latentscan.images.remote import RemotePath
+from latentscan.images.remote import fetch, whole
 from latentscan.images.reopening import Reopenable
 from latentscan.images.source import PIXEL_LIMIT
+from latentscan.locations import RemotePath
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from latentscan.images.preprocessing import Preprocessing
-    from latentscan.images.remote import AnyPath
     from latentscan.images.source import Attributes, Pixels
+    from latentscan.locations import AnyPath
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".pgm", ".ppm", ".tif", ".tiff")
 _DIGITS = re.compile("([0-9]+)")
@@ -54,7 +55,7 @@ class FileSource(Reopenable):
         """Decode the given rows in the given order."""
         check_rows(rows, len(self))
         if isinstance(self.root, RemotePath):
-            return self._take_remote(self.root, rows)
+            return self._take_remote(self.root.url, rows)
         root = self.root
 
         def decode(row: int) -> NDArray[np.uint8]:
@@ -66,11 +67,11 @@ class FileSource(Reopenable):
         """Give the kind, the name, the number of images, a sha256 over all paths, and the pixel limit."""
         return {**describe_rows(self.kind, self.name, self.paths), "pixel_limit": self.pixel_limit}
 
-    def _take_remote(self, root: RemotePath, rows: Sequence[int]) -> Pixels:
-        fetched = root.fetch([self.paths[row] for row in rows])
+    def _take_remote(self, root: str, rows: Sequence[int]) -> Pixels:
+        fetched = fetch(root, [self.paths[row] for row in rows])
 
         def decode(_: int) -> NDArray[np.uint8]:
-            data = root.whole(*next(fetched), self.pixel_limit)
+            data = whole(root, *next(fetched), self.pixel_limit)
             return decode_bytes(data, self.preprocessing, self.pixel_limit)
 
         return decode_rows(rows, decode, self.preprocessing)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from latentscan.images.preprocessing import Preprocessing
-    from latentscan.images.remote import AnyPath
+    from latentscan.locations import AnyPath
 
 PATH_COLUMNS = ("path", "file", "filename", "image", "image_id")
 _SPLIT = {

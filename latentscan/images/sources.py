@@ -9,14 +9,14 @@ from latentscan.images.arrays import open_npy
 from latentscan.images.celeba import FACES, open_celeba
 from latentscan.images.folder import open_folder
 from latentscan.images.listing import open_list
-from latentscan.images.remote import RemotePath, absolute, as_path
 from latentscan.images.source import PIXEL_LIMIT
+from latentscan.locations import RemotePath, absolute, as_path
 
 if TYPE_CHECKING:
     from latentscan.images.arrays import ArraySource
     from latentscan.images.folder import FileSource
     from latentscan.images.preprocessing import Preprocessing
-    from latentscan.images.remote import AnyPath
+    from latentscan.locations import AnyPath
 
 _KINDS = "a folder of images, CelebA's folder, a .txt or .csv list of paths, or a .npy or Zarr array of uint8"
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from latentscan.encoding import EncodeParameters
+from latentscan.encoding import ON_DISK, EncodeParameters
 from latentscan.errors import UsageError
 from latentscan.images.preprocessing import Preprocessing
+from latentscan.locations import absolute, is_url
 from latentscan.table import ANALYSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from pydantic_core import ErrorDetails
 
@@ -27,8 +28,16 @@ def _several(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Several = Annotated[
-    tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_several), Field(min_length=1)
+def _on_disk(model: str) -> str:
+    if is_url(model):
+        raise ValueError(f"expected {ON_DISK}")
+    return model
+
+
+Name = Annotated[str, Field(min_length=1)]
+Several = Annotated[tuple[Name, ...], BeforeValidator(_several), Field(min_length=1)]
+Models = Annotated[
+    tuple[Annotated[Name, AfterValidator(_on_disk)], ...], BeforeValidator(_several), Field(min_length=1)
 ]
 
 
@@ -36,7 +45,7 @@ class Encode(EncodeParameters, Preprocessing):
     """The part `encode` of a job: its own keys, and those of the verb."""
 
     images: str = Field(min_length=1, description="where the images are")
-    model: Several = Field(description="a run folder or a model file for each store")
+    model: Models = Field(description="a run folder or a model file for each store")
 
     @property
     def preprocessing(self) -> dict[str, Any]:
@@ -159,10 +168,9 @@ def job_of(document: Any, *, name: str, origin: str) -> Job:
         problems += _contradictions(read)
     if problems or read is None:
         raise UsageError("\n".join(f"{origin}: {problem}" for problem in problems))
-    absolute = _absolute(read)
-    kept = absolute.model_dump(mode="json", exclude_unset=True)
-    stores, results = absolute.store, absolute.results
-    return Job(name, kept, stores, absolute.encode, tuple(analyses), results)
+    found = _anywhere(read)
+    kept = found.model_dump(mode="json", exclude_unset=True)
+    return Job(name, kept, found.store, found.encode, tuple(analyses), found.results)
 
 
 def store_names(stores: Sequence[str]) -> list[str]:
@@ -259,7 +267,7 @@ def _model(name: str) -> type[BaseModel]:
 
 
 def _contradictions(read: _Document) -> Iterator[str]:
-    stores = [_absolute_path(store) for store in read.store]
+    stores = [absolute(store) for store in read.store]
     for place, store in enumerate(stores):
         if store in stores[:place]:
             yield f"store.{place}: {read.store[place]}: given twice; name each store once"
@@ -307,21 +315,17 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _absolute(read: _Document) -> _Document:
+def _anywhere(read: _Document) -> _Document:
     """Make paths absolute, since workers have other directories."""
-    changed: dict[str, Any] = {"store": tuple(map(_absolute_path, read.store))}
+    changed: dict[str, Any] = {"store": tuple(map(absolute, read.store))}
     if read.results is not None:
-        changed["results"] = _absolute_path(read.results)
+        changed["results"] = absolute(read.results)
     if read.encode is not None:
         paths: dict[str, Any] = {
-            "images": _absolute_path(read.encode.images),
-            "model": tuple(map(_absolute_path, read.encode.model)),
+            "images": absolute(read.encode.images),
+            "model": tuple(map(absolute, read.encode.model)),
         }
         if read.encode.root is not None:
-            paths["root"] = _absolute_path(read.encode.root)
+            paths["root"] = absolute(read.encode.root)
         changed["encode"] = read.encode.model_copy(update=paths)
     return read.model_copy(update=changed)
-
-
-def _absolute_path(path: str) -> str:
-    return path if "://" in path else str(Path(path).expanduser().absolute())

@@ -6,7 +6,7 @@ import secrets
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +58,8 @@ class Journal:
         self.home = home
         self.record = replace(record, driver=secrets.token_hex(8))
         self._beside = beside
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # of what is here; nothing waits for the store while it is held
+        self._writing = threading.Lock()
         self._end: LatentscanError | None = None
 
     def beat(self) -> None:
@@ -109,7 +110,8 @@ class Journal:
         except SupersededError:
             raise
         except BaseException as error:
-            self._ended(*_outcome(error))
+            with suppress(Exception):  # what the job failed with is what matters
+                self._ended(*outcome(error))
             raise
         finally:
             over.set()
@@ -129,7 +131,7 @@ class Journal:
         except SupersededError:
             raise
         except BaseException as error:
-            state, message, _code = _outcome(error)
+            state, message, _code = outcome(error)
             self._step(number, state=state, ended=timestamp(), error=message)
             raise
         wall_s = round(time.monotonic() - began, 3)
@@ -167,12 +169,13 @@ class Journal:
 
     def _write(self, *, owned: bool = True, **changes: Any) -> None:
         """Write the record, unless another process has taken its place since this one `owned` it."""
-        with self._lock:
-            self.record = replace(self.record, heard=timestamp(), **changes)
-            if owned and read_job(self.home, self.record.id).driver != self.record.driver:
-                self._end = SupersededError(f"job {self.record.id} was taken up by another process")
+        with self._writing:
+            with self._lock:
+                record = self.record = replace(self.record, heard=timestamp(), **changes)
+            if owned and read_job(self.home, record.id).driver != record.driver:
+                self._end = SupersededError(f"job {record.id} was taken up by another process")
                 raise self._end
-            write_job(self.home, self.record)
+            write_job(self.home, record)
 
     def _look(self) -> None:
         if cancel_requested(self.home, self.record.id):
@@ -196,7 +199,20 @@ class Journal:
                 self.log(f"the record could not be written: {error}")
 
 
-def _outcome(error: BaseException) -> tuple[State, str | None, int]:
+@contextmanager
+def ended_by_failure(home: str, record: JobRecord) -> Iterator[None]:
+    """Let the record say so where a job fails before it is begun: nobody else would end it."""
+    try:
+        yield
+    except BaseException as error:
+        state, message, code = outcome(error)
+        ended = replace(record, state=state, ended=timestamp(), error=message, exit_code=code)
+        with suppress(Exception):
+            write_job(home, ended.logged(state if message is None else f"{state}: {message}"))
+        raise
+
+
+def outcome(error: BaseException) -> tuple[State, str | None, int]:
     """Give the state that an error leaves a job in, the message, and the exit code."""
     if isinstance(error, CancelledJobError):
         return "cancelled", None, error.exit_code

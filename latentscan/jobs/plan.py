@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from latentscan.analyses.work import Workload
+from latentscan.analyses.cost import Cost
 from latentscan.jobs.jobfile import COMPARE, ENCODE, Step
 from latentscan.jobs.plan_encoding import PlannedEncoding, store_begun
 from latentscan.jobs.submit import is_kept
@@ -32,7 +32,7 @@ class PlannedStep:
         What it is given, one for each set that is run together.
     there
         Whether all that it finds is there already.
-    work
+    cost
         What it costs; None where that cannot be known before the store is there.
     """
 
@@ -40,7 +40,7 @@ class PlannedStep:
     stores: tuple[str, ...]
     parameters: tuple[dict[str, Any], ...]
     there: bool
-    work: Workload | None
+    cost: Cost | None
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class Plan:
     steps: tuple[PlannedStep, ...]
 
     @property
-    def total(self) -> Workload:
+    def total(self) -> Cost:
         """What all steps cost whose cost is known."""
-        return sum((step.work for step in self.steps if step.work is not None), start=Workload())
+        return sum((step.cost for step in self.steps if step.cost is not None), start=Cost())
 
     def document(self) -> dict[str, Any]:
         """Give it as JSON."""
@@ -64,7 +64,7 @@ class Plan:
                 "stores": list(step.stores),
                 "parameters": list(step.parameters),
                 "there": step.there,
-                **_figures(step.work),
+                **_figures(step.cost),
             }
             for step in self.steps
         ]
@@ -102,9 +102,9 @@ class _Planner:
     _written: set[str] = field(default_factory=set)  # stores that are whole
 
     def planned(self, step: Step) -> PlannedStep:
-        work = self._encoding(step) if step.name == ENCODE else self._analysing(step)
+        cost = self._encoding(step) if step.name == ENCODE else self._analysing(step)
         given = tuple(one.model_dump(mode="json", exclude_unset=True) for one in step.parameters)
-        return PlannedStep(step.name, step.stores, given, work == Workload(), work)
+        return PlannedStep(step.name, step.stores, given, cost == Cost(), cost)
 
     def _schema(self, store: str) -> Schema | None:
         if store not in self._schemas:
@@ -114,22 +114,22 @@ class _Planner:
                 self._written.add(store)
         return self._schemas[store]
 
-    def _encoding(self, step: Step) -> Workload | None:
+    def _encoding(self, step: Step) -> Cost | None:
         store = step.stores[0]
         asked = cast("Encode", step.parameters[0])
         planned = PlannedEncoding(asked, asked.model[self.job.stores.index(store)])
         if not store_begun(store):
             self._schemas[store] = planned.schema()
-            return planned.work(self._schemas[store], None)
+            return planned.cost(self._schemas[store], None)
         opened = open_store(store)
         self._schemas[store] = opened.schema
         missing = int((~opened.committed()).sum())
         if not missing:
             self._written.add(store)
-            return Workload()
-        return planned.work(opened.schema, missing)
+            return Cost()
+        return planned.cost(opened.schema, missing)
 
-    def _analysing(self, step: Step) -> Workload | None:
+    def _analysing(self, step: Step) -> Cost | None:
         schemas = [self._schema(store) for store in step.stores]
         known = [schema for schema in schemas if schema is not None]
         if step.name == COMPARE:
@@ -138,19 +138,19 @@ class _Planner:
             return None
         return self._of_store(step.name, step.stores[0], known[0], step.parameters)
 
-    def _of_store(self, name: str, store: str, schema: Schema, parameters: Sequence[BaseModel]) -> Workload:
+    def _of_store(self, name: str, store: str, schema: Schema, parameters: Sequence[BaseModel]) -> Cost:
         """Give the cost of what is missing of an analysis of a store, with all that it needs."""
         missing = self._missing(name, store, parameters)
         if not missing:
-            return Workload()
+            return Cost()
         analysis = ANALYSES[name]
         if analysis.many is None:
-            work = analysis.work(schema, missing[0], self.workers)
+            cost = analysis.cost(schema, missing[0], self.workers)
         else:
-            work = analysis.work(schema, missing, self.workers)
-            needed_too = self._missing(name, store, [one for other, one in work.needs if other == name])
-            work = analysis.work(schema, [*missing, *needed_too], self.workers)
-        return self._with_needs(work, store, schema)
+            cost = analysis.cost(schema, missing, self.workers)
+            needed_too = self._missing(name, store, [one for other, one in cost.needs if other == name])
+            cost = analysis.cost(schema, [*missing, *needed_too], self.workers)
+        return self._with_needs(cost, store, schema)
 
     def _missing(self, name: str, store: str, parameters: Sequence[BaseModel]) -> list[BaseModel]:
         """Give those results that neither are there nor are made by an earlier step; they are from now on."""
@@ -162,26 +162,26 @@ class _Planner:
         self._done |= {(name, store, one) for one in parameters}
         return missing
 
-    def _with_needs(self, work: Workload, store: str, schema: Schema) -> Workload:
-        own = work.needing()
-        names = dict.fromkeys(name for name, _ in work.needs)
+    def _with_needs(self, cost: Cost, store: str, schema: Schema) -> Cost:
+        own = cost.needing()
+        names = dict.fromkeys(name for name, _ in cost.needs)
         for needed in names:
-            parameters = [one for name, one in work.needs if name == needed]
+            parameters = [one for name, one in cost.needs if name == needed]
             own += self._of_store(needed, store, schema, parameters)
         return own
 
-    def _comparing(self, step: Step, schemas: Sequence[Schema]) -> Workload:
-        from latentscan.analyses.compare_work import compare_work
+    def _comparing(self, step: Step, schemas: Sequence[Schema]) -> Cost:
+        from latentscan.analyses.compare_cost import compare_cost
 
         parameters = cast("CompareParameters", step.parameters[0])
         if not self.force and self._there(step.name, step.stores, parameters):
-            return Workload()
-        work = compare_work(schemas, [self._knows_paths(store) for store in step.stores], parameters)
+            return Cost()
+        cost = compare_cost(schemas, [self._knows_paths(store) for store in step.stores], parameters)
         parts = [
-            self._with_needs(Workload(needs=work.needs), store, schema)
+            self._with_needs(Cost(needs=cost.needs), store, schema)
             for store, schema in zip(step.stores, schemas, strict=True)
         ]
-        return sum(parts, start=work.needing())
+        return sum(parts, start=cost.needing())
 
     def _knows_paths(self, store: str) -> bool:
         """Tell whether a store is of images, and not of latents that were made elsewhere."""
@@ -194,6 +194,6 @@ class _Planner:
         return is_kept(Step(name, stores, (parameters,)), self.job.results)
 
 
-def _figures(work: Workload | None) -> dict[str, Any]:
-    figures = asdict(replace(work, needs=())) if work is not None else {}
+def _figures(cost: Cost | None) -> dict[str, Any]:
+    figures = asdict(replace(cost, needs=())) if cost is not None else {}
     return {name: figures.get(name) for name in ("tasks", "bytes_read", "task_bytes")}

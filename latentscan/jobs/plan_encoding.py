@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from latentscan.analyses.work import Workload, latent_bytes, one_pass
+from latentscan.analyses.cost import Cost, latent_bytes, one_pass
 from latentscan.errors import UsageError
 from latentscan.images.folder import FileSource
 from latentscan.images.preprocessing import Preprocessing
-from latentscan.images.remote import as_path
+from latentscan.locations import as_path
 from latentscan.models.run_folder import RunFolder
 from latentscan.store.metadata import SEAL, read_root
 from latentscan.store.schema import Schema
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from latentscan.jobs.jobfile import Encode
     from latentscan.models.run_folder import RunRecord
 
-TOGETHER = 256  # images that are encoded at once
-BATCHES = 4  # held at once: one is encoded, the others are being decoded
+TOGETHER = 256  # images that are encoded at once, unless they are large; the encoder is not imported here
 PIXEL_BYTES = 3 * 5  # as they are decoded, and as float32
 SAMPLED_FILES = 256  # whose sizes stand for those of all
 
@@ -56,14 +55,14 @@ class PlannedEncoding:
             asked.compression,
         )
 
-    def work(self, schema: Schema | None, missing: int | None) -> Workload | None:
+    def cost(self, schema: Schema | None, missing: int | None) -> Cost | None:
         """Give the cost of writing the blocks that are missing, all of them if None; a task writes one."""
         if schema is None:
             return None
         blocks = schema.blocks if missing is None else missing
         rows = min(schema.chunk_rows, schema.images)
         held = 2 * latent_bytes(schema, rows, schema.latents) + min(rows, TOGETHER) * self._image_bytes
-        encoding = Workload(blocks, self._file_bytes * blocks // schema.blocks, held)
+        encoding = Cost(blocks, self._file_bytes * blocks // schema.blocks, held)
         return encoding + one_pass(schema, ())  # in the end, rejected images are counted
 
     @cached_property
@@ -100,7 +99,7 @@ class PlannedEncoding:
         size = self.asked.preprocessing.get("size") or (record.preprocessing.size if record else 96)
         filters = record.parameters.filters if record else ()
         layers = [(size >> depth) ** 2 * count * 4 for depth, count in enumerate((3, *filters))]
-        return BATCHES * size**2 * PIXEL_BYTES + sum(sorted(layers)[-2:])
+        return size**2 * PIXEL_BYTES + sum(sorted(layers)[-2:])
 
 
 def store_begun(location: str) -> bool:

@@ -1,18 +1,17 @@
-"""Running a job: step after step, here or detached on a cluster, with a record in the store."""
+"""Running a job: step after step, with a record in the store."""
 
 from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from latentscan.analyses.keeping import NotKeptError, Run
 from latentscan.engine.threads import Threads
-from latentscan.errors import LatentscanError, UsageError
-from latentscan.jobs.jobfile import COMPARE, ENCODE, Encode, job_of, store_names
-from latentscan.jobs.journal import Journal
+from latentscan.jobs.jobfile import COMPARE, ENCODE, Encode, store_names
+from latentscan.jobs.journal import Journal, ended_by_failure
 from latentscan.progress import SILENT
-from latentscan.store.jobs import StepRecord, new_record, read_job, write_job
+from latentscan.store.jobs import StepRecord, new_record, write_job
 from latentscan.store.latent_store import open_store
 from latentscan.store.metadata import RESULTS
 from latentscan.store.results import require_place
@@ -65,56 +64,29 @@ def submit_job(
     return journal.record
 
 
-def submit_detached(job: Job, cluster: Cluster, *, force: bool = False) -> JobRecord:
-    """Let a job run on the workers of a cluster, whatever becomes of this process; give its record.
-
-    Raises
-    ------
-    UsageError
-        If the cluster would end with this process, or no record can be kept.
-    ClusterError
-        If the cluster is lost.
-    """
-    if not cluster.stays:
-        raise UsageError("these workers end with this process; a detached job needs a cluster that stays")
-    record = begin_record(job, cluster)
-    cluster.announce(record.id, {"store": job.home, "name": record.name, "submitted": record.submitted})
-    from latentscan.engine.driving import detach
-
-    detach(cluster, run_detached, job.document, job.name, record.id, force, key=f"latentscan-{record.id}")
-    return record
-
-
 def begin_record(job: Job, workers: Workers) -> JobRecord:
     """Make sure that a record can be kept, and write the first of a job that waits to be run.
+
+    A cluster that goes on when this process ends is told of the job, so that others find it there.
 
     Raises
     ------
     UsageError
         If it cannot be kept.
+    ClusterError
+        If the cluster is lost.
     """
     require_place(job.home)
     record = new_record(job.name, job.document, cluster=_address(workers))
     record = replace(record, steps=_records(job)).logged("submitted")
     write_job(job.home, record)
+    cluster = _cluster(workers)
+    if cluster is not None and cluster.stays:
+        with ended_by_failure(job.home, record):
+            cluster.announce(
+                record.id, {"store": job.home, "name": record.name, "submitted": record.submitted}
+            )
     return record
-
-
-def run_detached(cluster: Cluster, document: dict[str, Any], name: str, job_id: str, force: bool) -> None:
-    """Run a job in a task of a cluster; what it fails with is in the record.
-
-    Where the worker of an earlier driver was lost, this one takes the record up.
-    """
-    job = job_of(document, name=name, origin=job_id)
-    record = read_job(job.home, job_id)
-    if record.has_ended:
-        return
-    if record.started is not None:
-        record = record.logged("taken up again: the process that ran it was lost")
-    try:
-        run_job(job, cluster, Journal(job.home, record), force=force)
-    except LatentscanError:
-        return  # a task that fails would be run again elsewhere, or reported to nobody
 
 
 def run_job(

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import google_crc32c
 import numpy as np
 
 from latentscan.errors import StoreError
-from latentscan.images.remote import is_url
+from latentscan.locations import is_url, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from zarr.abc.store import Store
@@ -68,7 +68,8 @@ def read_files(location: str, store: Store, keys: Sequence[str]) -> list[NDArray
     zarr would copy them twice more, and do so for all threads in the one thread of its event loop.
     """
     if not is_url(location):
-        return [_read_file(Path(location, key)) for key in keys]
+        folder = local_path(location)
+        return [_read_file(folder / key) for key in keys]
     from zarr.core.buffer import default_buffer_prototype
     from zarr.core.sync import sync
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import UsageError
 from latentscan.images.arrays import ArraySource
-from latentscan.images.remote import absolute, as_path
+from latentscan.locations import absolute, as_path
 from latentscan.store.publish import backing
 
 if TYPE_CHECKING:
     import zarr
 
     from latentscan.images.preprocessing import Preprocessing
-    from latentscan.images.remote import AnyPath
+    from latentscan.locations import AnyPath
 
 
 def is_zarr(location: str | AnyPath) -> bool:

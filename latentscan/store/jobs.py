@@ -15,17 +15,21 @@ import socket
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from latentscan import __version__
 from latentscan.errors import StoreError, UsageError
 from latentscan.store.metadata import no_store, read_root
 from latentscan.store.publish import METADATA, backing, read_json, write_json
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 JOBS = "jobs"
 CANCEL = "cancel"
-LOST_AFTER_S = 60.0
+LOST_AFTER_S = 120.0  # more than a worker is stopped for when a machine is suspended
 KEPT_LINES = 500  # of the log
+ID = re.compile(r"[A-Za-z0-9-]+")
 PACKAGES = ("numpy", "zarr", "dask", "distributed", "scikit-learn", "opentsne", "tensorflow")
 
 State = Literal["waiting", "running", "done", "failed", "cancelled", "interrupted"]
@@ -105,7 +109,10 @@ class JobRecord:
     log: tuple[tuple[str, str], ...] = ()
 
     def shown_state(self, at: datetime | None = None) -> str:
-        """Give its state at a time, now if None: ``lost`` where it runs but was not heard of for a minute."""
+        """Give its state at a time, now if None: ``lost`` where it runs but was not heard of for long.
+
+        That compares the clock of this machine with that of the one which runs it.
+        """
         if self.state != "running" or self.heard is None:
             return self.state
         silent_s = ((at or datetime.now(UTC)) - datetime.fromisoformat(self.heard)).total_seconds()
@@ -162,36 +169,26 @@ def read_job(location: str, job_id: str) -> JobRecord:
     StoreError
         If it is damaged.
     """
-    try:
-        node = read_json(backing(location, read_only=True), _key(job_id, METADATA))
-    except (FileNotFoundError, NotADirectoryError):
-        node = None
-    except ValueError as error:
-        raise _damaged(location, job_id, error) from None
-    if node is None:
+    record = _read(location, job_id)
+    if record is None:
         raise UsageError(
             f"{location} has no job {job_id}; `latentscan jobs list --store {location}` lists those it has"
         )
-    try:
-        known = node["attributes"]
-        steps = tuple(StepRecord(**step) for step in known["steps"])
-        log = tuple((time, line) for time, line in known["log"])
-        record = JobRecord(**{**known, "steps": steps, "log": log})
-        record.shown_state()
-    except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(location, job_id, error) from None
-    if record.state not in get_args(State):
-        raise _damaged(location, job_id, ValueError(f"state is {record.state!r}"))
     return record
 
 
-def list_jobs(location: str) -> list[JobRecord]:
+def list_jobs(location: str, *, damaged: Callable[[StoreError], object] = lambda _: None) -> list[JobRecord]:
     """Read all records of a store, the latest last.
+
+    Parameters
+    ----------
+    damaged
+        Called with what is wrong with each record that cannot be read.
 
     Raises
     ------
     StoreError
-        If there is neither a store nor a job, or a record is damaged.
+        If there is neither a store nor a job.
     """
     from zarr.core.sync import sync
 
@@ -200,10 +197,16 @@ def list_jobs(location: str) -> list[JobRecord]:
     async def names() -> list[str]:
         return [name async for name in store.list_dir(JOBS)]
 
-    ids = sync(names())
-    if not ids and read_root(location) is None:
+    entries = sync(names())
+    if not entries and read_root(location) is None:
         raise no_store(location)
-    return sorted((read_job(location, name) for name in ids), key=lambda record: record.submitted)
+    found = []
+    for entry in filter(ID.fullmatch, entries):
+        try:
+            found.append(_read(location, entry))
+        except StoreError as error:
+            damaged(error)
+    return sorted(filter(None, found), key=lambda record: record.submitted)
 
 
 def request_cancel(location: str, job_id: str) -> None:
@@ -225,8 +228,37 @@ def cancel_requested(location: str, job_id: str) -> bool:
     return sync(backing(location, read_only=True).exists(_key(job_id, CANCEL)))
 
 
+def _read(location: str, job_id: str) -> JobRecord | None:
+    """Read a record; None where there is none, or not yet."""
+    try:
+        node = read_json(backing(location, read_only=True), _key(job_id, METADATA))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError as error:
+        raise _damaged(location, job_id, error) from None
+    if node is None:
+        return None
+    try:
+        known = _own(JobRecord, node["attributes"])
+        steps = tuple(StepRecord(**_own(StepRecord, step)) for step in known["steps"])
+        log = tuple((time, line) for time, line in known["log"])
+        record = JobRecord(**{**known, "steps": steps, "log": log})
+        record.shown_state()
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _damaged(location, job_id, error) from None
+    if record.state not in get_args(State):
+        raise _damaged(location, job_id, ValueError(f"state is {record.state!r}"))
+    return record
+
+
+def _own(kind: type[JobRecord | StepRecord], known: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the keys that a later version has added."""
+    names = {one.name for one in dataclasses.fields(kind)}
+    return {name: value for name, value in known.items() if name in names}
+
+
 def _key(job_id: str, name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9-]+", job_id):
+    if not ID.fullmatch(job_id):
         raise UsageError(f"job {job_id}: expected the id of a job, such as stats-20260131T120000-1a2b")
     return f"{JOBS}/{job_id}/{name}"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 import socket
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, cast
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from latentscan.errors import StoreError
-from latentscan.images.remote import absolute, is_url
-from latentscan.images.source import PIXEL_LIMIT
+from latentscan.locations import absolute, is_url
 from latentscan.store.chunks import READ_ERRORS, ChunkError, checksum_of, digest_of, read_files
+from latentscan.store.command import command_that_wrote
 from latentscan.store.metadata import SEAL, no_store, read_root
 from latentscan.store.publish import backing
-from latentscan.store.schema import DEFAULT_CHUNK_ROWS, FORMAT_VERSION, LATENTS, Schema
+from latentscan.store.schema import FORMAT_VERSION, Schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 
 DIGESTS_TOGETHER = 64  # chunks of the commit record that are asked for at once
-POSITIONAL = {"z=0", "mu=0,logvar=1"}  # the outputs that an encoder has unless it is told
 
 
 class LatentStore:
@@ -104,27 +102,7 @@ class LatentStore:
 
     def completing_command(self) -> str:
         """Say which command writes the blocks that are missing, as far as the store knows it."""
-        known, source = self.attributes, self.attributes.get("source", {})
-        if "encoder" in known:
-            outputs = ",".join(f"{name}={at}" for name, at in known["encoder"]["outputs"].items())
-            words = ["encode", "--model", known["encoder"]["name"], "--images", source["name"]]
-            options = {
-                "outputs": (outputs, outputs in POSITIONAL),
-                "seed": (known["seed"], known["seed"] == 0),
-                "epsilon-limit": (known["epsilon_limit"], known["epsilon_limit"] == 5),
-                "epsilon-factor": (known["epsilon_factor"], known["epsilon_factor"] == 1),
-                "pixel-limit": (source.get("pixel_limit"), source.get("pixel_limit") in {None, PIXEL_LIMIT}),
-            }
-        else:
-            named = [name for name in LATENTS[::-1] if name in source]
-            words = ["ingest", *(word for name in named for word in (f"--{name}", source[name]["name"]))]
-            options = {}
-        options["chunk-rows"] = (self.schema.chunk_rows, self.schema.chunk_rows == DEFAULT_CHUNK_ROWS)
-        options["compression"] = (self.schema.compression, self.schema.compression == "none")
-        words += ["--store", self.location]
-        for name, (value, usual) in options.items():
-            words += [] if usual else [f"--{name}", str(value)]
-        return shlex.join(["latentscan", *words])
+        return command_that_wrote(self.location, self.schema, self.attributes)
 
     def digests(self) -> NDArray[np.uint8]:
         """Read the commit record, (block, array, 32).

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import StoreError
-from latentscan.images.remote import as_path, is_url
+from latentscan.locations import as_path, is_url, local_path
 from latentscan.store.publish import METADATA, backing, change_json, read_json, write_json
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _alone(location: str) -> Iterator[None]:
         return
     import fcntl
 
-    folder = os.open(location, os.O_RDONLY)
+    folder = os.open(local_path(location), os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
         yield

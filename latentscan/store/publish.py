@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from pathlib import Path, PurePosixPath
+import time
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import StoreError, UsageError
-from latentscan.images.remote import as_path, is_url
+from latentscan.locations import as_path, is_url, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 METADATA = "zarr.json"
 UNFINISHED = ".partial"  # the ending of a file that is being written, by whoever
+CHANGES = 20  # attempts at a change that others come before
+PAUSE_S = 0.02  # after the first of them, and so much longer after each other
 
 
 def backing(location: str, *, read_only: bool) -> Store:
@@ -36,7 +39,7 @@ def backing(location: str, *, read_only: bool) -> Store:
         from latentscan.store.remote import remote_store
 
         return remote_store(location, read_only=read_only)
-    return LocalStore(location, read_only=read_only)
+    return LocalStore(local_path(location), read_only=read_only)
 
 
 def publish(location: str, path: str, build: Callable[[zarr.Group], None]) -> dict[str, Any]:
@@ -110,7 +113,8 @@ def is_writable(location: str, folder: str) -> bool:
                 return False
             raise
         return True
-    existing = next(path for path in (Path(location), *Path(location).absolute().parents) if path.exists())
+    place = local_path(location)
+    existing = next(path for path in (place, *place.absolute().parents) if path.exists())
     return os.access(existing, os.W_OK) and not os.statvfs(existing).f_flag & os.ST_RDONLY
 
 
@@ -146,6 +150,11 @@ def change_json(location: str, key: str, change: Callable[[], dict[str, Any]]) -
 
     Of files on a disk this is done by who has locked the folder. At a URL nobody can lock anything: there,
     `change` is called again where another process wrote in between, as far as the server tells (S3 does).
+
+    Raises
+    ------
+    StoreError
+        If it was refused each time.
     """
     from zarr.core.sync import sync
 
@@ -155,9 +164,15 @@ def change_json(location: str, key: str, change: Callable[[], dict[str, Any]]) -
     from latentscan.store.remote import remote_store
 
     store = remote_store(location, read_only=False)
-    version = sync(store.version(key))
-    while not sync(store.replace(key, _buffer(change()), version)):
+    for attempt in range(1, CHANGES + 1):
         version = sync(store.version(key))
+        if sync(store.replace(key, _buffer(change()), version)):
+            return
+        time.sleep(PAUSE_S * attempt)
+    raise StoreError(
+        f"{location}/{key}: refused {CHANGES} times, as if others had changed it meanwhile; run the command "
+        "again, or with --results where the server knows If-Match"
+    )
 
 
 def _buffer(document: dict[str, Any]) -> Buffer:

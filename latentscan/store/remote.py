@@ -12,7 +12,7 @@ from zarr.core.sync import sync
 from zarr.storage import FsspecStore
 
 from latentscan.errors import StoreError
-from latentscan.images.remote import DEADLINE_S, PATIENCE_S, connect, explain, refusal
+from latentscan.locations import DEADLINE_S, PATIENCE_S, connect, explain, refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latentscan.errors import UsageError
-from latentscan.images.remote import is_url
 from latentscan.images.source import Status
+from latentscan.locations import is_url
 from latentscan.store.chunks import digest_of
 from latentscan.store.jobs import JOBS
 from latentscan.store.latent_store import LatentStore, open_store

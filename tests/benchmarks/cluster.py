@@ -3,7 +3,8 @@
 How much two processes get done on this machine in the time of one is measured beside it: two clusters of one
 worker each do the same job at the same time, and have nothing to do with one another. That is the bound. Then
 `stats` as a whole process on a cluster against in the process itself, and what scheduling a block costs. All
-sides run in turn in one run, on real schedulers and workers; prints one JSON line with medians of ratios.
+sides run in turn in one run, on real schedulers and workers; prints one JSON line with medians of ratios, and
+from these what a thousand million images would take, on paper.
 
 Run as `python -m tests.benchmarks.cluster [--images N] [--points N] [--encoded N] [--rounds N]`.
 """
@@ -27,6 +28,7 @@ from distributed import Client
 from latentscan.analyses.keeping import Run
 from latentscan.analyses.kmeans import KMeansParameters, kmeans
 from latentscan.analyses.neighbours import GraphParameters, neighbour_graph
+from latentscan.analyses.stats import StatsParameters, stats
 from latentscan.encode import Noise, encode
 from latentscan.engine.cluster import Cluster
 from latentscan.images.preprocessing import Preprocessing
@@ -34,6 +36,8 @@ from latentscan.images.sources import open_images
 from latentscan.images.synth import synthesize
 from latentscan.models.parameters import TrainParameters
 from latentscan.store.latent_store import open_store
+from latentscan.store.schema import Schema
+from latentscan.table import ANALYSES
 from tests.benchmarks.kmeans import build
 
 if TYPE_CHECKING:
@@ -41,8 +45,11 @@ if TYPE_CHECKING:
 
     from latentscan.engine.tasks import Workers
 
+ALONE: dict[str, Any] = {"stats": StatsParameters(), "kmeans": KMeansParameters(seeds=1, reference=False)}
 BLOCKS = (250, 1000)  # of no work at all, to see what scheduling costs
 CHUNK_ROWS = 512  # of what is encoded: several blocks for each worker
+MANY_IMAGES = 10**9
+MANY_WORKERS = 100
 
 
 @contextmanager
@@ -92,6 +99,8 @@ def main() -> None:
             for name, workers in (("one", 1), ("other", 1), ("two", 2))
         )
         found = {name: measure(job, (one, other, two), options.rounds) for name, job in jobs.items()}
+        images = {"encode": options.encoded, **dict.fromkeys(ALONE, options.images)}
+        per_block_ms = scheduling(two)
         address = str(two.client.scheduler.address)  # type: ignore[union-attr]
         print(
             json.dumps(
@@ -99,8 +108,12 @@ def main() -> None:
                     "images": options.images,
                     "rounds": options.rounds,
                     **found,
-                    "stats": overhead(str(folder / "z.zarr"), address, options.rounds),
-                    "scheduling": scheduling(two),
+                    "stats_process": overhead(str(folder / "z.zarr"), address, options.rounds),
+                    "scheduling_ms_per_block": per_block_ms,
+                    "estimate": {
+                        name: estimate(name, found[name]["one_s"] / images[name], per_block_ms)
+                        for name in images
+                    },
                     "target": {
                         "encode": 1.8,
                         "kmeans": 1.7,
@@ -130,6 +143,7 @@ def jobs_in(folder: Path, options: argparse.Namespace) -> dict[str, Callable[[Wo
         "encode": lambda workers, place: encode(
             encoder, source, place, noise=Noise(), chunk_rows=CHUNK_ROWS, workers=workers
         ),
+        "stats": lambda workers, place: stats(store, run=Run(results=place, workers=workers)),
         "kmeans": lambda workers, place: kmeans(store, clusters, Run(results=place, workers=workers)),
         "neighbours": lambda workers, place: neighbour_graph(
             store, graph, Run(results=place, workers=workers)
@@ -177,13 +191,27 @@ def overhead(store: str, address: str, rounds: int) -> dict[str, float]:
     }
 
 
-def scheduling(cluster: Cluster) -> dict[str, float]:
-    """Time blocks without work, and weigh what is sent of them."""
+def scheduling(cluster: Cluster) -> float:
+    """Time blocks without work: the milliseconds that each takes."""
     few, many = (
         seconds(lambda blocks=blocks: cluster.map_reduce(_nothing, _either, range(blocks)))  # type: ignore[misc]
         for blocks in BLOCKS
     )
-    return {"ms_per_block": round(1000 * (many - few) / (BLOCKS[1] - BLOCKS[0]), 2)}
+    return round(1000 * (many - few) / (BLOCKS[1] - BLOCKS[0]), 2)
+
+
+def estimate(name: str, worker_s: float, per_block_ms: float) -> dict[str, float]:
+    """Say what a job would take, from the worker seconds that an image takes."""
+    schema = Schema(MANY_IMAGES, 256, ("mu", "logvar", "z"))
+    found: dict[str, float] = {"tasks": schema.blocks}
+    if name != "encode":
+        analysis = ANALYSES[name]
+        cost = analysis.cost(schema, ALONE[name], MANY_WORKERS)
+        found = {"tasks": cost.tasks, "terabytes": round(cost.bytes_read / 1e12, 2)}
+        found["megabytes_a_task"] = round(cost.task_bytes / 1e6)
+    found["hours"] = round(MANY_IMAGES * worker_s / MANY_WORKERS / 3600, 2)
+    found["scheduling_hours"] = round(schema.blocks * per_block_ms / 1000 / 3600, 2)
+    return found
 
 
 def _nothing(_block: int) -> int:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from latentscan.cli import jobs as jobs_module
+from latentscan.errors import ClusterError
 from latentscan.ingest import ingest
+from latentscan.store import jobs as records
+from latentscan.store.jobs import new_record, write_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,6 +91,12 @@ def test_a_plan_starts_nothing(latentscan: Command, contents: Any, folder: Path)
     assert document["workers"] == 7
     planned = latentscan("submit", "short.yaml", "--plan", "--json", "--cluster", "mine.yaml", cwd=folder)
     assert json.loads(good(planned))["workers"] == 5
+    (folder / "elsewhere").mkdir()
+    (folder / "elsewhere" / "cluster.yaml").write_text((folder / "mine.yaml").read_text())
+    (folder / "elsewhere" / "z.zarr").symlink_to(folder / "z.zarr")
+    planned = latentscan("submit", "../short.yaml", "--plan", "--json", cwd=folder / "elsewhere")
+    assert json.loads(good(planned))["workers"] == 5  # those of the profile that `submit` would use
+    shutil.rmtree(folder / "elsewhere")
     assert document["total"]["bytes_read"] == 2 * 900 * (5 * 4 + 1)
     assert contents(folder) == before
 
@@ -137,6 +149,11 @@ def test_a_job_that_fails(latentscan: Command, folder: Path) -> None:
         ),
         (("jobs", "show", "x-1", "--store", "z.zarr"), "z.zarr has no job x-1"),
         (("jobs", "cancel", "../x", "--store", "z.zarr"), "expected the id of a job"),
+        (("jobs", "list", "--store", "z.zarr", "--insecure"), "--store tells where the record is"),
+        (
+            ("jobs", "wait", "x-1", "--store", "z.zarr", "--scheduler", "tcp://127.0.0.1:1"),
+            "leave out --scheduler, --cluster, --profile and --insecure",
+        ),
     ],
 )
 def test_wrong_usage(latentscan: Command, folder: Path, words: tuple[str, ...], complaint: str) -> None:
@@ -144,6 +161,33 @@ def test_wrong_usage(latentscan: Command, folder: Path, words: tuple[str, ...], 
     assert done.returncode == 2
     assert complaint in done.stderr
     assert not (folder / "z.zarr" / "jobs").exists()
+
+
+def test_a_damaged_record_is_told_beside_the_others(latentscan: Command, folder: Path) -> None:
+    good(latentscan("submit", "short.yaml", cwd=folder))
+    broken = folder / "z.zarr" / "jobs" / "broken-1"
+    broken.mkdir()
+    (broken / "zarr.json").write_text("{")
+    listed = latentscan("jobs", "list", "--store", "z.zarr", "--json", cwd=folder)
+    assert [record["state"] for record in json.loads(good(listed))] == ["done"]
+    assert "z.zarr/jobs/broken-1/zarr.json is damaged" in listed.stderr
+
+
+def test_a_job_is_lost_by_the_clock_of_who_waits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "LOST_AFTER_S", 0.2)
+    monkeypatch.setattr(jobs_module, "ASK_EVERY_S", 0.01)
+    home = str(folder / "z.zarr")
+    running = replace(new_record("mine", {}, cluster=None), state="running")
+    signs = (f"2001-01-01T00:00:{second:02}+00:00" for second in range(40))  # a clock that is far behind
+    write_job(home, replace(running, heard=next(signs)))
+
+    def follow() -> None:
+        for _ in jobs_module._followed(home, running.id):
+            if heard := next(signs, None):
+                write_job(home, replace(running, heard=heard))
+
+    with pytest.raises(ClusterError, match="nothing was heard of it since 2001-01-01T00:00:39"):
+        follow()
 
 
 def test_an_interrupted_job_says_so(latentscan: Command, folder: Path) -> None:

@@ -17,10 +17,10 @@ from PIL import Image
 from latentscan.errors import LatentscanError, UsageError
 from latentscan.images.folder import FileSource, natural_key
 from latentscan.images.preprocessing import Preprocessing
-from latentscan.images.remote import RemotePath
 from latentscan.images.source import Status
 from latentscan.images.sources import open_images
 from latentscan.images.synth import synthesize
+from latentscan.locations import RemotePath
 from latentscan.store.image_array import is_zarr, open_array_source
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def test_a_server_that_is_gone_rejects_no_image(s3: str, monkeypatch: pytest.Mon
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-    monkeypatch.setattr("latentscan.images.remote.DEADLINE_S", 0.5)
+    monkeypatch.setattr("latentscan.locations.DEADLINE_S", 0.5)
     with pytest.raises(UsageError, match=f"{s3} cannot be reached"):
         open_images(s3, SMALL)
     source = FileSource("folder", "faces", RemotePath(s3), ["1.png"], SMALL)

@@ -111,6 +111,10 @@ def test_a_single_store_and_model_need_no_list(tmp_path: Path) -> None:
             "encode.model: run: expected one for each store, 2, got 1",
         ),
         ("store: a\nencode: {model: run}", "encode.images: is missing"),
+        (
+            "store: a\nencode: {images: i, model: s3://b/run}",
+            "encode.model.0: s3://b/run: expected a model on a disk; copy it",
+        ),
         ("store: a\nencode: {images: i, model: run, crop: -1}", "encode.crop: -1: expected"),
         (
             "store: a\nencode: {images: i, model: run, sice: 3}",

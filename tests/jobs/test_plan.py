@@ -153,7 +153,7 @@ def test_a_comparison_takes_up_what_is_there(tmp_path: Path, read_bytes: list[in
     run(job(stores, "stats", "pca"), Recorder(1))
     alone, before = job(stores, compare), job(stores, {"kmeans": {"k": "2,3", "seeds": 1}}, compare)
     planned, later = plan_job(alone, workers=1), plan_job(before, workers=1)
-    assert planned.total.tasks == later.total.tasks > later.steps[-1].work.tasks  # type: ignore[union-attr]
+    assert planned.total.tasks == later.total.tasks > later.steps[-1].cost.tasks  # type: ignore[union-attr]
     workers = Recorder(1)
     read_bytes.clear()
     run(alone, workers)
@@ -188,7 +188,7 @@ def test_encoding_is_planned_without_the_model(tmp_path: Path, faces: Path, run_
     location = str(tmp_path / "z.zarr")
     encode = {"images": str(faces), "model": str(run_folder), "chunk_rows": 8}
     plan = plan_job(job([location], "stats", {"kmeans": {"k": "2"}}, encode=encode), workers=1)
-    first, stats, _ = (step.work for step in plan.steps)
+    first, stats, _ = (step.cost for step in plan.steps)
     assert first is not None
     assert first.tasks == 3 + 4  # blocks, and one more pass over them to count what was rejected
     size = sum(file.stat().st_size for file in faces.rglob("*.jpg"))
@@ -199,7 +199,7 @@ def test_encoding_is_planned_without_the_model(tmp_path: Path, faces: Path, run_
     own = tmp_path / "own.keras"
     own.write_bytes(b"")
     unknown = plan_job(job([location], "stats", encode={**encode, "model": str(own)}), workers=1)
-    assert [step.work for step in unknown.steps] == [None, None]
+    assert [step.cost for step in unknown.steps] == [None, None]
     assert unknown.document()["steps"][0]["tasks"] is None
 
 
@@ -240,7 +240,7 @@ def test_every_job_of_the_project_can_be_planned(
             store_of(tmp_path, f"{name}.zarr", images=200, components=4)
     plan = plan_job(read_job(path), workers=2)
     assert plan.steps
-    assert all(step.work is not None and step.work.tasks for step in plan.steps)
+    assert all(step.cost is not None and step.cost.tasks for step in plan.steps)
 
 
 def test_the_jobs_are_those_that_the_project_has() -> None:

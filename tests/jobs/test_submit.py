@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from latentscan.encoding import EncodeParameters, encode_images
 from latentscan.engine.threads import Threads
 from latentscan.errors import UsageError
 from latentscan.ingest import ingest
+from latentscan.jobs import detached as detached_module
 from latentscan.jobs import journal as journal_module
+from latentscan.jobs import plan_encoding
+from latentscan.jobs.detached import run_detached, submit_detached
 from latentscan.jobs.jobfile import Job, job_of
 from latentscan.jobs.journal import CancelledJobError, Journal, SupersededError
-from latentscan.jobs.submit import begin_record, submit_detached, submit_job
+from latentscan.jobs.submit import begin_record, submit_job
+from latentscan.progress import SILENT
 from latentscan.store.jobs import read_job, request_cancel
 
 if TYPE_CHECKING:
@@ -146,6 +153,37 @@ def test_an_interruption_is_told(store: str) -> None:
     assert not submit(asked).steps[0].kept
 
 
+def test_a_record_that_cannot_be_written_hides_no_error(store: str, tmp_path: Path) -> None:
+    def lose_the_record() -> None:
+        (tmp_path / "z.zarr" / "jobs").rename(tmp_path / "jobs")
+        (tmp_path / "z.zarr" / "jobs").write_bytes(b"")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        submit(job([store], "stats"), progress=Watcher(lose_the_record))
+
+
+def test_a_slow_store_does_not_hold_up_the_work(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(store, begin_record(job([store], "stats"), Threads()))
+    writing, go_on = threading.Event(), threading.Event()
+
+    def slowly(_home: str, _record: JobRecord) -> None:
+        writing.set()
+        assert go_on.wait(60)
+
+    monkeypatch.setattr(journal_module, "write_job", slowly)
+    writer = threading.Thread(target=journal._write, kwargs={"owned": False}, daemon=True)
+    writer.start()
+    assert writing.wait(60)
+    with journal.task("a", 2, "b") as advance:
+        worker = threading.Thread(target=advance, args=(1,), daemon=True)
+        worker.start()
+        worker.join(30)
+        assert not worker.is_alive()
+    go_on.set()
+    writer.join(60)
+
+
 def test_whoever_reaches_the_store_can_end_a_job(store: str, quick: None) -> None:
     asked = job([store], "stats", LONG)
     record = begin_record(asked, Threads())
@@ -220,14 +258,32 @@ def test_encoding_comes_first(tmp_path: Path, encoded: dict[str, Any]) -> None:
         submit(job([str(tmp_path / "y.zarr")], encode={**encoded, "seed": 1}))
 
 
+def test_what_a_plan_takes_for_granted() -> None:
+    from latentscan.models.encoder import load_encoder
+
+    assert inspect.signature(load_encoder).parameters["batch_size"].default == plan_encoding.TOGETHER
+
+
+def test_a_model_at_a_url_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--model s3://b/run: expected a model on a disk"):
+        encode_images(
+            *("s3://b/run", str(tmp_path), str(tmp_path / "z.zarr"), EncodeParameters(), {}),
+            open_workers=lambda: nullcontext(Threads()),
+            progress=SILENT,
+        )
+
+
 @contextmanager
-def dask_cluster(folder: Path, workers: int) -> Iterator[tuple[str, Callable[[], None]]]:
+def dask_cluster(
+    folder: Path, workers: int, *, at: Path | None = None
+) -> Iterator[tuple[str, Callable[[], None]]]:
     """A scheduler and worker processes on loopback: its address, and what starts another worker."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*arguments: str) -> None:
         command = [sys.executable, "-m", "dask", *arguments]
-        started.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        null = subprocess.DEVNULL
+        started.append(subprocess.Popen(command, cwd=at, stdout=null, stderr=null))
 
     def worker() -> None:
         start("worker", address, "--no-nanny", "--nthreads", "1", "--no-dashboard")
@@ -294,6 +350,51 @@ def test_a_detached_job_outlives_its_client_and_its_driver(tmp_path: Path, store
         assert [step.state for step in ended.steps] == ["done", "cancelled", "waiting"]
 
 
+def test_what_fails_before_a_driver_begins_ends_the_job(store: str) -> None:
+    asked = job([store], "stats")
+    record = begin_record(asked, Threads())
+    later = {**asked.document, "mood": "of a later version"}
+    nobody: Any = None
+    run_detached(nobody, store, later, asked.name, record.id, False)
+    ended = read_job(store, record.id)
+    assert (ended.state, ended.exit_code) == ("failed", 2)
+    assert "mood: unknown key" in str(ended.error)
+
+
+def test_a_detached_job_needs_what_workers_see(
+    tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    monkeypatch.chdir(tmp_path)
+    mine = "/proc/self/cwd"  # the folder of whoever looks: another one on the worker
+    model = {"images": str(there), "model": f"{mine}/model.keras"}
+    (tmp_path / "model.keras").write_bytes(b"")
+    with dask_cluster(tmp_path, workers=1, at=there) as (address, _), connected(address) as cluster:
+        for asked, unseen in (
+            (job([f"{mine}/z.zarr"], "stats"), f"{mine}/z.zarr"),
+            (job([str(tmp_path / "new.zarr")], encode=model), f"{mine}/model.keras"),
+        ):
+            with pytest.raises(UsageError, match=f"{unseen}: a worker of the cluster does not see it"):
+                submit_detached(asked, cluster)
+            record = last(asked)
+            assert (record.state, record.exit_code) == ("failed", 2)
+            assert "does not see it" in str(record.error)
+            assert record.id in cluster.announced()
+
+        def occupy() -> None:
+            while not (there / "go").exists():
+                time.sleep(0.05)
+
+        occupied = cluster.client.submit(occupy)
+        monkeypatch.setattr(detached_module, "LOOKED_WITHIN_S", 0.1)
+        record = submit_detached(job([store], "stats"), cluster)  # all are busy: it queues up
+        assert read_job(store, record.id).state == "waiting"
+        (there / "go").touch()
+        occupied.result()
+        assert until(store, record.id, lambda found: found.has_ended).state == "done"
+
+
 def test_a_cluster_gives_the_same_and_heeds_the_mark(tmp_path: Path, store: str, quick: None) -> None:
     asked = job([store], LONG)
     with dask_cluster(tmp_path, workers=1) as (address, _), connected(address) as cluster:
@@ -303,6 +404,7 @@ def test_a_cluster_gives_the_same_and_heeds_the_mark(tmp_path: Path, store: str,
             submit_job(asked, cluster, record, progress=watcher)
         short = job([store], "stats", "axes")
         record = submit_job(short, cluster, begin_record(short, cluster))
+        assert cluster.announced()[record.id]["store"] == store
         assert [step.kept for step in record.steps] == [False, False]
         assert record.cluster == address
     assert [step.kept for step in submit(short).steps] == [True, True]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ from latentscan.errors import StoreError, UsageError
 from latentscan.ingest import ingest
 from latentscan.store.jobs import (
     KEPT_LINES,
+    LOST_AFTER_S,
     JobRecord,
     StepRecord,
     cancel_requested,
@@ -75,11 +78,11 @@ def test_the_mark_that_asks_for_the_end(location: str) -> None:
     assert len(list_jobs(location)) == 2
 
 
-def test_a_job_that_is_silent_for_a_minute_is_lost() -> None:
+def test_a_job_that_is_silent_for_long_is_lost() -> None:
     now = datetime.now(UTC)
     running = replace(record(), state="running", heard=now.isoformat())
-    assert running.shown_state(now + timedelta(seconds=59)) == "running"
-    assert running.shown_state(now + timedelta(seconds=61)) == "lost"
+    assert running.shown_state(now + timedelta(seconds=LOST_AFTER_S - 1)) == "running"
+    assert running.shown_state(now + timedelta(seconds=LOST_AFTER_S + 1)) == "lost"
     assert replace(running, state="done").shown_state(now + timedelta(days=1)) == "done"
     assert record().shown_state(now + timedelta(days=1)) == "waiting"
 
@@ -114,6 +117,26 @@ def test_a_record_that_is_not_there_or_damaged(tmp_path: Path) -> None:
         file.write_text(text)
         with pytest.raises(StoreError, match=r"zarr.json is damaged: .*; remove the folder of that job"):
             read_job(location, mine.id)
+
+
+def test_what_is_no_record_hides_no_other(tmp_path: Path) -> None:
+    location = str(tmp_path / "z.zarr")
+    mine, newer, broken = record(), record(), record()
+    for one in (mine, newer, broken):
+        write_job(location, one)
+    folder = tmp_path / "z.zarr" / "jobs"
+    (folder / ".DS_Store").write_bytes(b"")
+    (folder / "begun-1").mkdir()
+    (folder / broken.id / "zarr.json").write_text("{")
+    node = json.loads((folder / newer.id / "zarr.json").read_text())
+    node["attributes"]["mood"] = node["attributes"]["steps"][0]["colour"] = "of a later version"
+    (folder / newer.id / "zarr.json").write_text(json.dumps(node))
+    told: list[StoreError] = []
+    assert {found.id for found in list_jobs(location, damaged=told.append)} == {mine.id, newer.id}
+    assert [broken.id in str(error) for error in told] == [True]
+    assert read_job(location, newer.id) == newer
+    shutil.rmtree(folder / mine.id)
+    assert len(list_jobs(location)) == 1
 
 
 def test_the_log_keeps_its_last_lines() -> None:

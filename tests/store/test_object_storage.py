@@ -21,6 +21,7 @@ from latentscan.ingest import ingest
 from latentscan.store.check import check_block
 from latentscan.store.chunks import ChunkError
 from latentscan.store.latent_store import open_store
+from latentscan.store.remote import RemoteStore
 from latentscan.store.results import (
     Result,
     Variable,
@@ -34,7 +35,10 @@ from latentscan.store.schema import Schema
 from latentscan.store.writer import create_store, write_block
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from zarr.core.buffer import Buffer
 
     from latentscan.store.latent_store import LatentStore
 
@@ -206,6 +210,42 @@ def test_the_empty_file_that_stands_for_a_folder_is_no_content(s3: str) -> None:
 
 
 # --- a server that refuses, or is not there
+
+
+class Refusing(RemoteStore):
+    """A store whose server takes every key for one that others have changed."""
+
+    refused = 0
+
+    async def replace(self, key: str, value: Buffer, version: str | None) -> bool:
+        type(self).refused += 1
+        return False
+
+
+def test_a_server_that_refuses_each_change_is_not_asked_for_ever(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    location = f"{place}/z.zarr"
+    fill(location)
+    with monkeypatch.context() as changed:
+        changed.setattr(Refusing, "refused", 0)
+        changed.setattr("latentscan.store.remote.RemoteStore", Refusing)
+        changed.setattr("latentscan.store.publish.PAUSE_S", 0)
+        with pytest.raises(StoreError, match=f"^{location}/zarr.json: refused 20 times, .* --results"):
+            save_result(location, "analyses/stats/a", RESULT)
+        assert Refusing.refused == 20
+    assert list_results(location) == []
+    save_result(location, "analyses/stats/a", RESULT)
+    assert list_results(location) == [("stats", "analyses/stats/a")]
+
+
+@pytest.mark.parametrize(
+    "use", [open_store, lambda location: create_store(location, SCHEMA, {}), require_place]
+)
+def test_a_store_is_not_named_with_credentials(use: Callable[[str], object]) -> None:
+    with pytest.raises(UsageError, match=r"^s3://bucket/z\.zarr: .* in the environment") as raised:
+        use("s3://KEY:SEC/RET@bucket/z.zarr")
+    assert "RET" not in str(raised.value)
 
 
 def test_a_bucket_that_does_not_exist_is_named(s3: str) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from latentscan.analyses.cost import Cost, gathering, in_turn, one_pass
 from latentscan.analyses.kmeans_reference import MOST_ROWS
 from latentscan.analyses.kmeans_training import TRIALS, WINDOW_BATCHES, Schedule, initial_rows
 from latentscan.analyses.pca import PcaParameters
-from latentscan.analyses.work import Workload, gathering, in_turn, one_pass
 from latentscan.kernels.tiles import TILE_ROWS
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from latentscan.store.schema import Schema
 
 
-def kmeans_work(schema: Schema, parameters: KMeansParameters, workers: int) -> Workload:
+def kmeans_cost(schema: Schema, parameters: KMeansParameters, workers: int) -> Cost:
     """Give what `kmeans` costs: choosing first centres, training, and one pass for the inertia."""
     seeds, array, width = parameters.seeds, parameters.array, schema.components * 4
     sample = min(initial_rows(max(parameters.k)), schema.images)
@@ -39,13 +39,11 @@ def kmeans_work(schema: Schema, parameters: KMeansParameters, workers: int) -> W
         return in_turn(own)
     batches = Schedule.of(schema.images, parameters.batch_rows, parameters.passes).batches
     reference = _training(schema, parameters, 1, workers, reads=False)
-    evaluated = Workload(min(batches, max(1, MOST_ROWS // parameters.batch_rows)))
+    evaluated = Cost(min(batches, max(1, MOST_ROWS // parameters.batch_rows)))
     return in_turn((*own, reference, evaluated)).needing(("pca", PcaParameters(array=array)))
 
 
-def _training(
-    schema: Schema, parameters: KMeansParameters, seeds: int, workers: int, *, reads: bool
-) -> Workload:
+def _training(schema: Schema, parameters: KMeansParameters, seeds: int, workers: int, *, reads: bool) -> Cost:
     """Give the cost of training: a task a group of models, each of which goes through the rows itself."""
     width = schema.components * 4
     largest, groups = max(parameters.k), min(len(parameters.k), workers)
@@ -55,4 +53,4 @@ def _training(
     first = sample * (3 * width + 2 * TRIALS * 8)
     models = (seeds * largest + 4 * -(-sum(parameters.k) // groups)) * width
     rows = schema.images * (width + 1) * schedule.passes * groups * seeds if reads else 0
-    return Workload(seeds) + Workload(groups * seeds, rows, max(first, int(4.5 * window * width) + models))
+    return Cost(seeds) + Cost(groups * seeds, rows, max(first, int(4.5 * window * width) + models))

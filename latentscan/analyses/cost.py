@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from latentscan.engine.tasks import FAN_IN
+from latentscan.kernels.adaptive import BINS
 from latentscan.kernels.tiles import tile_rows
 
 if TYPE_CHECKING:
@@ -22,15 +23,14 @@ if TYPE_CHECKING:
     from latentscan.analyses.stats import StatsParameters
     from latentscan.store.schema import Schema
 
-AXES_BINS = 512  # of the adaptive histograms, at most
 STATUS_BYTES = 1  # of an image
 SMALL_BYTES = 1 << 16  # of any task
 PATH_BYTES = 64  # of an image, in memory: a guess
 
 
 @dataclass(frozen=True)
-class Workload:
-    """What work costs.
+class Cost:
+    """What some work costs.
 
     Parameters
     ----------
@@ -49,24 +49,24 @@ class Workload:
     task_bytes: int = 0
     needs: tuple[tuple[str, BaseModel], ...] = ()
 
-    def __add__(self, other: Workload) -> Workload:
+    def __add__(self, other: Cost) -> Cost:
         """Give what both cost, one after the other."""
         needs = dict.fromkeys((*self.needs, *other.needs))
-        return Workload(
+        return Cost(
             self.tasks + other.tasks,
             self.bytes_read + other.bytes_read,
             max(self.task_bytes, other.task_bytes),
             tuple(needs),
         )
 
-    def needing(self, *needs: tuple[str, BaseModel]) -> Workload:
-        """Give the same work with what it needs."""
+    def needing(self, *needs: tuple[str, BaseModel]) -> Cost:
+        """Give the same cost with what the work needs."""
         return replace(self, needs=needs)
 
 
-def in_turn(parts: Iterable[Workload]) -> Workload:
+def in_turn(parts: Iterable[Cost]) -> Cost:
     """Give what several pieces of work cost, one after another."""
-    return sum(parts, start=Workload())
+    return sum(parts, start=Cost())
 
 
 def merges(leaves: int) -> int:
@@ -97,7 +97,7 @@ def one_pass(
     tiles: int = 1,
     partial_bytes: int = 0,
     task_bytes: int = 0,
-) -> Workload:
+) -> Cost:
     """Give the cost of a reduction over all blocks.
 
     Parameters
@@ -116,26 +116,24 @@ def one_pass(
     rows = min(schema.chunk_rows, schema.images)
     block = latent_bytes(schema, rows, arrays) + rows * 16  # the numbers of the images, and their status
     tile = min(tile_rows(schema.components), rows) * schema.components * 8  # float64
-    return Workload(
+    return Cost(
         schema.blocks + merges(schema.blocks),
         latent_bytes(schema, schema.images, arrays) + schema.images * STATUS_BYTES,
         SMALL_BYTES + max(int(copies * block) + tiles * tile + task_bytes, 2 * partial_bytes),
     )
 
 
-def gathering(schema: Schema, rows: int, array: str) -> Workload:
+def gathering(schema: Schema, rows: int, array: str) -> Cost:
     """Give the cost of reading so many rows of a random sample, whose blocks are read in full."""
     rows = min(rows, schema.images)
     block_rows = min(schema.chunk_rows, schema.images)
     untouched = (1 - block_rows / schema.images) ** rows
     blocks = max(1, round(schema.blocks * (1 - untouched)))
     read = schema.images if blocks == schema.blocks else blocks * block_rows
-    return Workload(
-        blocks, latent_bytes(schema, read, (array,)), 2 * latent_bytes(schema, block_rows, (array,))
-    )
+    return Cost(blocks, latent_bytes(schema, read, (array,)), 2 * latent_bytes(schema, block_rows, (array,)))
 
 
-def ranges(schema: Schema, length: int, arrays: Iterable[str], *, row_bytes: int = 0) -> Workload:
+def ranges(schema: Schema, length: int, arrays: Iterable[str], *, row_bytes: int = 0) -> Cost:
     """Give the cost of reading ranges of images of a length, with all of the blocks that they touch.
 
     A task reads one range; `row_bytes` are read of each image beside the arrays and its status.
@@ -153,20 +151,20 @@ def ranges(schema: Schema, length: int, arrays: Iterable[str], *, row_bytes: int
         )
         read = sum(schema.rows(part[-1]).stop - schema.rows(part[0]).start for part in blocks)
     rows = min(max(length, schema.chunk_rows), schema.images)
-    return Workload(count, read * each, 3 * rows * each)
+    return Cost(count, read * each, 3 * rows * each)
 
 
-def stats_work(schema: Schema, _parameters: StatsParameters, _workers: int) -> Workload:
+def stats_cost(schema: Schema, _parameters: StatsParameters, _workers: int) -> Cost:
     """Give what `stats` costs."""
     return one_pass(schema, ("mu", "logvar", "z"), tiles=3)
 
 
-def axes_work(schema: Schema, _parameters: AxesParameters, _workers: int) -> Workload:
+def axes_cost(schema: Schema, _parameters: AxesParameters, _workers: int) -> Cost:
     """Give what `axes` costs."""
-    histograms = 2 * schema.components * AXES_BINS * 8
+    histograms = 2 * schema.components * BINS * 8
     return one_pass(schema, ("mu", "z"), copies=2.2, partial_bytes=histograms, task_bytes=4 * histograms)
 
 
-def pca_work(schema: Schema, parameters: PcaParameters, _workers: int) -> Workload:
+def pca_cost(schema: Schema, parameters: PcaParameters, _workers: int) -> Cost:
     """Give what `pca` costs."""
     return one_pass(schema, (parameters.array,), partial_bytes=schema.components**2 * 8)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from latentscan.analyses.cost import PATH_BYTES, Cost, gathering, in_turn, merges, one_pass, ranges
 from latentscan.analyses.kmeans import KMeansParameters
 from latentscan.analyses.stats import StatsParameters
 from latentscan.analyses.tsne import TsneParameters
-from latentscan.analyses.tsne_work import search
-from latentscan.analyses.work import PATH_BYTES, Workload, gathering, in_turn, merges, one_pass, ranges
+from latentscan.analyses.tsne_cost import search
 from latentscan.store.schema import DEFAULT_CHUNK_ROWS
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from latentscan.store.schema import Schema
 
 
-def compare_work(
+def compare_cost(
     schemas: Sequence[Schema], with_paths: Sequence[bool], parameters: CompareParameters
-) -> Workload:
+) -> Cost:
     """Give what `compare` costs beside the analyses of each store.
 
     Parameters
@@ -60,11 +60,11 @@ def _of_each(parameters: CompareParameters) -> list[tuple[str, BaseModel]]:
     ]
 
 
-def _side_by_side(schemas: Sequence[Schema], arrays: Sequence[str], row_bytes: int) -> Workload:
+def _side_by_side(schemas: Sequence[Schema], arrays: Sequence[str], row_bytes: int) -> Cost:
     length = max(DEFAULT_CHUNK_ROWS, *(schema.chunk_rows for schema in schemas))
     read = [ranges(schema, length, arrays, row_bytes=row_bytes) for schema in schemas]
     leaves = read[0].tasks
-    return Workload(
+    return Cost(
         leaves + merges(leaves),
         sum(part.bytes_read for part in read),
         2 * sum(part.task_bytes for part in read),

@@ -1,0 +1,134 @@
+"""`submit`: a job file is run, planned, or left running on a cluster."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from latentscan.cli.connection import Connection, on_workers
+from latentscan.cli.jobs import JsonOption, draw, require_staying
+from latentscan.cli.reporting import counted, reported
+from latentscan.cli.terminal import note, terminal_progress
+from latentscan.errors import UsageError
+
+if TYPE_CHECKING:
+    from latentscan.jobs.jobfile import Job
+    from latentscan.store.jobs import StepRecord
+    from latentscan.store.summary import Summary
+
+JobOption = Annotated[Path, typer.Argument(metavar="JOB.yaml", help="the job file", show_default=False)]
+AGAIN = "what is finished is kept; submit the same job again to go on from there"
+
+
+def add_submit(app: typer.Typer) -> None:
+    """Add `submit`."""
+    app.command("submit")(reported(submit, resuming=AGAIN))
+
+
+@on_workers
+def submit(
+    job: JobOption,
+    plan: Annotated[bool, typer.Option("--plan", help="only say what would be run")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="leave it running on the cluster")] = False,
+    force: Annotated[bool, typer.Option("--force", help="compute analyses anew that are there")] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="with --plan: how many tasks would run at once"),
+    ] = None,
+    as_json: JsonOption = False,
+    *,
+    connection: Connection,
+) -> None:
+    """Run a job file: write stores, analyse each of them, and compare them; only what is not there yet."""
+    from latentscan.jobs.jobfile import read_job
+
+    if plan and detach:
+        raise UsageError("give --plan or --detach, not both")
+    if workers is not None and not plan:
+        raise UsageError(f"--workers {workers}: expected with --plan; a job runs on the workers there are")
+    read = read_job(job)
+    if plan:
+        _plan(read, workers or _workers_of(connection), force=force, as_json=as_json)
+        return
+    from latentscan.jobs.detached import submit_detached
+    from latentscan.jobs.submit import begin_record, submit_job
+
+    if detach:
+        require_staying(connection)
+    with connection.open_cluster() as running:
+        if detach:
+            record = submit_detached(read, running, force=force)
+        else:
+            record = begin_record(read, running)
+            note(f"job {record.id}, recorded in {read.home}")
+            record = submit_job(
+                read,
+                running,
+                record,
+                force=force,
+                progress=terminal_progress(),
+                finished=_say_nothing if as_json else _say_step,
+                rejected=_say_rejected,
+            )
+    if as_json:
+        typer.echo(json.dumps(record.document()))
+    elif detach:
+        typer.echo(record.id)
+    if detach:
+        where = f"{record.id} --store {read.home}"
+        note(f"it goes on without this command; to follow it: latentscan jobs logs --follow {where}")
+        note(f"to wait for it: latentscan jobs wait {where}; to end it: latentscan jobs cancel {where}")
+    if record.exit_code:
+        raise typer.Exit(record.exit_code)
+
+
+def _plan(job: Job, workers: int, *, force: bool, as_json: bool) -> None:
+    from latentscan.cli.jobs_shown import plan_table
+    from latentscan.jobs.plan import plan_job
+
+    planned = plan_job(job, workers=workers, force=force)
+    if as_json:
+        typer.echo(json.dumps(planned.document()))
+    else:
+        draw(plan_table(planned))
+
+
+def _workers_of(connection: Connection) -> int:
+    """Guess how many tasks run at once on a cluster that is not asked: as many as its profile says."""
+    from latentscan.engine.profiles import Started, load_profile
+    from latentscan.processors import processors
+
+    if connection.scheduler is None:
+        settings = load_profile(connection.cluster, connection.profile).settings
+        if isinstance(settings, Started):
+            most = (
+                settings.adapt.maximum if settings.adapt is not None else settings.keywords.get("n_workers")
+            )
+            said = settings.scale or most
+            if isinstance(said, int):
+                return said * int(settings.keywords.get("threads_per_worker") or 1)
+            if settings.cluster_class.endswith(".LocalCluster"):
+                return processors()
+    note("a plan connects to nothing; give --workers N for a cluster that runs N tasks at once")
+    return processors()
+
+
+def _say_nothing(_step: StepRecord) -> None:
+    return
+
+
+def _say_step(step: StepRecord) -> None:
+    how = "there already" if step.kept else f"computed in {step.wall_s or 0:,.1f} s"
+    typer.echo(f"{step.name}: {how}: {step.result}")
+
+
+def _say_rejected(store: str, summary: Summary) -> None:
+    from latentscan.store.summary import describe
+
+    counts = ", ".join(f"{count:,} {describe(status)}" for status, count in summary.rejected.items())
+    note(f"{store}: {counted(sum(summary.rejected.values()), 'image')} rejected ({counts}):")
+    for path, reason in summary.named:
+        note(f"  {path}: {reason}")
