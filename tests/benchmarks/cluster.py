@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from latentscan.engine.tasks import Workers
 
-ALONE: dict[str, Any] = {"stats": StatsParameters(), "kmeans": KMeansParameters(seeds=1, reference=False)}
+ALONE: dict[str, Any] = {"stats": StatsParameters(), "kmeans": KMeansParameters()}
 BLOCKS = (250, 1000)  # of no work at all, to see what scheduling costs
 CHUNK_ROWS = 512  # of what is encoded: several blocks for each worker
 MANY_IMAGES = 10**9
@@ -99,7 +99,8 @@ def main() -> None:
             for name, workers in (("one", 1), ("other", 1), ("two", 2))
         )
         found = {name: measure(job, (one, other, two), options.rounds) for name, job in jobs.items()}
-        images = {"encode": options.encoded, **dict.fromkeys(ALONE, options.images)}
+        images = dict.fromkeys(ALONE, options.images)
+        images |= {"encode": options.encoded} if options.encoded else {}
         per_block_ms = scheduling(two)
         address = str(two.client.scheduler.address)  # type: ignore[union-attr]
         print(
@@ -128,7 +129,22 @@ def main() -> None:
 def jobs_in(folder: Path, options: argparse.Namespace) -> dict[str, Callable[[Workers, str], object]]:
     """Make what the jobs need, and give the jobs: each of the workers, and of a place for its results."""
     build(folder, options.images, options.components)
-    synthesize(folder / "faces", options.encoded)
+    store = open_store(str(folder / "z.zarr"))
+    clusters = KMeansParameters(k=options.k)
+    graph = GraphParameters(points=options.points, neighbours=min(90, options.points - 1))
+    return {
+        **({"encode": encoding_in(folder, options.encoded)} if options.encoded else {}),
+        "stats": lambda workers, place: stats(store, run=Run(results=place, workers=workers)),
+        "kmeans": lambda workers, place: kmeans(store, clusters, Run(results=place, workers=workers)),
+        "neighbours": lambda workers, place: neighbour_graph(
+            store, graph, Run(results=place, workers=workers)
+        ),
+    }
+
+
+def encoding_in(folder: Path, images: int) -> Callable[[Workers, str], object]:
+    """Make faces and an encoder, and give the job that encodes them."""
+    synthesize(folder / "faces", images)
     from latentscan.models.encoder import load_encoder
     from latentscan.models.networks import build_encoder
 
@@ -136,19 +152,9 @@ def jobs_in(folder: Path, options: argparse.Namespace) -> dict[str, Callable[[Wo
     build_encoder(TrainParameters(kind="vae"), preprocessing.size).save(folder / "encoder.keras")
     encoder = load_encoder(folder / "encoder.keras")
     source = open_images(folder / "faces", preprocessing)
-    store = open_store(str(folder / "z.zarr"))
-    clusters = KMeansParameters(k=options.k, seeds=1, reference=False)
-    graph = GraphParameters(points=options.points, neighbours=min(90, options.points - 1))
-    return {
-        "encode": lambda workers, place: encode(
-            encoder, source, place, noise=Noise(), chunk_rows=CHUNK_ROWS, workers=workers
-        ),
-        "stats": lambda workers, place: stats(store, run=Run(results=place, workers=workers)),
-        "kmeans": lambda workers, place: kmeans(store, clusters, Run(results=place, workers=workers)),
-        "neighbours": lambda workers, place: neighbour_graph(
-            store, graph, Run(results=place, workers=workers)
-        ),
-    }
+    return lambda workers, place: encode(
+        encoder, source, place, noise=Noise(), chunk_rows=CHUNK_ROWS, workers=workers
+    )
 
 
 def measure(
