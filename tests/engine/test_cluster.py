@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cloudpickle
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
@@ -19,6 +21,9 @@ from latentscan.errors import ClusterError, StoreError, TaskError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not see the tests
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +39,11 @@ def cluster() -> Iterator[Cluster]:
         Client(started) as client,
     ):
         yield Cluster(client, resources={"GPU": 1})
+
+
+def wait_for(file: Path) -> None:
+    while not file.exists():
+        time.sleep(0.02)
 
 
 def shape(one: str, other: str) -> str:
@@ -97,7 +107,9 @@ def test_leaves_are_counted_once_each(cluster: Cluster) -> None:
 def test_an_error_names_its_item_and_drops_the_other_tasks(cluster: Cluster, tmp_path: Path) -> None:
     def work(item: int, control: Control) -> None:
         if item == 1:
+            wait_for(tmp_path / "begun")
             raise ZeroDivisionError("no such thing")
+        (tmp_path / "begun").touch()
         while not control.stopped():
             time.sleep(0.02)
         (tmp_path / "stopped").touch()
@@ -120,11 +132,14 @@ def test_an_interruption_drops_the_tasks_and_waits_for_those_at_work(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     def work(item: int, control: Control) -> None:
-        while item and not control.stopped():
+        if not item:
+            wait_for(tmp_path / "begun")
+            return
+        (tmp_path / "begun").touch()
+        while not control.stopped():
             time.sleep(0.02)
-        if item:
-            time.sleep(0.3)
-            (tmp_path / "kept").touch()
+        time.sleep(0.3)
+        (tmp_path / "kept").touch()
 
     def interrupt(_item: int) -> None:
         raise KeyboardInterrupt

@@ -326,10 +326,6 @@ def test_an_address_that_cannot_be_read(address: str) -> None:
         pass
 
 
-def environment() -> dict[str, str]:
-    return dict(os.environ)
-
-
 def test_a_local_cluster_as_the_profile_says(profile: Callable[[str], Path]) -> None:
     path = profile(
         "{class: dask.distributed.LocalCluster, kwargs: {n_workers: 1}, security: true, "
@@ -340,7 +336,7 @@ def test_a_local_cluster_as_the_profile_says(profile: Callable[[str], Path]) -> 
         assert dict(os.environ) == before  # what nannies set for workers is not for this process
         assert not cluster.stays
         assert cluster.resources == {"GPU": 1}
-        [told] = cluster.client.run(environment).values()
+        [told] = cluster.run_tasks(lambda _item, _control: dict(os.environ), [0])
         assert {told[f"{name}_NUM_THREADS"] for name in ("OMP", "MKL", "OPENBLAS")} == {"1"}
         assert told["TF_NUM_INTRAOP_THREADS"] == told["TF_NUM_INTEROP_THREADS"] == "1"
         assert told["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
