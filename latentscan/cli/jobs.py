@@ -25,6 +25,7 @@ IdOption = Annotated[str, typer.Argument(metavar="ID", help="the id of the job",
 HomeOption = Annotated[str | None, typer.Option("--store", help="the store that keeps the job's record")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
+SAY_EVERY_S = 10.0
 ASK_EVERY_S = 1.0
 CANCELLED_WITHIN_S = 20.0
 
@@ -124,8 +125,11 @@ def wait(
 ) -> None:
     """Wait until a job ends, and exit as it did."""
     home = _home(job_id, store, connection)
-    began = time.monotonic()
+    began = said_at = time.monotonic()
     for record in _followed(home, job_id):
+        if not record.has_ended and record.progress and time.monotonic() - said_at >= SAY_EVERY_S:
+            said_at = time.monotonic()
+            note("{label}: {done:,} of {total:,} {unit}".format_map(record.progress))
         if record.has_ended:
             typer.echo(f"{job_id} {record.state}")
             if record.error:
@@ -148,7 +152,9 @@ def cancel(
 
     home = _home(job_id, store, connection)
     record = read_job(home, job_id)
-    if not record.has_ended:
+    if record.has_ended:
+        note("it has ended already")
+    else:
         request_cancel(home, job_id)
     began = time.monotonic()
     while not record.has_ended and time.monotonic() - began < CANCELLED_WITHIN_S:
@@ -215,6 +221,7 @@ def _announced(connection: Connection) -> dict[str, str]:
                 "jobs are kept in stores and known to schedulers: "
                 f"give --store STORE, --scheduler ADDRESS, or --profile NAME, or set {ADDRESS}"
             )
+        note(f"asking the scheduler that {ADDRESS} names; --store STORE asks a store")
         connection = connection._replace(scheduler=address)
     require_staying(connection)
     with connection.open_cluster(idle=True) as cluster:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,9 +79,10 @@ def submit(
     elif detach:
         typer.echo(record.id)
     if detach:
-        where = f"{record.id} --store {read.home}"
-        note(f"it goes on without this command; to follow it: latentscan jobs logs --follow {where}")
-        note(f"to wait for it: latentscan jobs wait {where}; to end it: latentscan jobs cancel {where}")
+        where = f"{record.id} --store {shlex.quote(read.home)}"
+        note("it goes on without this command; to follow it, wait for it, or end it:")
+        for verb in ("logs --follow", "wait", "cancel"):
+            note(f"latentscan jobs {verb} {where}")
     if record.exit_code:
         raise typer.Exit(record.exit_code)
 

@@ -10,7 +10,7 @@ import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from multiprocessing import resource_tracker
+from multiprocessing import current_process, resource_tracker
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from latentscan.engine.cluster import Cluster
@@ -129,6 +129,11 @@ def _started(
 ) -> tuple[Client, int]:
     import dask
 
+    if getattr(current_process(), "_inheriting", False):  # as multiprocessing itself finds out, too late
+        raise UsageError(
+            f"{profile.where}: worker processes import the script that starts them: let it start them below "
+            'if __name__ == "__main__": alone'
+        )
     found = cluster_class(settings, profile.where)
     with _explained(profile.where):
         stack.enter_context(dask.config.set(dask_settings(found, settings)))
@@ -241,7 +246,8 @@ def _await_worker(
         now = time.monotonic()
         if now - began >= patience_s:
             raise ClusterError(
-                f"{where}: no worker within {patience_s:g} s; start workers, or give them more time with "
+                f"{where}: no worker within {patience_s:g} s; start some (`dask worker "
+                f"{address_of(client)}` does), or let the profile give them more time with "
                 "workers_timeout"
             )
         if now - told >= TELL_EVERY_S:

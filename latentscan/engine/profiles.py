@@ -125,7 +125,8 @@ def load_profile(cluster: Path | None, profile: str | None, *, address: str | No
         raise UsageError(f"{source}: no default: give --profile {_or(profiles)}")
     if name not in profiles:
         wanted = "profile" if profile else "default"
-        raise UsageError(f"{source}: {wanted}: {name!r}: expected one of the profiles: {', '.join(profiles)}")
+        known = f"{source}: {wanted}: {name!r}: expected one of the profiles: {', '.join(profiles)}"
+        raise UsageError(known + ("; name a file with others: --cluster FILE" if path is None else ""))
     where = f"{source}: profile {name}"
     given = profiles[name] if address is None else _at(address, profiles[name])
     return Profile(name, where, _located(_settings(given, where), path, where))

@@ -79,7 +79,7 @@ def look_at(address: str, security: Security, *, insecure: bool) -> None:
             f"{address}: no answer within {CONNECT_WITHIN_S:g} s; is a firewall between?"
         ) from None
     except ConnectionRefusedError:
-        raise ClusterError(f"{address}: nothing listens there; does the scheduler run?") from None
+        raise ClusterError(f"{address}: nothing listens there; `dask scheduler` starts one") from None
     except OSError as error:
         raise ClusterError(f"{address}: {error.strerror or error}") from None
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from latentscan.engine.tasks import Workers
 
-ALONE: dict[str, Any] = {"stats": StatsParameters(), "kmeans": KMeansParameters()}
+ALONE: dict[str, Any] = {"stats": StatsParameters(), "kmeans": KMeansParameters(seeds=1, reference=False)}
 BLOCKS = (250, 1000)  # of no work at all, to see what scheduling costs
 CHUNK_ROWS = 512  # of what is encoded: several blocks for each worker
 MANY_IMAGES = 10**9
@@ -130,7 +130,7 @@ def jobs_in(folder: Path, options: argparse.Namespace) -> dict[str, Callable[[Wo
     """Make what the jobs need, and give the jobs: each of the workers, and of a place for its results."""
     build(folder, options.images, options.components)
     store = open_store(str(folder / "z.zarr"))
-    clusters = KMeansParameters(k=options.k)
+    clusters = KMeansParameters(k=options.k, seeds=1, reference=False)
     graph = GraphParameters(points=options.points, neighbours=min(90, options.points - 1))
     return {
         **({"encode": encoding_in(folder, options.encoded)} if options.encoded else {}),
