@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -335,7 +336,8 @@ _PLACES = ("point", "axis")
 def _save_state(home: str, path: str, state: State) -> None:
     arrays = {name: getattr(state, name) for name in ("embedding", "update", "gains")}
     variables = {name: Variable(_PLACES, array) for name, array in arrays.items()}
-    save_hidden(home, path, Result(variables, {"done": state.done}))
+    with suppress(FileNotFoundError):  # another process finished the same map, and removes its states
+        save_hidden(home, path, Result(variables, {"done": state.done}))
 
 
 def _load_state(home: str, path: str) -> State | None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import time
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,8 @@ def publish(location: str, path: str, build: Callable[[zarr.Group], None]) -> di
         own = {key.removeprefix(f"{path}/").partition("/")[0] for key in keys}
         async for name in target.list_dir(path):
             if name not in own and not name.endswith(UNFINISHED):
-                await target.delete_dir(f"{path}/{name}")
+                with suppress(FileNotFoundError):  # another process is faster
+                    await target.delete_dir(f"{path}/{name}")
 
     sync(copy())
     found = {key: json.loads(keys[key].to_bytes()) for key in keys if key.endswith(METADATA)}

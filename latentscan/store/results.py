@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -112,7 +113,8 @@ def drop_result(location: str, path: str) -> None:
     """Remove a result that is not listed; what is not there need not be removed."""
     from zarr.core.sync import sync
 
-    sync(backing(location, read_only=False).delete_dir(path))
+    with suppress(OSError):  # another process removes it too, or writes into it again
+        sync(backing(location, read_only=False).delete_dir(path))
 
 
 def load_result(location: str, path: str) -> Result | None:
