@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from latentscan.engine.environment import environment
+from latentscan.engine.environment import environment, keep_freed_memory
 from latentscan.engine.tasks import Stopped, failure
 from latentscan.errors import LatentscanError
 
@@ -139,10 +139,17 @@ def _held_pools(_modules: int) -> Any:
     return pools
 
 
+@functools.cache
+def _prepare_process() -> None:
+    """Say what workers that others started have not been told."""
+    for name, value in environment(1).items():
+        os.environ.setdefault(name, value)
+    keep_freed_memory()
+
+
 def _alone(function: Callable[[], P], place: Place) -> P:
     """Call a function with the threads of other libraries held at one, and name its errors."""
-    for name, value in environment(1).items():  # where others started the cluster, nobody else says so
-        os.environ.setdefault(name, value)
+    _prepare_process()
     try:
         with _held_pools(len(sys.modules)).limit(limits=1, user_api="openmp"):  # it has one for each thread
             return function()

@@ -77,6 +77,19 @@ def test_a_few_tasks_run_at_once_on_different_workers(cluster: Cluster) -> None:
     assert len(set(cluster.run_tasks(work, range(2)))) == 2
 
 
+def test_workers_keep_the_memory_of_arrays_for_the_next_ones(cluster: Cluster) -> None:
+    def work(_item: int, _control: Control) -> int:
+        import resource
+
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(100):
+            np.ones(2**20)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    pages = 8 * 2**20 // os.sysconf("SC_PAGESIZE")  # of one array
+    assert max(cluster.run_tasks(work, range(4))) < 20 * pages
+
+
 def test_nothing_to_do_is_nothing(cluster: Cluster) -> None:
     assert cluster.run_tasks(lambda item, _: item, []) == []
 
