@@ -13,7 +13,7 @@ from latentscan.engine.threads import Threads
 from latentscan.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -193,12 +193,10 @@ def index_of(rows: NDArray[np.float32], k: int, seed: int, run: Run) -> Index:
     # here, as all rows are: a task elsewhere would have to be sent them
     (cells,) = Threads(1).run_tasks(partial(_cells, centred, seed=seed), [order])
     collection = Collection(flat, centre, cells)
-    queries = order[:RECALL_QUERIES]
-    truth = _distances(collection, queries, k, 0, run)
-    for probes in PROBES:
-        if probes > MOST_PROBED * cells.inverted.nlist:
-            break
-        recall = float(np.mean(_distances(collection, queries, k, probes, run) <= truth[:, -1:]))
+    tried = [probes for probes in PROBES if probes <= MOST_PROBED * cells.inverted.nlist]
+    truth, *found = _distances(collection, order[:RECALL_QUERIES], k, (0, *tried), run)
+    for probes, distances in zip(tried, found, strict=True):
+        recall = float(np.mean(distances <= truth[:, -1:]))
         if recall >= RECALL:
             return Index(collection, probes, recall)
     return Index(collection)
@@ -224,8 +222,10 @@ def _cells(centred: NDArray[np.float32], order: NDArray[np.int64], _control: Con
 
 
 def _distances(
-    collection: Collection, numbers: NDArray[np.int64], k: int, probes: int, run: Run
-) -> NDArray[np.float32]:
-    """Search for some of the rows (m,): the distances of the k nearest others, (m, k)."""
-    parts = [(numbers[start : start + BLOCK], k + 1, probes) for start in range(0, len(numbers), BLOCK)]
-    return np.concatenate([found[:, 1:] for _, found in run.workers.run_tasks(collection, parts)])
+    collection: Collection, numbers: NDArray[np.int64], k: int, tried: Sequence[int], run: Run
+) -> list[NDArray[np.float32]]:
+    """Search for some of the rows (m,): the distances of the k nearest others, (m, k) for each `probes`."""
+    blocks = range(0, len(numbers), BLOCK)
+    parts = [(numbers[start : start + BLOCK], k + 1, probes) for probes in tried for start in blocks]
+    found = iter(run.workers.run_tasks(collection, parts))
+    return [np.concatenate([next(found)[1][:, 1:] for _ in blocks]) for _ in tried]
