@@ -24,11 +24,9 @@ from latentscan.analyses.rows import (
     gathered_rows,
     require_measurable,
     require_points,
-    sampled_images,
+    sample_of,
 )
-from latentscan.engine.tree import reduce_store
 from latentscan.errors import TooFewImagesError, UsageError
-from latentscan.kernels.reduction import LatentBlock, Reduction
 from latentscan.store.results import Result, Variable
 
 if TYPE_CHECKING:
@@ -144,14 +142,14 @@ def _trained(
 ) -> Result:
     largest = max(parameters.k)
     # one sample serves every seed
-    images = sampled_images(store, initial_rows(largest), 0, digests, run)
-    rows = _good_images(store, digests, run)
+    chosen = sample_of(store, initial_rows(largest), 0, digests, run)
+    rows = chosen.drawn_from
     if largest > rows:
         raise TooFewImagesError(
             f"--k {largest}: {store.location} has {rows:,} images that were not rejected, fewer than "
             f"clusters; give --k up to {rows}"
         )
-    sample = gathered_rows(store, parameters.array, images, digests, run)
+    sample = gathered_rows(store, parameters.array, chosen.images, digests, run)
     shift = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
     schedule = Schedule.of(rows, parameters.batch_rows, parameters.passes)
     course = Course(
@@ -172,14 +170,6 @@ def _trained(
         },
         {"images": rows, "batches": schedule.batches, "passes": schedule.passes},
     )
-
-
-def _good_images(store: LatentStore, digests: NDArray[np.uint8], run: Run) -> int:
-    def chunk(block: LatentBlock) -> int:
-        return len(block.images)
-
-    counting: Reduction[int, int] = Reduction((), chunk, int.__add__, finalize=int)
-    return reduce_store(store, counting, digests, label="count", workers=run.workers, progress=run.progress)
 
 
 def _store_batches(

@@ -30,7 +30,6 @@ def kmeans_cost(schema: Schema, parameters: KMeansParameters, workers: int) -> C
     )
     own = (
         one_pass(schema, ()),
-        one_pass(schema, ()),
         gathering(schema, sample, array),
         _training(schema, parameters, seeds, workers, reads=True),
         counting,

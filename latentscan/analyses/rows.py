@@ -70,20 +70,31 @@ def sampled_images(
     StoreError
         If all images were rejected.
     """
+    return sample_of(store, size, seed, digests, run).images
+
+
+def sample_of(store: LatentStore, size: int, seed: int, digests: NDArray[np.uint8], run: Run) -> Sample:
+    """Draw at most `size` of the good images, as `sampled_images` does, and count these.
+
+    Raises
+    ------
+    StoreError
+        If all images were rejected.
+    """
 
     def chunk(block: LatentBlock) -> Sample:
         return sample(block.images, size, seed)
 
-    reduction: Reduction[Sample, NDArray[np.int64]] = Reduction(
-        arrays=(), chunk=chunk, combine=Sample.merge, finalize=lambda found: found.images
+    reduction: Reduction[Sample, Sample] = Reduction(
+        arrays=(), chunk=chunk, combine=Sample.merge, finalize=lambda found: found
     )
-    images = reduce_store(
+    found = reduce_store(
         store, reduction, digests, label="sample", workers=run.workers, progress=run.progress
     )
-    if not len(images):
+    if not found.drawn_from:
         written = np.flatnonzero(digests.any(axis=(1, 2))).tolist()
         raise all_rejected(store, sum(len(store.schema.rows(block)) for block in written))
-    return images
+    return found
 
 
 def gathered_rows(

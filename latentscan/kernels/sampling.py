@@ -18,10 +18,11 @@ _MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 class Sample:
     """The `size` images with the smallest keys, in the order of their keys; fewer where there are fewer.
 
-    Both arrays are (n,).
+    Both arrays are (n,); `drawn_from` is the number of images they were drawn from.
     """
 
     size: int
+    drawn_from: int
     keys: NDArray[np.uint64]
     images: NDArray[np.int64]
 
@@ -30,7 +31,7 @@ class Sample:
         keys = np.concatenate([self.keys, other.keys])
         images = np.concatenate([self.images, other.images])
         order = np.argsort(keys, kind="stable")[: self.size]
-        return Sample(self.size, keys[order], images[order])
+        return Sample(self.size, self.drawn_from + other.drawn_from, keys[order], images[order])
 
 
 def sample(images: NDArray[np.int64], size: int, seed: int) -> Sample:
@@ -46,7 +47,7 @@ def sample(images: NDArray[np.int64], size: int, seed: int) -> Sample:
     """
     keys = _keys(images, seed)
     order = np.argsort(keys, kind="stable")[:size]
-    return Sample(size, keys[order], images[order])
+    return Sample(size, len(images), keys[order], images[order])
 
 
 def _keys(images: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
