@@ -80,11 +80,8 @@ def _verb(analysis: Analysis) -> Any:
             check_picture(plot, "--plot", PLOT_ENDINGS)
         asked = _parameters(analysis, options)
         opened = open_store(store)
-        with connection.open() as workers:
-            run = Run(
-                results, force, allow_partial=allow_partial, workers=workers, progress=terminal_progress()
-            )
-            found = _found(analysis, opened, asked, run)
+        run = Run(results, force, allow_partial=allow_partial, progress=terminal_progress())
+        found = connection.found(run, lambda run: _found(analysis, opened, asked, run))
 
         def document() -> dict[str, Any]:
             first, *others = (analysis.json(result) for result in found.values())

@@ -53,9 +53,8 @@ def compare_stores(
         check_picture(plot, "--plot", PLOT_ENDINGS)
     opened = {name: open_store(store) for name, store in zip(names_of(stores), stores, strict=True)}
     parameters = CompareParameters(**options)
-    with connection.open() as workers:
-        run = Run(results, force, allow_partial=allow_partial, workers=workers, progress=terminal_progress())
-        found = compare(opened, parameters, run)
+    run = Run(results, force, allow_partial=allow_partial, progress=terminal_progress())
+    found = connection.found(run, lambda run: compare(opened, parameters, run))
     show(
         document=lambda: compare_json(found),
         text=lambda: compare_table(found),

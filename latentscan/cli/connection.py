@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import functools
 import inspect
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
+from latentscan.analyses.keeping import NotKeptError, Run
 from latentscan.cli.terminal import note
 from latentscan.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from latentscan.engine.cluster import Cluster
     from latentscan.engine.tasks import Workers
+
+R = TypeVar("R")
 
 SchedulerOption = Annotated[
     str | None, typer.Option("--scheduler", metavar="ADDRESS", help="run on the cluster of this scheduler")
@@ -61,6 +66,27 @@ class Connection(NamedTuple):
         from latentscan.engine.threads import IN_PROCESS
 
         return nullcontext(IN_PROCESS)
+
+    def found(self, run: Run, compute: Callable[[Run], R]) -> R:
+        """Compute something where tasks are to run.
+
+        A cluster that would be started for it is not, where all of it is kept already.
+        """
+        if self.named and self.starts and not run.force:
+            with suppress(NotKeptError):
+                return compute(replace(run, kept_only=True))
+        with self.open() as workers:
+            return compute(replace(run, workers=workers))
+
+    @property
+    def starts(self) -> bool:
+        """Whether the cluster that is meant would be started for the command alone.
+
+        See `latentscan.engine.connecting.stays`.
+        """
+        from latentscan.engine.connecting import stays
+
+        return not stays(self.scheduler, self.cluster, self.profile)
 
     def open_cluster(self, *, idle: bool = False) -> AbstractContextManager[Cluster]:
         """Give the cluster that is meant, that of the default profile where none is named.

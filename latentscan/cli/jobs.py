@@ -127,9 +127,12 @@ def wait(
     home = _home(job_id, store, connection)
     began = said_at = time.monotonic()
     for record in _followed(home, job_id):
-        if not record.has_ended and record.progress and time.monotonic() - said_at >= SAY_EVERY_S:
+        if not record.has_ended and time.monotonic() - said_at >= SAY_EVERY_S:
             said_at = time.monotonic()
-            note("{label}: {done:,} of {total:,} {unit}".format_map(record.progress))
+            if record.state == "waiting":
+                note(f"it waits for a worker of {record.cluster}")
+            elif record.progress:
+                note("{label}: {done:,} of {total:,} {unit}".format_map(record.progress))
         if record.has_ended:
             typer.echo(f"{job_id} {record.state}")
             if record.error:
@@ -244,9 +247,7 @@ def require_staying(connection: Connection) -> None:
     UsageError
         If the cluster would be started for the command alone.
     """
-    from latentscan.engine.connecting import stays
-
-    if not stays(connection.scheduler, connection.cluster, connection.profile):
+    if connection.starts:
         raise UsageError(
             "the cluster of this profile ends with the command; name one that runs already, "
             "with --scheduler ADDRESS or a profile that has an address"

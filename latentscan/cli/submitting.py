@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,11 +14,16 @@ from latentscan.cli.connection import Connection, on_workers
 from latentscan.cli.jobs import JsonOption, draw, require_staying
 from latentscan.cli.reporting import counted, reported
 from latentscan.cli.terminal import note, terminal_progress
-from latentscan.errors import UsageError
+from latentscan.engine.threads import IN_PROCESS
+from latentscan.errors import LatentscanError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from latentscan.engine.tasks import Workers
     from latentscan.jobs.jobfile import Job
-    from latentscan.store.jobs import StepRecord
+    from latentscan.store.jobs import JobRecord, StepRecord
     from latentscan.store.summary import Summary
 
 JobOption = Annotated[Path, typer.Argument(metavar="JOB.yaml", help="the job file", show_default=False)]
@@ -54,37 +60,56 @@ def submit(
     if plan:
         _plan(read, workers or _workers_of(connection), force=force, as_json=as_json)
         return
-    from latentscan.jobs.detached import submit_detached
-    from latentscan.jobs.submit import begin_record, submit_job
-
     if detach:
-        require_staying(connection)
-    with connection.open_cluster() as running:
-        if detach:
-            record = submit_detached(read, running, force=force)
-        else:
-            record = begin_record(read, running)
-            note(f"job {record.id}, recorded in {read.home}")
-            record = submit_job(
-                read,
-                running,
-                record,
-                force=force,
-                progress=terminal_progress(),
-                finished=_say_nothing if as_json else _say_step,
-                rejected=_say_rejected,
-            )
+        record = _left_running(read, connection, force=force)
+    else:
+        record = _run(read, connection, force=force, say_step=_say_nothing if as_json else _say_step)
     if as_json:
         typer.echo(json.dumps(record.document()))
     elif detach:
         typer.echo(record.id)
-    if detach:
-        where = f"{record.id} --store {shlex.quote(read.home)}"
-        note("it goes on without this command; to follow it, wait for it, or end it:")
-        for verb in ("logs --follow", "wait", "cancel"):
-            note(f"latentscan jobs {verb} {where}")
     if record.exit_code:
         raise typer.Exit(record.exit_code)
+
+
+def _left_running(job: Job, connection: Connection, *, force: bool) -> JobRecord:
+    from latentscan.jobs.detached import submit_detached
+
+    require_staying(connection)
+    with connection.open_cluster() as cluster:
+        record = submit_detached(job, cluster, force=force)
+    note("it goes on without this command; to follow it, wait for it, or end it:")
+    for verb in ("logs --follow", "wait", "cancel"):
+        note(f"latentscan jobs {verb} {record.id} --store {shlex.quote(job.home)}")
+    return record
+
+
+def _run(
+    job: Job, connection: Connection, *, force: bool, say_step: Callable[[StepRecord], object]
+) -> JobRecord:
+    from latentscan.jobs.submit import begin_record, submit_job
+
+    with _workers_for(job, connection, force=force) as workers:
+        record = begin_record(job, workers)
+        note(f"job {record.id}, recorded in {job.home}")
+        return submit_job(
+            *(job, workers, record),
+            force=force,
+            progress=terminal_progress(),
+            finished=say_step,
+            rejected=_say_rejected,
+        )
+
+
+def _workers_for(job: Job, connection: Connection, *, force: bool) -> AbstractContextManager[Workers]:
+    """Open the cluster that is meant; one that would be started is not, where all results are there."""
+    if connection.starts and not force:
+        from latentscan.jobs.plan import plan_job
+
+        with suppress(LatentscanError):  # the job itself fails with it, and is recorded so
+            if all(step.there for step in plan_job(job, workers=1).steps):
+                return nullcontext(IN_PROCESS)
+    return connection.open_cluster()
 
 
 def _plan(job: Job, workers: int, *, force: bool, as_json: bool) -> None:

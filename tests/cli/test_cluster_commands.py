@@ -91,6 +91,14 @@ def test_every_verb_of_stores_runs_on_a_cluster(latentscan: Command, folder: Pat
     assert said[0] == said[1]
 
 
+def test_no_cluster_is_started_for_what_is_kept(latentscan: Command, folder: Path) -> None:
+    succeed(latentscan, folder, "ingest", "--z", "z.npy", "--chunk-rows", "100", "--store", "kept.zarr")
+    succeed(latentscan, folder, "stats", "--store", "kept.zarr")
+    done = latentscan("stats", "--store", "kept.zarr", "--profile", "one", cwd=folder)
+    assert done.returncode == 0
+    assert "starting" not in done.stderr
+
+
 def test_a_wrong_option_is_refused_before_a_cluster_is_started(latentscan: Command, folder: Path) -> None:
     done = latentscan("stats", "--store", "none.zarr", "--profile", "one", cwd=folder)
     assert done.returncode == 4

@@ -110,8 +110,11 @@ def test_a_job_runs_here(latentscan: Command, folder: Path) -> None:
     assert [step.split(":")[0] for step in steps] == ["stats", "pca"]
     assert all(": computed in " in step and f"{folder}/z.zarr/analyses/" in step for step in steps)
     assert "stats: 3 of 3 blocks" in done.stderr
-    record = json.loads(good(latentscan("submit", "short.yaml", "--json", cwd=folder)))
+    assert "scheduler" in done.stderr
+    again = latentscan("submit", "short.yaml", "--json", cwd=folder)
+    record = json.loads(good(again))
     job_id = record["id"]
+    assert "scheduler" not in again.stderr  # none is started for what is there
     assert [step["kept"] for step in record["steps"]] == [True, True]
     assert len([line for line in jobs("list").splitlines() if line.strip().startswith("short-20")]) == 2
     shown = jobs("show", job_id)
