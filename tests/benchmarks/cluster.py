@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from latentscan.engine.tasks import Workers
 
 ALONE: dict[str, Any] = {"stats": StatsParameters(), "kmeans": KMeansParameters(seeds=1, reference=False)}
-BLOCKS = (250, 1000)  # of no work at all, to see what scheduling costs
+BLOCKS = (100, 500)  # of no work at all, to see what scheduling costs
 CHUNK_ROWS = 512  # of what is encoded: several blocks for each worker
 MANY_IMAGES = 10**9
 MANY_WORKERS = 100
