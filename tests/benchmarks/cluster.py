@@ -6,7 +6,8 @@ worker each do the same job at the same time, and have nothing to do with one an
 sides run in turn in one run, on real schedulers and workers; prints one JSON line with medians of ratios, and
 from these what a thousand million images would take, on paper.
 
-Run as `python -m tests.benchmarks.cluster [--images N] [--points N] [--encoded N] [--rounds N]`.
+Run as `python -m tests.benchmarks.cluster [--images N] [--points N] [--encoded N] [--rounds N]`,
+or with `--store STORE` on latents of your own.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from latentscan.engine.tasks import Workers
+    from latentscan.store.latent_store import LatentStore
 
 ALONE: dict[str, Any] = {"stats": StatsParameters(), "kmeans": KMeansParameters(seeds=1, reference=False)}
 BLOCKS = (100, 500)  # of no work at all, to see what scheduling costs
@@ -84,6 +86,7 @@ def seconds(work: Callable[[], Any]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--store")
     parser.add_argument("--images", type=int, default=170_000)
     parser.add_argument("--components", type=int, default=256)
     parser.add_argument("--points", type=int, default=140_000)
@@ -93,23 +96,28 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
-        jobs = jobs_in(folder, options)
+        if options.store is None:
+            build(folder, options.images, options.components)
+        store = open_store(options.store or str(folder / "z.zarr"))
+        jobs = jobs_on(store, folder, options)
         one, other, two = (
             stack.enter_context(processes(folder, name, workers))
             for name, workers in (("one", 1), ("other", 1), ("two", 2))
         )
         found = {name: measure(job, (one, other, two), options.rounds) for name, job in jobs.items()}
-        images = dict.fromkeys(ALONE, options.images)
+        images = dict.fromkeys(ALONE, store.schema.images)
         images |= {"encode": options.encoded} if options.encoded else {}
         per_block_ms = scheduling(two)
         address = str(two.client.scheduler.address)  # type: ignore[union-attr]
         print(
             json.dumps(
                 {
-                    "images": options.images,
+                    "images": store.schema.images,
                     "rounds": options.rounds,
                     **found,
-                    "stats_process": overhead(str(folder / "z.zarr"), address, options.rounds),
+                    "stats_process": overhead(
+                        store.location, str(folder / "kept.zarr"), address, options.rounds
+                    ),
                     "scheduling_ms_per_block": per_block_ms,
                     "estimate": {
                         name: estimate(name, found[name]["one_s"] / images[name], per_block_ms)
@@ -126,10 +134,10 @@ def main() -> None:
         )
 
 
-def jobs_in(folder: Path, options: argparse.Namespace) -> dict[str, Callable[[Workers, str], object]]:
+def jobs_on(
+    store: LatentStore, folder: Path, options: argparse.Namespace
+) -> dict[str, Callable[[Workers, str], object]]:
     """Make what the jobs need, and give the jobs: each of the workers, and of a place for its results."""
-    build(folder, options.images, options.components)
-    store = open_store(str(folder / "z.zarr"))
     clusters = KMeansParameters(k=options.k, seeds=1, reference=False)
     graph = GraphParameters(points=options.points, neighbours=min(90, options.points - 1))
     return {
@@ -180,9 +188,9 @@ def measure(
     }
 
 
-def overhead(store: str, address: str, rounds: int) -> dict[str, float]:
+def overhead(store: str, results: str, address: str, rounds: int) -> dict[str, float]:
     """Time `stats` as a whole process, in itself and on a cluster."""
-    verb = (sys.executable, "-m", "latentscan", "stats", "--force", "--store", store)
+    verb = (sys.executable, "-m", "latentscan", "stats", "--force", "--store", store, "--results", results)
 
     def run(*where: str) -> float:
         return seconds(lambda: subprocess.run((*verb, *where), capture_output=True, check=True))
