@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+SOME_REJECTED = 3  # exit codes that are no error's own
+INTERRUPTED = 130
+
 
 class LatentscanError(Exception):
     """A failure whose message names the object, the value, what was expected, and what to do next."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from latentscan.errors import LatentscanError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import TextIO
 
 DEADLINE_S = 15  # for the first answer: a client that tries again and again takes many minutes to give up
@@ -68,6 +68,26 @@ def absolute(location: str | AnyPath) -> str:
         return str(local_path(location).absolute())
     _refuse_credentials(str(location))
     return str(location)
+
+
+def store_names(stores: Sequence[str]) -> list[str]:
+    """Name each of several stores by as many of the last parts of its path as tell it from the others.
+
+    Examples
+    --------
+    >>> store_names(["/a/ae.zarr", "/a/vae.zarr"]), store_names(["/a/ae/z.zarr", "/a/vae/z.zarr"])
+    (['ae.zarr', 'vae.zarr'], ['ae/z.zarr', 'vae/z.zarr'])
+    """
+    parts = [store.rstrip("/").split("/") for store in stores]
+    longest = max(map(len, parts), default=0)
+
+    def name(own: Sequence[str]) -> str:
+        for length in range(1, longest + 1):
+            if [other[-length:] for other in parts].count(own[-length:]) == 1:
+                return "/".join(own[-length:])
+        return "/".join(own)
+
+    return [name(own) for own in parts]
 
 
 def connect(url: str, *, asynchronous: bool) -> tuple[Any, str]:

@@ -15,10 +15,9 @@ import pytest
 import xarray as xr
 import zarr
 
-from latentscan.cli.reporting import SOME_REJECTED
 from latentscan.encode import Noise, chosen_preprocessing, encode, open_source
 from latentscan.engine.threads import Threads
-from latentscan.errors import StoreError, UsageError
+from latentscan.errors import SOME_REJECTED, StoreError, UsageError
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.images.source import Status
 from latentscan.images.synth import synthesize

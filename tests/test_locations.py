@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from latentscan.errors import UsageError
-from latentscan.locations import RemotePath, absolute, as_path, connect, is_url
+from latentscan.locations import RemotePath, absolute, as_path, connect, is_url, store_names
 
 SECRETS = {
     "sftp://me:SECRET@host/faces": "sftp://host/faces",
@@ -63,3 +63,9 @@ def test_a_location_means_the_same_in_every_working_directory(
         "memory://a/b/c",
         "memory://a",
     )
+
+
+def test_stores_are_named_by_what_tells_them_apart() -> None:
+    assert store_names(["s3://b/z.zarr/", "/data/y.zarr"]) == ["z.zarr", "y.zarr"]
+    assert store_names(["/a/x/z.zarr", "/b/x/z.zarr"]) == ["a/x/z.zarr", "b/x/z.zarr"]
+    assert store_names(["/a/z.zarr", "/b/y.zarr", "/c/z.zarr"]) == ["a/z.zarr", "y.zarr", "c/z.zarr"]

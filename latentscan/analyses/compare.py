@@ -27,12 +27,7 @@ from latentscan.analyses.stats import StatsParameters, stats
 from latentscan.analyses.tsne import VERSION as TSNE_VERSION
 from latentscan.analyses.tsne import TsneParameters, tsne
 from latentscan.errors import TooFewImagesError, UsageError
-from latentscan.store.results import (
-    Result,
-    Variable,
-    require_place,
-    result_path,
-)
+from latentscan.store.results import Result, Variable, load_result, require_place, result_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -122,21 +117,22 @@ def compare(
         require_points(store, parameters.array)
         members.append(Member(name, store, store.readable_digests(allow_partial=run.allow_partial)))
     home = run.results or members[0].store.location
+    identity = {"stores": list(stores), **parameters.model_dump(mode="json")}
+    record = np.concatenate([member.digests.ravel() for member in members])
+    versions = (VERSION, STATS_VERSION, KMEANS_VERSION, TSNE_VERSION)
+    path = result_path("compare", versions, identity, record)
+    known = None if run.force else load_result(home, path)
     require_place(home)
     counted = StatsParameters(**parameters.model_dump(include=set(StatsParameters.model_fields)))
     statistics = {member.name: stats(member.store, counted, run, member.digests) for member in members}
     clusters: dict[str, Result] = {}
     left_out = []
-    if parameters.kmeans:
+    if parameters.kmeans and (known is None or "inertia_share" in known):
         own = KMeansParameters(**parameters.model_dump(include=set(KMeansParameters.model_fields)))
         try:
             clusters = {member.name: kmeans(member.store, own, run, member.digests) for member in members}
         except TooFewImagesError as error:
             left_out.append(f"inertia is left out. {error}")
-    identity = {"stores": list(stores), **parameters.model_dump(mode="json")}
-    record = np.concatenate([member.digests.ravel() for member in members])
-    versions = (VERSION, STATS_VERSION, KMEANS_VERSION, TSNE_VERSION)
-    path = result_path("compare", versions, identity, record)
     pairs = kept_at(home, path, run, partial(_compared, members, clusters, left_out, parameters, run))
     return Comparison(pairs, statistics, clusters)
 

@@ -224,7 +224,10 @@ def _cells(centred: NDArray[np.float32], order: NDArray[np.int64], _control: Con
 def _distances(
     collection: Collection, numbers: NDArray[np.int64], k: int, tried: Sequence[int], run: Run
 ) -> list[NDArray[np.float32]]:
-    """Search for some of the rows (m,): the distances of the k nearest others, (m, k) for each `probes`."""
+    """Search for some of the rows (m,): the distances of the k nearest others, (m, k) for each of `tried`.
+
+    These are numbers of cells to look into, 0 for all rows.
+    """
     blocks = range(0, len(numbers), BLOCK)
     parts = [(numbers[start : start + BLOCK], k + 1, probes) for probes in tried for start in blocks]
     found = iter(run.workers.run_tasks(collection, parts))

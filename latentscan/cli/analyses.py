@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from latentscan.analyses.keeping import Run
-from latentscan.cli.connection import Connection, on_workers
+from latentscan.cli.connection import Connection, JsonOption, on_workers
 from latentscan.cli.options import each, with_options
 from latentscan.cli.reporting import check_picture, counted, reported
-from latentscan.cli.terminal import note, terminal_progress
+from latentscan.cli.terminal import draw, note, terminal_progress
 from latentscan.errors import StoreError
 from latentscan.table import ANALYSES
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from latentscan.table import Analysis
 
 StoreOption = Annotated[str, typer.Option("--store", help="the latent store", show_default=False)]
-JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 ForceOption = Annotated[bool, typer.Option("--force", help="compute anew what is there already")]
 PlotOption = Annotated[Path | None, typer.Option(help="also draw it: a .png, .svg or .pdf file")]
 PartialOption = Annotated[bool, typer.Option("--allow-partial", help="go ahead with an incomplete store")]
@@ -81,7 +80,7 @@ def _verb(analysis: Analysis) -> Any:
         asked = _parameters(analysis, options)
         opened = open_store(store)
         run = Run(results, force, allow_partial=allow_partial, progress=terminal_progress())
-        found = connection.found(run, lambda run: _found(analysis, opened, asked, run))
+        found = connection.compute(run, lambda run: _found(analysis, opened, asked, run))
 
         def document() -> dict[str, Any]:
             first, *others = (analysis.json(result) for result in found.values())
@@ -126,9 +125,7 @@ def show(
     if as_json:
         typer.echo(json.dumps(document(), allow_nan=False))
     else:
-        from rich.console import Console
-
-        Console(highlight=False, markup=False).print(text())
+        draw(text())
     if plot is not None:
         from latentscan.report.style import save_figure
 

@@ -10,8 +10,9 @@ import typer
 
 from latentscan import __version__
 from latentscan.cli.making import add_making
-from latentscan.cli.reporting import DEBUG, INTERRUPTED
+from latentscan.cli.reporting import DEBUG
 from latentscan.cli.verbs import APPEARANCE, Verbs
+from latentscan.errors import INTERRUPTED
 
 app = typer.Typer(
     cls=Verbs,

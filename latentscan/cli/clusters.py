@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from latentscan.cli.connection import Connection, on_workers
+from latentscan.cli.connection import Connection, JsonOption, on_workers
 from latentscan.cli.reporting import counted, reported
 from latentscan.cli.terminal import note
 
@@ -33,7 +33,7 @@ def clusters() -> None:
 
 @on_workers
 def check_cluster(
-    as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
+    as_json: JsonOption = False,
     *,
     connection: Connection,
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,17 +12,17 @@ from latentscan.cli.analyses import (
     AGAIN,
     PLOT_ENDINGS,
     ForceOption,
-    JsonOption,
     PartialOption,
     PlotOption,
     ResultsOption,
     show,
 )
-from latentscan.cli.connection import Connection, on_workers
+from latentscan.cli.connection import Connection, JsonOption, on_workers
 from latentscan.cli.options import with_options
 from latentscan.cli.reporting import check_picture, reported
 from latentscan.cli.terminal import terminal_progress
 from latentscan.errors import UsageError
+from latentscan.locations import absolute, store_names
 from latentscan.report.compare import compare_json, compare_plot, compare_table
 
 
@@ -51,10 +50,15 @@ def compare_stores(
 
     if plot is not None:
         check_picture(plot, "--plot", PLOT_ENDINGS)
-    opened = {name: open_store(store) for name, store in zip(names_of(stores), stores, strict=True)}
+    places = list(map(absolute, stores))
+    same = {store for store, place in zip(stores, places, strict=True) if places.count(place) > 1}
+    if same:
+        problem = "is given twice" if len(same) == 1 else "are the same store"
+        raise UsageError(f"{' and '.join(sorted(same))} {problem}; name each store once")
+    opened = {name: open_store(store) for name, store in zip(store_names(places), stores, strict=True)}
     parameters = CompareParameters(**options)
     run = Run(results, force, allow_partial=allow_partial, progress=terminal_progress())
-    found = connection.found(run, lambda run: compare(opened, parameters, run))
+    found = connection.compute(run, lambda run: compare(opened, parameters, run))
     show(
         document=lambda: compare_json(found),
         text=lambda: compare_table(found),
@@ -62,23 +66,3 @@ def compare_stores(
         as_json=as_json,
         plot=plot,
     )
-
-
-def names_of(stores: list[str]) -> list[str]:
-    """Name stores by their folders, or by their paths where two folders are called the same.
-
-    Raises
-    ------
-    UsageError
-        If a path is given twice.
-
-    Examples
-    --------
-    >>> names_of(["ae/z.zarr", "vae.zarr"]), names_of(["ae/z.zarr", "vae/z.zarr"])
-    (['z.zarr', 'vae.zarr'], ['ae/z.zarr', 'vae/z.zarr'])
-    """
-    for store in stores:
-        if stores.count(store) > 1:
-            raise UsageError(f"{store} is given twice; name each store once")
-    names = [Path(store).name or store for store in stores]
-    return names if len(set(names)) == len(names) else stores

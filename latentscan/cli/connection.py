@@ -1,4 +1,4 @@
-"""Options of the verbs whose work can run on a Dask cluster."""
+"""Options of the verbs whose work can run on a Dask cluster, and which print what they find."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 SchedulerOption = Annotated[
     str | None, typer.Option("--scheduler", metavar="ADDRESS", help="run on the cluster of this scheduler")
 ]
@@ -67,16 +68,16 @@ class Connection(NamedTuple):
 
         return nullcontext(IN_PROCESS)
 
-    def found(self, run: Run, compute: Callable[[Run], R]) -> R:
-        """Compute something where tasks are to run.
+    def compute(self, run: Run, analyse: Callable[[Run], R]) -> R:
+        """Make an analysis where tasks are to run.
 
         A cluster that would be started for it is not, where all of it is kept already.
         """
         if self.named and self.starts and not run.force:
             with suppress(NotKeptError):
-                return compute(replace(run, kept_only=True))
+                return analyse(replace(run, kept_only=True))
         with self.open() as workers:
-            return compute(replace(run, workers=workers))
+            return analyse(replace(run, workers=workers))
 
     @property
     def starts(self) -> bool:
@@ -87,6 +88,20 @@ class Connection(NamedTuple):
         from latentscan.engine.connecting import stays
 
         return not stays(self.scheduler, self.cluster, self.profile)
+
+    def require_staying(self) -> None:
+        """Make sure, before a cluster is started, that one is meant that runs already.
+
+        Raises
+        ------
+        UsageError
+            If it would be started for the command alone.
+        """
+        if self.starts:
+            raise UsageError(
+                "the cluster of this profile ends with the command; name one that runs already, "
+                "with --scheduler ADDRESS or a profile that has an address"
+            )
 
     def open_cluster(self, *, idle: bool = False) -> AbstractContextManager[Cluster]:
         """Give the cluster that is meant, that of the default profile where none is named.

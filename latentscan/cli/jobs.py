@@ -9,21 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from latentscan.cli.connection import Connection, on_workers
+from latentscan.cli.connection import Connection, JsonOption, on_workers
 from latentscan.cli.reporting import reported
-from latentscan.cli.terminal import note
+from latentscan.cli.terminal import draw, note
 from latentscan.errors import ClusterError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import RenderableType
-
     from latentscan.store.jobs import JobRecord
 
 IdOption = Annotated[str, typer.Argument(metavar="ID", help="the id of the job", show_default=False)]
 HomeOption = Annotated[str | None, typer.Option("--store", help="the store that keeps the job's record")]
-JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
 SAY_EVERY_S = 10.0
 ASK_EVERY_S = 1.0
@@ -105,12 +102,12 @@ def logs(
 ) -> None:
     """Print what happened in a job, a line each."""
     home = _home(job_id, store, connection)
-    last = ""
+    last: tuple[str, str] | None = None
     for record in _followed(home, job_id):
-        for at, line in record.log:
-            if at > last:
-                typer.echo(f"{at}  {line}")
-        last = max([last, *(at for at, _ in record.log)])
+        known = [number for number, entry in enumerate(record.log) if entry == last]
+        for at, line in record.log[known[-1] + 1 if known else 0 :]:
+            typer.echo(f"{at}  {line}")
+        last = record.log[-1] if record.log else None
         if not follow:
             return
 
@@ -130,7 +127,7 @@ def wait(
         if not record.has_ended and time.monotonic() - said_at >= SAY_EVERY_S:
             said_at = time.monotonic()
             if record.state == "waiting":
-                note(f"it waits for a worker of {record.cluster}")
+                note(f"it has not begun; should {record.cluster or record.host} be gone, submit it again")
             elif record.progress:
                 note("{label}: {done:,} of {total:,} {unit}".format_map(record.progress))
         if record.has_ended:
@@ -161,15 +158,13 @@ def cancel(
         request_cancel(home, job_id)
     began = time.monotonic()
     while not record.has_ended and time.monotonic() - began < CANCELLED_WITHIN_S:
-        if record.shown_state() in ("waiting", "lost"):
+        if record.shown_state() == "lost":
             break
         time.sleep(ASK_EVERY_S / 2)
         record = read_job(home, job_id)
     state = record.shown_state()
     typer.echo(f"{job_id} {state}")
-    if state == "waiting":
-        note("it has not begun, and ends as soon as a worker takes it up")
-    elif state == "lost":
+    if state == "lost":
         note(f"the process that ran it was last heard of at {record.heard}; should it go on, the job ends")
     elif state == "running":
         note(f"it was asked to end, and has not yet; `latentscan jobs wait {job_id}` tells when it does")
@@ -226,7 +221,7 @@ def _announced(connection: Connection) -> dict[str, str]:
             )
         note(f"asking the scheduler that {ADDRESS} names; --store STORE asks a store")
         connection = connection._replace(scheduler=address)
-    require_staying(connection)
+    connection.require_staying()
     with connection.open_cluster(idle=True) as cluster:
         return {job_id: str(said["store"]) for job_id, said in cluster.announced().items()}
 
@@ -239,27 +234,5 @@ def _require_unconnected(connection: Connection) -> None:
         )
 
 
-def require_staying(connection: Connection) -> None:
-    """Make sure, before a cluster is started, that one is meant that runs already.
-
-    Raises
-    ------
-    UsageError
-        If the cluster would be started for the command alone.
-    """
-    if connection.starts:
-        raise UsageError(
-            "the cluster of this profile ends with the command; name one that runs already, "
-            "with --scheduler ADDRESS or a profile that has an address"
-        )
-
-
 def _shown(record: JobRecord) -> dict[str, Any]:
     return {**record.document(), "state": record.shown_state()}
-
-
-def draw(what: RenderableType) -> None:
-    """Print a table."""
-    from rich.console import Console
-
-    Console(highlight=False, markup=False).print(what)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from latentscan.jobs.jobfile import store_names
+from latentscan.locations import store_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

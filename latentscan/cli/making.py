@@ -9,10 +9,10 @@ import typer
 
 from latentscan.cli.connection import Connection, on_workers
 from latentscan.cli.options import pick, with_options
-from latentscan.cli.reporting import SOME_REJECTED, check_picture, counted, reported
+from latentscan.cli.reporting import check_picture, counted, reported
 from latentscan.cli.terminal import note, terminal_progress
 from latentscan.encoding import EncodeParameters, encode_images
-from latentscan.errors import UsageError
+from latentscan.errors import SOME_REJECTED, UsageError
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.parameters import TrainParameters
 

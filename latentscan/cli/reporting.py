@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, ParamSpec
 import typer
 
 from latentscan.cli.terminal import note
-from latentscan.errors import LatentscanError, UsageError
+from latentscan.errors import INTERRUPTED, LatentscanError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 DEBUG = "LATENTSCAN_DEBUG"
-INTERRUPTED = 130
-SOME_REJECTED = 3
 
 P = ParamSpec("P")
 

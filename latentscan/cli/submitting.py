@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from latentscan.cli.connection import Connection, on_workers
-from latentscan.cli.jobs import JsonOption, draw, require_staying
+from latentscan.cli.connection import Connection, JsonOption, on_workers
 from latentscan.cli.reporting import counted, reported
-from latentscan.cli.terminal import note, terminal_progress
+from latentscan.cli.terminal import draw, note, terminal_progress
 from latentscan.engine.threads import IN_PROCESS
 from latentscan.errors import LatentscanError, UsageError
 
@@ -75,7 +74,7 @@ def submit(
 def _left_running(job: Job, connection: Connection, *, force: bool) -> JobRecord:
     from latentscan.jobs.detached import submit_detached
 
-    require_staying(connection)
+    connection.require_staying()
     with connection.open_cluster() as cluster:
         record = submit_detached(job, cluster, force=force)
     note("it goes on without this command; to follow it, wait for it, or end it:")
@@ -104,10 +103,10 @@ def _run(
 def _workers_for(job: Job, connection: Connection, *, force: bool) -> AbstractContextManager[Workers]:
     """Open the cluster that is meant; one that would be started is not, where all results are there."""
     if connection.starts and not force:
-        from latentscan.jobs.plan import plan_job
+        from latentscan.jobs.plan import all_there
 
         with suppress(LatentscanError):  # the job itself fails with it, and is recorded so
-            if all(step.there for step in plan_job(job, workers=1).steps):
+            if all_there(job):
                 return nullcontext(IN_PROCESS)
     return connection.open_cluster()
 
@@ -125,18 +124,23 @@ def _plan(job: Job, workers: int, *, force: bool, as_json: bool) -> None:
 
 def _workers_of(connection: Connection) -> int:
     """Guess how many tasks run at once on a cluster that is not asked: as many as its profile says."""
+    from latentscan.engine.families import threads_of
     from latentscan.engine.profiles import Started, load_profile
+    from latentscan.engine.starting import cluster_class
     from latentscan.processors import processors
 
     if connection.scheduler is None:
-        settings = load_profile(connection.cluster, connection.profile).settings
+        chosen = load_profile(connection.cluster, connection.profile)
+        settings = chosen.settings
         if isinstance(settings, Started):
             most = (
                 settings.adapt.maximum if settings.adapt is not None else settings.keywords.get("n_workers")
             )
             said = settings.scale or most
             if isinstance(said, int):
-                return said * int(settings.keywords.get("threads_per_worker") or 1)
+                with suppress(UsageError):  # the class is not installed here
+                    return said * threads_of(cluster_class(settings, chosen.where), settings)
+                return said
             if settings.cluster_class.endswith(".LocalCluster"):
                 return processors()
     note("a plan connects to nothing; give --workers N for a cluster that runs N tasks at once")

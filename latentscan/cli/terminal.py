@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from rich.console import RenderableType
+
     from latentscan.progress import Advance, Progress
 
 PLAIN_EVERY_S = 10.0
@@ -19,6 +21,13 @@ PLAIN_EVERY_S = 10.0
 def note(message: str) -> None:
     """Tell the user something that is not data."""
     print(message, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def draw(what: RenderableType) -> None:
+    """Print tables and text that are data."""
+    from rich.console import Console
+
+    Console(highlight=False, markup=False).print(what)
 
 
 def terminal_progress() -> Progress:

@@ -173,22 +173,6 @@ def job_of(document: Any, *, name: str, origin: str) -> Job:
     return Job(name, kept, found.store, found.encode, tuple(analyses), found.results)
 
 
-def store_names(stores: Sequence[str]) -> list[str]:
-    """Name stores by as many of the last parts of their paths as tell them apart.
-
-    Examples
-    --------
-    >>> store_names(["/a/ae.zarr", "/a/vae.zarr"]), store_names(["/a/ae/z.zarr", "/a/vae/z.zarr"])
-    (['ae.zarr', 'vae.zarr'], ['ae/z.zarr', 'vae/z.zarr'])
-    """
-    parts = [store.rstrip("/").split("/") for store in stores]
-    for length in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(part[-length:]) for part in parts]
-        if len(set(names)) == len(names):
-            return names
-    return list(stores)
-
-
 def _decoded(text: str, origin: str) -> Any:
     """Decode YAML whose values are texts, as on a command line: no 2:40:2 that is 9602, no NO that is false.
 

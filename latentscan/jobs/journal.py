@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from latentscan.errors import LatentscanError
+from latentscan.errors import INTERRUPTED, LatentscanError
 from latentscan.progress import SILENT
 from latentscan.store.jobs import StepRecord, cancel_requested, read_job, timestamp, write_job
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 WRITE_EVERY_S = 5.0
 LOOK_EVERY_S = 2.0
 WAKE_EVERY_S = 0.2
-INTERRUPTED = 130
 
 
 class CancelledJobError(LatentscanError):
@@ -99,13 +98,13 @@ class Journal:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Keep the record while a job runs: from its start, or from where another process left it."""
-        self.log(f"running on {socket.gethostname()}")
-        self._write(state="running", started=self.record.started or timestamp(), owned=False)
-        self._look()
         over = threading.Event()
         watch = threading.Thread(target=self._watch, args=(over,), name="journal", daemon=True)
-        watch.start()
         try:
+            self.log(f"running on {socket.gethostname()}")
+            self._write(state="running", started=self.record.started or timestamp(), owned=False)
+            self._look()
+            watch.start()
             yield
         except SupersededError:
             raise
@@ -115,7 +114,8 @@ class Journal:
             raise
         finally:
             over.set()
-            watch.join()
+            if watch.ident is not None:
+                watch.join()
 
     @contextmanager
     def step(self, number: int) -> Iterator[None]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from latentscan.analyses.cost import Cost
 from latentscan.jobs.jobfile import COMPARE, ENCODE, Step
 from latentscan.jobs.plan_encoding import PlannedEncoding, store_begun
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from latentscan.analyses.compare import CompareParameters
     from latentscan.jobs.jobfile import Encode, Job
+    from latentscan.store.latent_store import LatentStore
     from latentscan.store.schema import Schema
 
 
@@ -90,6 +93,20 @@ def plan_job(job: Job, *, workers: int, force: bool = False) -> Plan:
     return Plan(job.name, workers, tuple(planner.planned(step) for step in job.steps()))
 
 
+def all_there(job: Job) -> bool:
+    """Tell whether a job would find all of its results, and look no further than the first that is missing.
+
+    Raises
+    ------
+    UsageError, StoreError
+        What the job itself would fail with.
+    """
+    if job.encode is not None and not all(map(store_begun, job.stores)):
+        return False
+    planner = _Planner(job, workers=1, force=False)
+    return all(planner.planned(step).there for step in job.steps())
+
+
 @dataclass
 class _Planner:
     """Plans step after step; what an earlier one finds is there for later ones."""
@@ -124,6 +141,8 @@ class _Planner:
         opened = open_store(store)
         self._schemas[store] = opened.schema
         missing = int((~opened.committed()).sum())
+        if asked.retry_rejected:
+            missing += _blocks_with_rejects(opened)
         if not missing:
             self._written.add(store)
             return Cost()
@@ -192,6 +211,13 @@ class _Planner:
         if self.job.encode is not None and not self._written.issuperset(stores):
             return False
         return is_kept(Step(name, stores, (parameters,)), self.job.results)
+
+
+def _blocks_with_rejects(store: LatentStore) -> int:
+    """Count the blocks that are written and have rejected images."""
+    images = np.flatnonzero(np.asarray(store.array("status")[:]))
+    blocks = np.unique(images // store.schema.chunk_rows)
+    return int(store.committed()[blocks].sum())
 
 
 def _figures(cost: Cost | None) -> dict[str, Any]:

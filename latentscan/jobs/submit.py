@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, cast
 
 from latentscan.analyses.keeping import NotKeptError, Run
 from latentscan.engine.threads import Threads
-from latentscan.jobs.jobfile import COMPARE, ENCODE, Encode, store_names
+from latentscan.errors import SOME_REJECTED
+from latentscan.jobs.jobfile import COMPARE, ENCODE, Encode
 from latentscan.jobs.journal import Journal, ended_by_failure
+from latentscan.locations import store_names
 from latentscan.progress import SILENT
 from latentscan.store.jobs import StepRecord, new_record, write_job
 from latentscan.store.latent_store import open_store
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from latentscan.progress import Progress
     from latentscan.store.jobs import JobRecord
     from latentscan.store.summary import Summary
-
-SOME_REJECTED = 3
 
 
 def submit_job(
@@ -107,6 +107,7 @@ def run_job(
         cluster.heartbeat = journal.beat
     exit_code = 0
     run = Run(job.results, force=force, workers=workers, progress=journal)
+    done = [number for number, step in enumerate(journal.record.steps) if step.state == "done"]
     journal.begin(_records(job))
     with journal.running():
         for number, step in enumerate(job.steps()):
@@ -119,7 +120,8 @@ def run_job(
                         journal.log(f"{sum(summary.rejected.values())} images of {step.stores[0]} rejected")
                         rejected(step.stores[0], summary)
                 else:
-                    kept = _analyse(step, run)
+                    # what another process that ran this job has computed anew, is not once more
+                    kept = _analyse(step, replace(run, force=force and number not in done))
                     home = job.results or step.stores[0]
                     journal.found(number, kept=kept, result=f"{home}/{RESULTS}/{step.name}")
             finished(journal.record.steps[number])

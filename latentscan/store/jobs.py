@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from latentscan import __version__
-from latentscan.errors import StoreError, UsageError
+from latentscan.errors import INTERRUPTED, StoreError, UsageError
 from latentscan.store.metadata import no_store, read_root
 from latentscan.store.publish import METADATA, backing, read_json, write_json
 
@@ -210,15 +210,18 @@ def list_jobs(location: str, *, damaged: Callable[[StoreError], object] = lambda
 
 
 def request_cancel(location: str, job_id: str) -> None:
-    """Leave the mark that asks for a job's end.
+    """Leave the mark that asks for a job's end; one that no process has begun ends with it.
 
     Raises
     ------
     UsageError
         If there is no such job.
     """
-    read_job(location, job_id)
+    record = read_job(location, job_id)
     write_json(backing(location, read_only=False), _key(job_id, CANCEL), {"user": _user(), "at": timestamp()})
+    if record.state == "waiting":
+        ended = dataclasses.replace(record, state="cancelled", ended=timestamp(), exit_code=INTERRUPTED)
+        write_job(location, ended.logged("cancelled before it began"))
 
 
 def cancel_requested(location: str, job_id: str) -> bool:

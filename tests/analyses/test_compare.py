@@ -250,15 +250,16 @@ def test_too_few_stores_or_images(tmp_path: Path) -> None:
 
 def test_what_needs_more_images_is_left_out_and_named(tmp_path: Path) -> None:
     stores = {name: stored(tmp_path, name, cloud()[:5]) for name in ("few", "others")}
-    found = compare(
-        stores, FAST.model_copy(update={"k": (2, 9), "perplexity": 30.0, "kmeans": True, "tsne": True})
-    )
+    asked = FAST.model_copy(update={"k": (2, 9), "perplexity": 30.0, "kmeans": True, "tsne": True})
+    found = compare(stores, asked)
     assert pair(found, "few", "others")["cka"] == pytest.approx(1)
     assert np.isnan(pair(found, "few", "others")["overlap"])
     notes = found.pairs.attributes["notes"]
     assert any("too few of their images are good" in note for note in notes)
     assert any(note.startswith("inertia is left out. --k 9") for note in notes)
     assert any(note.startswith("maps are left out. --perplexity 30") for note in notes)
+    again = compare(stores, asked, Run(kept_only=True))
+    assert again.pairs.attributes["notes"] == notes
 
 
 def test_points_that_are_all_equal_have_no_figures(tmp_path: Path) -> None:

@@ -77,6 +77,9 @@ def good(done: CompletedProcess[str]) -> str:
     return done.stdout
 
 
+NOWHERE: dict[str, Any] = {"scheduler": None, "cluster": None, "profile": None, "insecure": False}
+
+
 def test_a_plan_starts_nothing(latentscan: Command, contents: Any, folder: Path) -> None:
     before = contents(folder)
     screen = good(latentscan("submit", "short.yaml", "--plan", cwd=folder))
@@ -191,6 +194,23 @@ def test_a_job_is_lost_by_the_clock_of_who_waits(folder: Path, monkeypatch: pyte
 
     with pytest.raises(ClusterError, match="nothing was heard of it since 2001-01-01T00:00:39"):
         follow()
+
+
+def test_lines_are_followed_whatever_the_clocks_say(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    submitted = new_record("mine", {}, cluster=None)
+    lines = [("2026-01-01T00:00:30", "submitted"), ("2026-01-01T00:00:01", "begun"), ("2026-01-01", "done")]
+    seen = [replace(submitted, log=tuple(lines[:count])) for count in (1, 1, 2, 3)]
+    monkeypatch.setattr(
+        jobs_module, "_followed", lambda *_: iter([*seen, replace(submitted, log=tuple(lines[1:]))])
+    )
+    jobs_module.logs(job_id="mine", store=str(folder / "z.zarr"), follow=True, **NOWHERE)
+    assert [line.split("  ")[1] for line in capsys.readouterr().out.splitlines()] == [
+        "submitted",
+        "begun",
+        "done",
+    ]
 
 
 def test_an_interrupted_job_says_so(latentscan: Command, folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from latentscan.errors import UsageError
-from latentscan.jobs.jobfile import job_of, read_job, store_names
+from latentscan.jobs.jobfile import job_of, read_job
 
 HERE = {"name": "mine", "origin": "mine.yaml"}
 
@@ -142,8 +142,3 @@ def test_all_mistakes_of_a_kind_are_told_at_once(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"nothing.yaml: No such file or directory; expected a job file"):
         read_job(tmp_path / "nothing.yaml")
-
-
-def test_stores_are_named_by_what_tells_them_apart() -> None:
-    assert store_names(["s3://b/z.zarr/", "/data/y.zarr"]) == ["z.zarr", "y.zarr"]
-    assert store_names(["/a/x/z.zarr", "/b/x/z.zarr"]) == ["a/x/z.zarr", "b/x/z.zarr"]

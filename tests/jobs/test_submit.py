@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,7 @@ import pytest
 
 from latentscan.encoding import EncodeParameters, encode_images
 from latentscan.engine.threads import Threads
-from latentscan.errors import UsageError
+from latentscan.errors import StoreError, UsageError
 from latentscan.ingest import ingest
 from latentscan.jobs import detached as detached_module
 from latentscan.jobs import journal as journal_module
@@ -27,6 +27,7 @@ from latentscan.jobs import plan_encoding
 from latentscan.jobs.detached import run_detached, submit_detached
 from latentscan.jobs.jobfile import Job, job_of
 from latentscan.jobs.journal import CancelledJobError, Journal, SupersededError
+from latentscan.jobs.plan import all_there, plan_job
 from latentscan.jobs.submit import begin_record, submit_job
 from latentscan.progress import SILENT
 from latentscan.store.jobs import read_job, request_cancel
@@ -198,9 +199,33 @@ def test_a_job_that_was_cancelled_before_it_began(store: str) -> None:
     asked = job([store], "stats")
     record = begin_record(asked, Threads())
     request_cancel(asked.home, record.id)
+    ended = read_job(asked.home, record.id)
+    assert (ended.state, ended.exit_code) == ("cancelled", 130)  # whether or not a process ever takes it up
     with pytest.raises(CancelledJobError):
         submit_job(asked, Threads(), record)
     assert read_job(asked.home, record.id).state == "cancelled"
+
+
+def test_what_fails_while_a_job_begins_is_told(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_home: str, _id: str) -> bool:
+        raise StoreError("the server has a bad day")
+
+    asked = job([store], "stats")
+    monkeypatch.setattr(journal_module, "cancel_requested", fail)
+    with pytest.raises(StoreError):
+        submit(asked)
+    record = last(asked)
+    assert (record.state, record.error, record.exit_code) == ("failed", "the server has a bad day", 4)
+
+
+def test_what_was_computed_anew_is_not_once_more_when_a_job_is_taken_up(store: str) -> None:
+    asked = job([store], "stats", "axes")
+    submit(asked)
+    record = begin_record(asked, Threads())
+    first, second = record.steps
+    lost = replace(record, state="running", steps=(replace(first, state="done"), second))
+    taken_up = submit_job(asked, Threads(), lost, force=True)
+    assert [step.kept for step in taken_up.steps] == [True, False]
 
 
 def test_a_driver_that_was_replaced_ends(store: str, quick: None) -> None:
@@ -254,6 +279,13 @@ def test_encoding_comes_first(tmp_path: Path, encoded: dict[str, Any]) -> None:
         assert place == asked.home
         assert sum(summary.rejected.values()) == 1
         rejected.clear()
+    assert all_there(asked)
+    again = job(
+        [str(tmp_path / "z.zarr")], "stats", encode={**encoded, "chunk_rows": 4, "retry_rejected": "true"}
+    )
+    assert not all_there(again)
+    assert [step.there for step in plan_job(again, workers=1).steps] == [False, False]
+    assert not all_there(job([str(tmp_path / "y.zarr")], encode=encoded))
     with pytest.raises(UsageError, match="leave out --seed: the encoder has no logvar"):
         submit(job([str(tmp_path / "y.zarr")], encode={**encoded, "seed": 1}))
 
