@@ -81,7 +81,7 @@ def store_names(stores: Sequence[str]) -> list[str]:
     parts = [store.rstrip("/").split("/") for store in stores]
     longest = max(map(len, parts), default=0)
 
-    def name(own: Sequence[str]) -> str:
+    def name(own: list[str]) -> str:
         for length in range(1, longest + 1):
             if [other[-length:] for other in parts].count(own[-length:]) == 1:
                 return "/".join(own[-length:])

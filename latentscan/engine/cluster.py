@@ -20,11 +20,11 @@ from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from latentscan.engine import remote
-from latentscan.engine.following import Following
-from latentscan.engine.remote import Parcel, Place
+from latentscan.engine.following import Following, hear
+from latentscan.engine.remote import Parcel, Place, parcel_key
 from latentscan.engine.tasks import failure, plainly, unheard
 from latentscan.engine.threads import tree_of
-from latentscan.errors import ClusterError, LatentscanError, TaskError
+from latentscan.errors import ClusterError, LatentscanError, TaskError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -84,15 +84,13 @@ class Cluster:
         self.heartbeat = heartbeat
         self.stays = stays
         self.say = say
-        self._topic = f"latentscan-{uuid.uuid4().hex}"
-        self._following: Following | None = None
         self._sent: tuple[weakref.ref[Any], Future[Any]] | None = None
         self._looked_at = self._workers_seen_at = self._said_at = time.monotonic()
 
     @property
     def count(self) -> int:
         """How many tasks run at once."""
-        return max(1, int(self._ask()["total_threads"]))
+        return max(1, int(self.ask()["total_threads"]))
 
     def inside(self, tasks: int) -> int:  # noqa: ARG002 (the processors of a worker are for its tasks)
         """Give how many threads each of so many tasks at once may use itself."""
@@ -111,6 +109,7 @@ class Cluster:
         """Apply `work` to every item, as `Workers` says; what a lost worker did is done again elsewhere."""
         if not items:
             return []
+        asked = self._accelerator() if accelerated else None
         found: dict[object, R] = {}
         with self._followed(items, describe, report) as following:
             futures: list[Future[Any]] = self.client.map(
@@ -120,7 +119,7 @@ class Cluster:
                 self._at_hand(self._sent_once(work), len(items)),
                 key=[place.key for place in following.places],
                 pure=False,
-                resources={GPU: 1} if accelerated and GPU in self.resources else None,
+                resources=asked,
             )
             for key, result in self._results(futures, following):
                 found[key] = result
@@ -155,11 +154,61 @@ class Cluster:
 
     def announce(self, name: str, value: Mapping[str, Any]) -> None:
         """Let other clients of the scheduler know of something, for as long as it runs."""
-        self._answer(lambda: self.client.set_metadata([_ANNOUNCED, name], dict(value)))
+        self.answer(lambda: self.client.set_metadata([_ANNOUNCED, name], dict(value)))
 
     def announced(self) -> dict[str, dict[str, Any]]:
         """Give what clients of this scheduler have announced, by name."""
-        return dict(self._answer(lambda: self.client.get_metadata([_ANNOUNCED], {})))
+        return dict(self.answer(lambda: self.client.get_metadata([_ANNOUNCED], {})))
+
+    def ask(self, *, workers: bool = False) -> dict[str, Any]:
+        """Ask the scheduler about itself, and about each of its workers.
+
+        Raises
+        ------
+        ClusterError
+            If the scheduler is lost.
+        """
+        info = dict(self.answer(lambda: self.client.scheduler_info(n_workers=-1 if workers else 0)))
+        if not info:  # after a while without a scheduler the client closes itself
+            raise self._lost("the scheduler is gone")
+        return info
+
+    def answer(self, ask: Callable[[], R]) -> R:
+        """Ask the scheduler something; one that does not answer is lost, though the network may not know.
+
+        Raises
+        ------
+        ClusterError
+            If it is lost.
+        """
+        asked: concurrent.futures.Future[R] = concurrent.futures.Future()
+
+        def wait() -> None:
+            try:
+                asked.set_result(ask())
+            except Exception as error:  # noqa: BLE001 (raised below)
+                asked.set_exception(error)
+
+        threading.Thread(target=wait, daemon=True).start()
+        try:
+            return asked.result(ANSWER_WITHIN_S)
+        except TimeoutError:
+            raise self._lost(f"no answer within {ANSWER_WITHIN_S:.0f} s") from None
+        except (ClosedClientError, OSError, RuntimeError) as error:
+            raise self._lost(error) from error
+
+    def _accelerator(self) -> dict[str, float] | None:
+        """Give what a task that needs a GPU asks for; nothing where workers are not said to offer any."""
+        if GPU not in self.resources:
+            return None
+        amount = min(1, self.resources[GPU])
+        workers = self.ask(workers=True)["workers"].values()
+        if workers and all(worker["resources"].get(GPU, 0) < amount for worker in workers):
+            raise UsageError(
+                f"{self._address}: no worker offers {GPU}={amount:g}, which the profile promises: start "
+                f"workers with `--resources {GPU}={amount:g}`, or drop resources from the profile"
+            )
+        return {GPU: amount}
 
     def _sent_once(self, work: Any) -> Future[Any]:
         """Send the workers a task function, once for all that it is applied to one after another."""
@@ -181,9 +230,8 @@ class Cluster:
         import cloudpickle
 
         parcel = Parcel(np.frombuffer(cloudpickle.dumps(common), np.uint8))
-        key = f"latentscan-parcel-{uuid.uuid4().hex}"
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 PB"}):
-            return self.client.submit(remote.deliver, parcel, key=key, pure=False)
+            return self.client.submit(remote.deliver, parcel, key=parcel_key(), pure=False)
 
     def _at_hand(self, sent: Future[Any], tasks: int) -> list[Future[Any]]:
         """Give what so many tasks have in common, for each of them.
@@ -191,13 +239,18 @@ class Cluster:
         The scheduler brings one of few tasks to where its input is, all of them to the same worker; so each
         worker first gets a copy. Where tasks are many, any worker that is idle takes the next one.
         """
-        info = self._ask(workers=True)
+        info = self.ask(workers=True)
         if tasks > MANY_FOR_A_THREAD * info["total_threads"]:
             return [sent] * tasks
         threads = [address for address, worker in info["workers"].items() for _ in range(worker["nthreads"])]
         copies = {
             address: self.client.submit(
-                remote.deliver, sent, workers=[address], allow_other_workers=True, pure=False
+                remote.deliver,
+                sent,
+                key=parcel_key(),
+                workers=[address],
+                allow_other_workers=True,
+                pure=False,
             )
             for address in threads[:tasks]
         }
@@ -211,12 +264,11 @@ class Cluster:
     ) -> Iterator[Following]:
         """Follow the tasks of a run; those that are not done in the end, for whatever reason, are dropped."""
         run = uuid.uuid4().hex
-        places = [Place(run, number, describe(item), self._topic) for number, item in enumerate(items)]
+        topic = self.client.id  # schedulers forget what came under it, some time after the client has left
+        places = [Place(run, number, describe(item), topic) for number, item in enumerate(items)]
         following = Following(places, report)
         try:
-            if self._following is None:
-                self.client.subscribe_topic(self._topic, self._hear)
-            self._following = following
+            self.client.subscribe_topic(topic, hear)
             yield following
         except ClusterError:
             following.waiting.clear()  # there is nobody to tell
@@ -227,10 +279,6 @@ class Cluster:
             if self.client.status == "running" and following.waiting:
                 self.client.cancel(list(following.waiting.values()))
                 following.settle(SETTLED_WITHIN_S, self._workers)
-
-    def _hear(self, event: tuple[float, Any]) -> None:
-        if self._following is not None:
-            self._following.hear(event[1])
 
     def _results(self, futures: Iterable[Future[Any]], following: Following) -> Iterator[tuple[object, Any]]:
         """Give keys and results as tasks are done, which are fetched several at a time."""
@@ -266,13 +314,18 @@ class Cluster:
 
     def _is_there(self, future: Future[Any], following: Following) -> bool:
         """Tell whether a result is there, and wait for it again if not; raise what its task failed with."""
-        if future.status == "finished":
+        status = future.status
+        if status == "finished":
             return True
-        if future.status in {"lost", "pending"}:  # with its worker: it is computed anew
+        if status == "pending":
             future.add_done_callback(following.news.put)
             return False
-        if future.status != "error":
-            raise self._lost(future.status)
+        if status == "lost":  # with its worker: it is computed anew, and Dask would call back at once
+            loop = cast("Any", self.client.loop)
+            loop.add_callback(loop.call_later, LOOK_EVERY_S, following.news.put, future)
+            return False
+        if status != "error":
+            raise self._lost(status)
         error = future.exception()
         if isinstance(error, KilledWorker):
             raise TaskError(
@@ -290,7 +343,7 @@ class Cluster:
             return
         self._looked_at = now
         self.heartbeat()
-        if self._ask()["n_workers"]:
+        if self.ask()["n_workers"]:
             self._workers_seen_at = now
             return
         missed_s = now - self._workers_seen_at
@@ -302,37 +355,12 @@ class Cluster:
             self._said_at = now
             self.say(f"no workers for {missed_s:.0f} s; waiting for some, {self.patience_s:.0f} s at most")
 
-    def _ask(self, *, workers: bool = False) -> dict[str, Any]:
-        """Ask the scheduler about itself, and about each of its workers."""
-        info = dict(self._answer(lambda: self.client.scheduler_info(n_workers=-1 if workers else 0)))
-        if not info:  # after a while without a scheduler the client closes itself
-            raise self._lost("the scheduler is gone")
-        return info
-
     def _workers(self) -> set[str]:
         """Name the workers there are; none where the scheduler is lost."""
         try:
-            return set(self._ask(workers=True)["workers"])
+            return set(self.ask(workers=True)["workers"])
         except ClusterError:
             return set()
-
-    def _answer(self, ask: Callable[[], R]) -> R:
-        """Ask the scheduler something; one that does not answer is lost, though the network may not know."""
-        asked: concurrent.futures.Future[R] = concurrent.futures.Future()
-
-        def wait() -> None:
-            try:
-                asked.set_result(ask())
-            except Exception as error:  # noqa: BLE001 (raised below)
-                asked.set_exception(error)
-
-        threading.Thread(target=wait, daemon=True).start()
-        try:
-            return asked.result(ANSWER_WITHIN_S)
-        except TimeoutError:
-            raise self._lost(f"no answer within {ANSWER_WITHIN_S:.0f} s") from None
-        except (ClosedClientError, OSError, RuntimeError) as error:
-            raise self._lost(error) from error
 
     @property
     def _address(self) -> str:

@@ -14,7 +14,7 @@ from multiprocessing import current_process, resource_tracker
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from latentscan.engine.cluster import Cluster
-from latentscan.engine.families import security_of
+from latentscan.engine.families import addresses_of, security_of
 from latentscan.engine.profiles import Existing, Profile, Started, load_profile
 from latentscan.engine.reaching import check_safe, look_at
 from latentscan.engine.starting import (
@@ -83,15 +83,16 @@ def connect(
         else:
             client, expected = _started(stack, chosen, settings, insecure=insecure, say=say)
         say(f"scheduler {address_of(client)}, dashboard {client.dashboard_link}")
-        if not idle:
-            _await_worker(client, settings.workers_timeout, expected, chosen.where, say)
-        yield Cluster(
+        found = Cluster(
             client,
             resources=settings.resources,
             patience_s=settings.workers_timeout,
             stays=isinstance(settings, Existing),
             say=say,
         )
+        if not idle:
+            _await_worker(found, expected, chosen.where)
+        yield found
 
 
 def stays(scheduler: str | None, cluster: Path | None, profile: str | None) -> bool:
@@ -139,6 +140,8 @@ def _started(
         stack.enter_context(dask.config.set(dask_settings(found, settings)))
         keywords = arguments(found, profile)
         stack.enter_context(dask.config.set(dashboard_settings(keywords)))
+        for address in addresses_of(found, settings.args, keywords):
+            check_safe(address, insecure=insecure)
     say(f"starting {settings.cluster_class} ({profile.where})")
     stack.enter_context(_environment_kept())  # workers that are lost are started anew meanwhile
     with _explained(profile.where), _environment_kept():
@@ -232,27 +235,20 @@ def _undisturbed() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
-def _await_worker(
-    client: Client, patience_s: float, expected: int, where: str, say: Callable[[str], None]
-) -> None:
+def _await_worker(cluster: Cluster, expected: int, where: str) -> None:
+    patience_s = cluster.patience_s
     began = told = time.monotonic()
-    while True:
-        try:
-            workers = len(client.scheduler_info()["workers"])
-        except (OSError, RuntimeError) as error:
-            raise ClusterError(f"{where}: the scheduler was lost: {_one_line(error)}") from None
-        if workers:
-            return
+    while not cluster.ask()["n_workers"]:
         now = time.monotonic()
         if now - began >= patience_s:
             raise ClusterError(
                 f"{where}: no worker within {patience_s:g} s; start some (`dask worker "
-                f"{address_of(client)}` does), or let the profile give them more time with "
+                f"{address_of(cluster.client)}` does), or let the profile give them more time with "
                 "workers_timeout"
             )
         if now - told >= TELL_EVERY_S:
             of = f" of {expected}" if expected > 1 else ""
-            say(f"waiting for a first worker{of}: {now - began:.0f} s of {patience_s:g} s")
+            cluster.say(f"waiting for a first worker{of}: {now - began:.0f} s of {patience_s:g} s")
             told = now
         time.sleep(LOOK_EVERY_S)
 

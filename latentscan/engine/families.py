@@ -106,14 +106,31 @@ def _ssh(_found: Callable[..., Any], profile: Profile, settings: Started) -> dic
             "worker_options.n_workers workers on each of its hosts"
         )
     keywords = {"silence_logs": logging.CRITICAL, **settings.keywords}
-    worker = {"nthreads": 1, **keywords.get("worker_options", {})}
+    worker = {"nthreads": 1, "dashboard_address": f"{LOOPBACK}:0", **keywords.get("worker_options", {})}
     if settings.env:
         worker["env"] = {**settings.env, **worker.get("env", {})}
-    scheduler = dict(keywords.get("scheduler_options", {}))
+    # of the scheduler's machine, where nobody knows here which port is free
+    dashboard = f"{LOOPBACK}:{DASHBOARD_PORT}"
+    scheduler = {"dashboard_address": dashboard, **keywords.get("scheduler_options", {})}
     if isinstance(settings.security, Certificates):
         worker["protocol"] = scheduler["protocol"] = "tls://"
         keywords["security"] = security_of(settings.security)
     return {**keywords, "worker_options": worker, "scheduler_options": scheduler}
+
+
+def addresses_of(found: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any]) -> list[str]:
+    """Give where the machines of an SSHCluster will listen, without ports; others are asked once they run."""
+    from dask.config import get
+
+    if family(found) != "SSHCluster":
+        return []
+    hosts = args[0] if args else keywords.get("hosts") or ()
+    default = keywords["scheduler_options"].get("protocol") or get("distributed.comm.default-scheme")
+    schemes = [default, *[keywords["worker_options"].get("protocol") or default] * len(hosts)]
+    return [
+        f"{scheme.partition(':')[0]}://{f'[{host}]' if ':' in host else host}"
+        for scheme, host in zip(schemes, hosts, strict=False)
+    ]
 
 
 def _jobqueue(found: Callable[..., Any], profile: Profile, settings: Started) -> dict[str, Any]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import queue
 import time
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from latentscan.engine.remote import PARCEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,11 +29,8 @@ class Following:
         self._report = report
         self._amounts: dict[int, int] = {}
         self._at_work: dict[int, str] = {}
-
-    def hear(self, told: list[Any]) -> None:
-        """Take up what a worker tells."""
-        if told[0] == self.places[0].run:
-            self.news.put(told)
+        if places:
+            _followings[places[0].run] = self
 
     def heard(self, within_s: float) -> list[Future[Any]]:
         """Give the futures that are done, and report what was told meanwhile."""
@@ -38,7 +38,7 @@ class Following:
         try:
             news = self.news.get(timeout=within_s)
             while True:
-                if isinstance(news, list | tuple):
+                if isinstance(news, list):
                     self._take(*news)
                 else:
                     done.append(news)
@@ -68,4 +68,17 @@ class Following:
 
     def name(self, key: object) -> str:
         """Give the name of a task in errors."""
-        return self.places[self.number[key]].name if key in self.number else "merging what blocks gave"
+        if key in self.number:
+            return self.places[self.number[key]].name
+        sent = str(key).startswith(PARCEL)
+        return "sending the task to the workers" if sent else "merging what blocks gave"
+
+
+_followings: WeakValueDictionary[str, Following] = WeakValueDictionary()  # by run
+
+
+def hear(event: tuple[float, Any]) -> None:
+    """Take up what a worker tells of any run that this process follows; schedulers tell other things too."""
+    told = event[1]
+    if isinstance(told, list | tuple) and (following := _followings.get(told[0])):
+        following.news.put(list(told))

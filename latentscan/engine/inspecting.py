@@ -58,10 +58,16 @@ class Inspection:
 
 
 def inspect(cluster: Cluster) -> Inspection:
-    """Ask a cluster for its workers, and for what is installed everywhere; nothing of that is imported."""
+    """Ask a cluster for its workers, and for what is installed everywhere; nothing of that is imported.
+
+    Raises
+    ------
+    ClusterError
+        If the scheduler is lost.
+    """
     client: Any = cluster.client
-    workers = client.scheduler_info(n_workers=-1)["workers"]
-    versions = client.get_versions(packages=list(PACKAGES[1:]))
+    workers = cluster.ask(workers=True)["workers"]
+    versions = cluster.answer(lambda: client.get_versions(packages=list(PACKAGES[1:])))
     address = address_of(client)
     return Inspection(
         scheduler=address,

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 P = TypeVar("P")
 
+PARCEL = "latentscan-parcel-"
 TELL_EVERY_S = 0.5
 
 
@@ -54,6 +56,11 @@ class Parcel:
 def deliver(parcel: Parcel) -> Parcel:
     """Take in a parcel: a task whose result is all that others need."""
     return parcel
+
+
+def parcel_key() -> str:
+    """Give a new name for a parcel, or a copy of one, on the scheduler."""
+    return f"{PARCEL}{uuid.uuid4().hex}"
 
 
 _opened: WeakKeyDictionary[Parcel, Any] = WeakKeyDictionary()

@@ -102,7 +102,7 @@ def dask_settings(found: Callable[..., Any], settings: Started) -> dict[str, Any
 
 
 def dashboard_settings(keywords: Mapping[str, Any]) -> dict[str, str]:
-    """Let links lead to a dashboard that listens on this machine alone, wherever the scheduler does."""
+    """Let links lead to a dashboard that only its own machine, or a tunnel to it, can reach."""
     address = {**keywords, **keywords.get("scheduler_options", {})}.get("dashboard_address")
     local = str(address).startswith(LOOPBACK)
     return {"distributed.dashboard.link": f"http://{LOOPBACK}:{{port}}/status"} if local else {}

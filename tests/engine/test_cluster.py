@@ -2,25 +2,34 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import signal
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 import numpy as np
+import psutil
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, get_worker
 
-from latentscan.engine.cluster import Cluster
-from latentscan.engine.tasks import Control, Stopped
+from latentscan.engine.cluster import LOOK_EVERY_S, Cluster
+from latentscan.engine.following import Following
+from latentscan.engine.inspecting import inspect
+from latentscan.engine.remote import Place
+from latentscan.engine.tasks import Control, Stopped, unheard
 from latentscan.engine.threads import Threads
 from latentscan.engine.tree import map_reduce
-from latentscan.errors import ClusterError, StoreError, TaskError
+from latentscan.errors import ClusterError, StoreError, TaskError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from distributed import Future, Worker
 
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not see the tests
@@ -38,7 +47,7 @@ def cluster() -> Iterator[Cluster]:
         ) as started,
         Client(started) as client,
     ):
-        yield Cluster(client, resources={"GPU": 1})
+        yield Cluster(client)
 
 
 def wait_for(file: Path) -> None:
@@ -206,19 +215,114 @@ def test_large_things_reach_the_workers_without_a_warning(cluster: Cluster) -> N
     assert found == [0.0, 4_999_999.0]
 
 
-def test_tasks_that_need_a_gpu_ask_for_one(cluster: Cluster) -> None:
-    """No worker has one here, so that they wait until patience is over."""
-    begun: list[float] = []
+@pytest.fixture
+def offer(cluster: Cluster) -> Iterator[Callable[[float], None]]:
+    """Let one worker offer GPUs, until the test ends."""
+    worker = min(cluster.ask(workers=True)["workers"])
 
-    def give_up() -> None:
-        begun.append(time.monotonic())
-        if len(begun) == 3:
-            raise TimeoutError
+    def set_to(amount: float) -> None:
+        async def offered(dask_worker: Worker) -> None:
+            await dask_worker.set_resources(GPU=amount)
 
-    waiting = Cluster(cluster.client, resources={"GPU": 1}, heartbeat=give_up)
-    with pytest.raises(TimeoutError):
-        waiting.run_tasks(lambda item, _control: item, [0], accelerated=True)
-    assert waiting.run_tasks(lambda item, _control: item, [0]) == [0]
+        cluster.client.run(offered, workers=[worker])
+
+    yield set_to
+    set_to(0)
+
+
+@pytest.mark.parametrize(("said", "asked"), [(0.5, 0.5), (1, 1), (4, 1)])
+def test_tasks_that_need_a_gpu_ask_for_one(
+    cluster: Cluster, offer: Callable[[float], None], said: float, asked: float
+) -> None:
+    def work(_item: int, _control: Control) -> dict[str, float]:
+        worker = get_worker()
+        return worker.state.tasks[worker.get_current_task()].resource_restrictions or {}
+
+    offer(asked)
+    with_gpus = Cluster(cluster.client, resources={"GPU": said})
+    assert with_gpus.run_tasks(work, [0, 1], accelerated=True) == [{"GPU": asked}] * 2
+    assert with_gpus.run_tasks(work, [0]) == [{}]
+    assert cluster.run_tasks(work, [0], accelerated=True) == [{}]
+
+
+def test_gpus_that_no_worker_offers_are_not_waited_for(
+    cluster: Cluster, offer: Callable[[float], None]
+) -> None:
+    expecting = Cluster(cluster.client, resources={"GPU": 1})
+    for too_little in (None, 0.5):
+        if too_little:
+            offer(too_little)
+        with pytest.raises(UsageError, match=r"no worker offers GPU=1, .*`--resources GPU=1`, or drop"):
+            expecting.run_tasks(lambda item, _control: item, [0], accelerated=True)
+    assert expecting.run_tasks(lambda item, _control: item, [0]) == [0]
+
+
+def test_a_lost_result_is_looked_at_now_and_then_until_it_is_there_again(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    looked_at: list[float] = []
+
+    def work(_item: int, _control: Control) -> int:
+        if (tmp_path / "lost").exists():
+            wait_for(tmp_path / "again")
+        return os.getpid()
+
+    class Losing(Cluster):
+        def _is_there(self, future: Future[Any], following: Following) -> bool:
+            if not looked_at:
+                (tmp_path / "lost").touch()
+                os.kill(future.result(), signal.SIGKILL)
+                while future.status == "finished":
+                    time.sleep(0.01)
+            looked_at.append(time.monotonic())
+            if len(looked_at) == 3:
+                (tmp_path / "again").touch()
+            return super()._is_there(future, following)
+
+    [process] = Losing(cluster.client).run_tasks(work, [0])
+    cluster.client.wait_for_workers(2)
+    assert psutil.pid_exists(process)
+    assert looked_at[2] - looked_at[0] > 1.5 * LOOK_EVERY_S
+
+
+def test_parcels_and_their_copies_are_named_in_errors(cluster: Cluster, tmp_path: Path) -> None:
+    names: list[str] = []
+
+    def work(item: int, _control: Control) -> None:
+        if item:
+            wait_for(tmp_path / "named")
+
+    def name(_item: int) -> None:
+        """Name what the scheduler knows besides tasks: a parcel, and the copy for a task at work."""
+        following = Following([Place("other", 0, "block 0", "topic")], unheard)
+        keys = cluster.client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.tasks))
+        names.extend(following.name(key) for key in keys if not re.search(r"-\d{9}$", key))
+        (tmp_path / "named").touch()
+
+    cluster.run_tasks(work, range(2), finished=name)
+    assert len(names) >= 2
+    assert set(names) == {"sending the task to the workers"}
+
+
+def test_two_at_once_on_a_client_hear_of_their_own_tasks(cluster: Cluster) -> None:
+    def work(item: int, control: Control) -> None:
+        control.advance(item)
+
+    def heard(item: int) -> int:
+        told: list[int] = []
+        Cluster(cluster.client).run_tasks(work, [item] * 4, report=lambda more, /, **_: told.append(more))
+        return sum(told)
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(heard, [1, 10])) == [4, 40]
+
+
+def test_what_is_told_is_forgotten_with_the_client(cluster: Cluster) -> None:
+    """Schedulers do so for what is told under the name of a client."""
+    Cluster(cluster.client).run_tasks(lambda item, _control: item, [0])
+    topics = cluster.client.get_events()
+    told = {topic for topic, events in topics.items() if any(not isinstance(one, dict) for _, one in events)}
+    assert told == {cluster.client.id}
 
 
 def test_what_is_announced_is_known_to_other_clients(cluster: Cluster) -> None:
@@ -241,5 +345,7 @@ def test_a_scheduler_that_is_gone_is_an_error() -> None:
     try:
         with pytest.raises(ClusterError, match="lost"):
             lost.run_tasks(lambda item, _control: item, [0])
+        with pytest.raises(ClusterError, match="lost"):
+            inspect(lost)
     finally:
         client.close()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from latentscan.engine import cluster as clusters
 from latentscan.engine import connecting, reaching
 from latentscan.engine.connecting import connect
 from latentscan.errors import ClusterError, UsageError
@@ -302,6 +303,32 @@ def test_a_scheduler_that_dies_is_left_in_silence(tmp_path: Path, capfd: pytest.
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize(
+    ("sent", "why"), [(signal.SIGKILL, "the cluster is lost"), (signal.SIGSTOP, "no answer within 1 s")]
+)
+def test_a_scheduler_is_lost_before_a_worker_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: signal.Signals, why: str
+) -> None:
+    monkeypatch.setattr(connecting, "TELL_EVERY_S", 0.1)
+    monkeypatch.setattr(connecting, "CONNECT_WITHIN_S", 3)
+    file = tmp_path / "scheduler.json"
+    place = ("--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0")
+    with dask_processes() as start:
+        scheduler = start("scheduler", *place, "--scheduler-file", str(file))
+        address = address_in(file)
+
+        def say(text: str) -> None:
+            if "waiting" in text:
+                monkeypatch.setattr(clusters, "ANSWER_WITHIN_S", 1)
+                scheduler.send_signal(sent)
+
+        with (
+            pytest.raises(ClusterError, match=f"{address}: .*{why}"),
+            connect(scheduler=address, cluster=None, profile=None, insecure=False, say=say),
+        ):
+            pass
+
+
 @pytest.mark.parametrize("address", ["tcp://192.0.2.1:8786", "tcp://node1:8786", "tcp://[2001:db8::1]:8786"])
 def test_an_address_elsewhere_has_to_be_encrypted(address: str) -> None:
     with (
@@ -373,6 +400,21 @@ def test_a_local_cluster_open_to_the_network_needs_tls(profile: Callable[[str], 
     with pytest.raises(UsageError, match="not encrypted"), connected(path):
         pass
     assert not workers_of(os.getpid())
+
+
+@pytest.mark.parametrize("hosts", ["[localhost, node1]", "[node1, localhost]", "['::1', '2001:db8::1']"])
+def test_machines_reached_by_ssh_need_tls_before_anything_is_started(
+    profile: Callable[[str], Path], hosts: str
+) -> None:
+    pytest.importorskip("asyncssh")
+    path = profile(f"{{class: dask.distributed.SSHCluster, kwargs: {{hosts: {hosts}}}}}")
+    said: list[str] = []
+    with (
+        pytest.raises(UsageError, match=r"tcp://(node1|\[2001:db8::1\]): not encrypted.*--insecure"),
+        connect(scheduler=None, cluster=path, profile=None, insecure=False, say=said.append),
+    ):
+        pass
+    assert not said
 
 
 def workers_of(process: int) -> list[psutil.Process]:

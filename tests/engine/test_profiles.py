@@ -154,6 +154,21 @@ def test_a_local_cluster_is_on_this_machine_alone_unless_the_profile_says_otherw
     assert environ["distributed.nanny.pre-spawn-environ"]["TF_NUM_INTRAOP_THREADS"] == "3"
 
 
+def test_dashboards_of_machines_reached_by_ssh_are_on_loopback_unless_the_profile_says_otherwise(
+    written: Callable[[str], Path],
+) -> None:
+    pytest.importorskip("asyncssh")
+    path = written(
+        "profiles:\n  a: {class: dask.distributed.SSHCluster, kwargs: {hosts: [x, y]}}\n"
+        "  b: {class: dask.distributed.SSHCluster, kwargs: {hosts: [x, y],\n"
+        "    scheduler_options: {dashboard_address: ':1'}, worker_options: {dashboard_address: ':2'}}}\n"
+    )
+    for name, expected in {"a": ("127.0.0.1:8787", "127.0.0.1:0"), "b": (":1", ":2")}.items():
+        keywords = told(load_profile(path, name))
+        roles = (keywords["scheduler_options"], keywords["worker_options"])
+        assert tuple(role["dashboard_address"] for role in roles) == expected
+
+
 def test_without_a_file_the_profile_is_local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert load_profile(None, None).name == "local"

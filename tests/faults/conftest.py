@@ -134,9 +134,10 @@ class Site:
     def at_work(self, number: int = 0, amount: int = 0) -> tuple[str, str] | None:
         """Find a task at work, of this number in its run and so far advanced at least, and its worker."""
         told = {}
-        for topic, events in self.client.get_events().items():
-            if topic.startswith("latentscan-"):
-                for _, (run, task, where, done, _) in events:
+        for events in self.client.get_events().values():
+            for _, event in events:
+                if isinstance(event, list | tuple):  # not what the scheduler tells of clients and workers
+                    run, task, where, done, _ = event
                     told[f"latentscan-{run}-{task:09d}"] = where and task >= number and done >= amount
         for worker, keys in self.client.processing().items():
             for key in keys:
