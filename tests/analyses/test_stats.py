@@ -31,8 +31,10 @@ def latents(rows: int = 700) -> dict[str, Any]:
     return {"mu": mu, "logvar": logvar, "z": z}
 
 
-def store_of(folder: Path, chunk_rows: int, names: tuple[str, ...] = ("mu", "logvar", "z")) -> LatentStore:
-    arrays = latents()
+def store_of(
+    folder: Path, chunk_rows: int, names: tuple[str, ...] = ("mu", "logvar", "z"), rows: int = 700
+) -> LatentStore:
+    arrays = latents(rows)
     for name in names:
         np.save(folder / f"{name}.npy", arrays[name])
     location = str(folder / f"{'-'.join(names)}-{chunk_rows}.zarr")
@@ -48,10 +50,10 @@ def test_threads_do_not_change_a_bit(tmp_path: Path) -> None:
         assert variable.values.tobytes() == two[name].tobytes()
 
 
-@pytest.mark.parametrize("chunk_rows", [1, 64, 5000])
-def test_blocks_do_not_change_the_statistics(tmp_path: Path, chunk_rows: int) -> None:
-    expected = stats(store_of(tmp_path, 100))
-    found = stats(store_of(tmp_path, chunk_rows))
+@pytest.mark.parametrize(("chunk_rows", "rows"), [(1, 150), (64, 700), (5000, 700)])
+def test_blocks_do_not_change_the_statistics(tmp_path: Path, chunk_rows: int, rows: int) -> None:
+    expected = stats(store_of(tmp_path, 100, rows=rows))
+    found = stats(store_of(tmp_path, chunk_rows, rows=rows))
     for name, variable in expected.variables.items():
         if variable.values.dtype.kind == "f":
             np.testing.assert_allclose(found[name], variable.values, rtol=1e-9, atol=1e-12)
