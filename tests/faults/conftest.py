@@ -134,9 +134,9 @@ class Site:
     def at_work(self, number: int = 0, amount: int = 0) -> tuple[str, str] | None:
         """Find a task at work, of this number in its run and so far advanced at least, and its worker."""
         told = {}
-        for events in self.client.get_events().values():
-            for _, event in events:
-                if isinstance(event, list | tuple):  # not what the scheduler tells of clients and workers
+        for topic, events in self.client.get_events().items():
+            for _, event in events if topic.startswith("Client-") else ():
+                if isinstance(event, list | tuple):  # not what the scheduler tells of the client
                     run, task, where, done, _ = event
                     told[f"latentscan-{run}-{task:09d}"] = where and task >= number and done >= amount
         for worker, keys in self.client.processing().items():
