@@ -133,8 +133,9 @@ def compare(
             clusters = {member.name: kmeans(member.store, own, run, member.digests) for member in members}
         except TooFewImagesError as error:
             left_out.append(f"inertia is left out. {error}")
-    pairs = kept_at(home, path, run, partial(_compared, members, clusters, left_out, parameters, run))
-    return Comparison(pairs, statistics, clusters)
+    if known is None:
+        known = kept_at(home, path, run, partial(_compared, members, clusters, left_out, parameters, run))
+    return Comparison(known, statistics, clusters)
 
 
 def _require_several(stores: Mapping[str, LatentStore]) -> None:

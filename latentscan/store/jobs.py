@@ -1,7 +1,8 @@
 """The records of jobs, kept in a store: what was run, by whom, how far it is, and what came of it.
 
 A record is the attributes of the Zarr group ``jobs/<id>``. One process writes it, the one that runs the
-job; everybody else reads, or leaves the mark that asks for the job's end.
+job; everybody else reads, or leaves the mark that asks for the job's end. Whoever cancels one that no
+process has begun ends its record, too.
 """
 
 from __future__ import annotations
