@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from latentscan.analyses.compare import CompareParameters
-from latentscan.analyses.compare import compare as compare_stores
-from latentscan.analyses.keeping import Run
+from latentscan.analyses.cache import Run
+from latentscan.analyses.compare.analysis import CompareParameters
+from latentscan.analyses.compare.analysis import compare as compare_stores
 from latentscan.analyses.pca import PcaParameters
 from latentscan.analyses.projection import Projection
-from latentscan.engine.threads import Threads
 from latentscan.errors import UsageError
-from latentscan.store.latent_store import LatentStore, open_store
+from latentscan.execution.threaded import Threads
+from latentscan.store.reader import LatentStore, open_store
 from latentscan.table import ANALYSES
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import xarray
 
-    from latentscan.engine.cluster import Cluster
+    from latentscan.execution.distributed import Cluster
     from latentscan.table import Analysis
 
 __all__ = ["LatentStore", "Threads", "cluster", "compare", "open", "project", *ANALYSES]  # noqa: PLE0604 (they are names)
@@ -79,7 +79,7 @@ def cluster(
     ClusterError
         If the cluster cannot be reached or started, or no worker comes in time.
     """
-    from latentscan.engine.connecting import connect
+    from latentscan.cluster.connect import connect
 
     return connect(scheduler=scheduler, cluster=file, profile=profile, insecure=insecure, say=say)
 

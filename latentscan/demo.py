@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from latentscan.analyses.axes import axes
-from latentscan.analyses.compare import CompareParameters, Comparison, compare
-from latentscan.analyses.keeping import Run
+from latentscan.analyses.cache import Run
+from latentscan.analyses.compare.analysis import CompareParameters, Comparison, compare
 from latentscan.analyses.pca import pca
-from latentscan.encode import Noise, encode
+from latentscan.encoding.pipeline import Noise, encode
 from latentscan.gallery import draw_results
+from latentscan.images.open import open_images
 from latentscan.images.preprocessing import Preprocessing
-from latentscan.images.sources import open_images
-from latentscan.images.synth import synthesize
 from latentscan.models.parameters import TrainParameters
 from latentscan.progress import SILENT
 from latentscan.report.compare import compare_plot, compare_table
 from latentscan.report.grid import save_grid
 from latentscan.report.style import save_figure
-from latentscan.store.latent_store import open_store
-from latentscan.store.publish import require_folder_of
+from latentscan.store.atomic import require_folder_of
+from latentscan.store.reader import open_store
+from latentscan.synth.dataset import synthesize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,7 +132,7 @@ def _encode(source: ImageSource, run: Path, store: Path, progress: Progress) -> 
 
 
 def _draw(out: Path, source: ImageSource, comparison: Comparison) -> None:
-    from latentscan.generate import fitted_points
+    from latentscan.analyses.fitted_points import fitted_points
     from latentscan.models.decoder import load_decoder
     from latentscan.models.points import normal_points
 

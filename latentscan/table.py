@@ -103,8 +103,8 @@ def _pca() -> Analysis:
 
 @cache
 def _kmeans() -> Analysis:
-    from latentscan.analyses.kmeans import KMeansParameters, kmeans
-    from latentscan.analyses.kmeans_cost import kmeans_cost
+    from latentscan.analyses.kmeans.analysis import KMeansParameters, kmeans
+    from latentscan.analyses.kmeans.cost import kmeans_cost
     from latentscan.report.kmeans import kmeans_json, kmeans_plot, kmeans_table
 
     return Analysis(KMeansParameters, kmeans, kmeans_json, kmeans_table, kmeans_plot, kmeans_cost)
@@ -112,8 +112,8 @@ def _kmeans() -> Analysis:
 
 @cache
 def _tsne() -> Analysis:
-    from latentscan.analyses.tsne import TsneParameters, aligned_maps, tsne
-    from latentscan.analyses.tsne_cost import tsne_cost
+    from latentscan.analyses.tsne.analysis import TsneParameters, aligned_maps, tsne
+    from latentscan.analyses.tsne.cost import tsne_cost
     from latentscan.report.tsne import tsne_json, tsne_plot, tsne_table
 
     return Analysis(TsneParameters, tsne, tsne_json, tsne_table, tsne_plot, tsne_cost, aligned_maps)

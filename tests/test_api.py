@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import latentscan as ls
-from latentscan.analyses.keeping import Run
+from latentscan.analyses.cache import Run
 from latentscan.analyses.stats import StatsParameters, stats
+from latentscan.encoding.ingest import ingest
 from latentscan.errors import StoreError, UsageError
-from latentscan.ingest import ingest
 from latentscan.table import ANALYSES
 
 if TYPE_CHECKING:

@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from latentscan.analyses.keeping import Run
+from latentscan.analyses.cache import Run
 from latentscan.analyses.stats import StatsParameters, stats
+from latentscan.encoding.ingest import ingest
 from latentscan.errors import StoreError
 from latentscan.gallery import draw_results
-from latentscan.ingest import ingest
-from latentscan.store.latent_store import open_store
+from latentscan.store.reader import open_store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from latentscan.store.latent_store import LatentStore
+    from latentscan.store.reader import LatentStore
 
 
 @pytest.fixture

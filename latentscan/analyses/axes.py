@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from latentscan.analyses.keeping import Run, kept
+from latentscan.analyses.cache import Run, kept
 from latentscan.analyses.rows import all_rejected
-from latentscan.engine.tree import reduce_store
 from latentscan.kernels.normality import AxesPartial, axes_partial, normal_distances, sampling_floor
 from latentscan.kernels.reduction import Reduction
+from latentscan.scan.reduce import reduce_store
 from latentscan.store.results import Result, Variable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from latentscan.store.latent_store import LatentStore
+    from latentscan.store.reader import LatentStore
 
 VERSION = 1
 FLOORS = 2.5  # of a thousand Gaussian components none is that many times the sampling floor away

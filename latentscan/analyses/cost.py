@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from latentscan.engine.tasks import FAN_IN
+from latentscan.execution.executor import FAN_IN
 from latentscan.kernels.adaptive import BINS
 from latentscan.kernels.tiles import tile_rows
 

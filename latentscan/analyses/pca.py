@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from latentscan.analyses.keeping import Run, kept
+from latentscan.analyses.cache import Run, kept
 from latentscan.analyses.rows import Points, all_rejected, require_points
-from latentscan.engine.tree import reduce_store
 from latentscan.kernels.covariance import CloudPartial, cloud_partial
 from latentscan.kernels.radius_law import radius_cdf, radius_range, squared_radius_std
 from latentscan.kernels.reduction import LatentBlock, Reduction
 from latentscan.kernels.transport import cumulative, earth_movers_distance
+from latentscan.scan.reduce import reduce_store
 from latentscan.store.results import Result, Variable
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from latentscan.kernels.adaptive import AdaptiveHistogram
     from latentscan.kernels.covariance import Covariance
-    from latentscan.store.latent_store import LatentStore
+    from latentscan.store.reader import LatentStore
 
     Floats = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from latentscan.store.latent_store import LatentStore
+    from latentscan.store.reader import LatentStore
     from latentscan.store.results import Result
 
 

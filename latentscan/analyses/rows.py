@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from latentscan.engine.tree import naming, reduce_store
 from latentscan.errors import StoreError, UsageError
 from latentscan.kernels.reduction import LatentBlock, Reduction
 from latentscan.kernels.sampling import Sample, sample
+from latentscan.scan.reduce import naming, reduce_store
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from latentscan.analyses.keeping import Run
-    from latentscan.engine.tasks import Control
-    from latentscan.store.latent_store import LatentStore
+    from latentscan.analyses.cache import Run
+    from latentscan.execution.executor import Control
+    from latentscan.store.reader import LatentStore
 
 Points = Literal["z", "mu"]
 FARTHEST = 1e16  # the squares of larger values, summed over components, may overflow float32

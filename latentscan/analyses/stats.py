@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from latentscan.analyses.keeping import Run, kept
+from latentscan.analyses.cache import Run, kept
 from latentscan.analyses.rows import all_rejected
-from latentscan.engine.threads import IN_PROCESS
-from latentscan.engine.tree import reduce_store
+from latentscan.execution.threaded import IN_PROCESS
 from latentscan.kernels.histogram import Bins
 from latentscan.kernels.reduction import Reduction
 from latentscan.kernels.statistics import (
@@ -25,6 +24,7 @@ from latentscan.kernels.statistics import (
     unscaled_kl,
 )
 from latentscan.progress import SILENT
+from latentscan.scan.reduce import reduce_store
 from latentscan.store.results import Result, Variable
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from latentscan.engine.tasks import Workers
+    from latentscan.execution.executor import Workers
     from latentscan.kernels.moments import Moments
     from latentscan.progress import Progress
-    from latentscan.store.latent_store import LatentStore
+    from latentscan.store.reader import LatentStore
 
 MOST_BINS = 100_000
 VERSION = 1  # to be raised when the numbers or their names change, so that older results are not read

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from latentscan import __version__
-from latentscan.cli.making import add_making
-from latentscan.cli.reporting import DEBUG
-from latentscan.cli.verbs import APPEARANCE, Verbs
+from latentscan.cli.exit_codes import DEBUG
+from latentscan.cli.lazy_group import APPEARANCE, Verbs
+from latentscan.cli.write_commands import add_making
 from latentscan.errors import INTERRUPTED
 
 app = typer.Typer(

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from latentscan.cli.connection import Connection, JsonOption, on_workers
-from latentscan.cli.reporting import reported
+from latentscan.cli.cluster_options import Connection, JsonOption, on_workers
+from latentscan.cli.exit_codes import reported
 from latentscan.cli.terminal import draw, note
 from latentscan.errors import ClusterError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from latentscan.store.jobs import JobRecord
+    from latentscan.jobs.record import JobRecord
 
 IdOption = Annotated[str, typer.Argument(metavar="ID", help="the id of the job", show_default=False)]
 HomeOption = Annotated[str | None, typer.Option("--store", help="the store that keeps the job's record")]
@@ -51,8 +51,8 @@ def list_(
     connection: Connection,
 ) -> None:
     """List the jobs of a store, or of a scheduler."""
-    from latentscan.cli.jobs_shown import jobs_table
-    from latentscan.store.jobs import list_jobs, read_job
+    from latentscan.cli.job_tables import jobs_table
+    from latentscan.jobs.record import list_jobs, read_job
 
     found: list[JobRecord] = []
     if store is not None:
@@ -81,8 +81,8 @@ def show(
     connection: Connection,
 ) -> None:
     """Show what a job consists of, how far it is, and what came of it."""
-    from latentscan.cli.jobs_shown import job_table
-    from latentscan.store.jobs import read_job
+    from latentscan.cli.job_tables import job_table
+    from latentscan.jobs.record import read_job
 
     home = _home(job_id, store, connection)
     record = read_job(home, job_id)
@@ -148,7 +148,7 @@ def cancel(
     connection: Connection,
 ) -> None:
     """Ask a job to end; what is finished of it is kept."""
-    from latentscan.store.jobs import read_job, request_cancel
+    from latentscan.jobs.record import read_job, request_cancel
 
     home = _home(job_id, store, connection)
     record = read_job(home, job_id)
@@ -178,7 +178,7 @@ def _followed(home: str, job_id: str) -> Iterator[JobRecord]:
     ClusterError
         If it runs and is not heard of for long, by the clock of this process.
     """
-    from latentscan.store.jobs import LOST_AFTER_S, read_job
+    from latentscan.jobs.record import LOST_AFTER_S, read_job
 
     heard, since = None, time.monotonic()
     while True:

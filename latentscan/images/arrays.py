@@ -11,7 +11,7 @@ from PIL import Image
 from latentscan.errors import UnsafeInputError, UsageError
 from latentscan.images.decoding import ImageRejectedError, crop_and_resize, decode_rows
 from latentscan.images.folder import check_rows, describe_rows
-from latentscan.images.reopening import Reopenable
+from latentscan.images.reopen import Reopenable
 from latentscan.images.source import Status
 
 if TYPE_CHECKING:

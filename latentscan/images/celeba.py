@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from latentscan.images.preprocessing import Preprocessing
-    from latentscan.locations import AnyPath
+    from latentscan.paths import AnyPath
 
 FACES = "img_align_celeba"
 _FOLDERS_OF_LISTS = ("", "Anno", "Eval")

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import UsageError
 from latentscan.images.decoding import decode_bytes, decode_image, decode_rows
-from latentscan.images.remote import fetch, whole
-from latentscan.images.reopening import Reopenable
+from latentscan.images.fetch import fetch, whole
+from latentscan.images.reopen import Reopenable
 from latentscan.images.source import PIXEL_LIMIT
-from latentscan.locations import RemotePath
+from latentscan.paths import RemotePath
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from latentscan.images.preprocessing import Preprocessing
     from latentscan.images.source import Attributes, Pixels
-    from latentscan.locations import AnyPath
+    from latentscan.paths import AnyPath
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".pgm", ".ppm", ".tif", ".tiff")
 _DIGITS = re.compile("([0-9]+)")

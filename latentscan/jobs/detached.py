@@ -7,17 +7,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import LatentscanError, UsageError
-from latentscan.jobs.jobfile import job_of
 from latentscan.jobs.journal import Journal, ended_by_failure
-from latentscan.jobs.submit import begin_record, run_job
-from latentscan.locations import as_path
-from latentscan.store.jobs import read_job
+from latentscan.jobs.record import read_job
+from latentscan.jobs.run import begin_record, run_job
+from latentscan.jobs.spec import job_of
+from latentscan.paths import as_path
 
 if TYPE_CHECKING:
-    from latentscan.engine.cluster import Cluster
-    from latentscan.engine.tasks import Control
-    from latentscan.jobs.jobfile import Job
-    from latentscan.store.jobs import JobRecord
+    from latentscan.execution.distributed import Cluster
+    from latentscan.execution.executor import Control
+    from latentscan.jobs.record import JobRecord
+    from latentscan.jobs.spec import Job
 
 LOOKED_WITHIN_S = 20.0
 
@@ -40,7 +40,7 @@ def submit_detached(job: Job, cluster: Cluster, *, force: bool = False) -> JobRe
     if not cluster.stays:
         raise UsageError("these workers end with this process; a detached job needs a cluster that stays")
     record = begin_record(job, cluster)
-    from latentscan.engine.driving import detach
+    from latentscan.cluster.detach import detach
 
     arguments = (job.home, job.document, job.name, record.id, force)
     with ended_by_failure(job.home, record):

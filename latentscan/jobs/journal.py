@@ -11,14 +11,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import INTERRUPTED, LatentscanError
+from latentscan.jobs.record import StepRecord, cancel_requested, read_job, timestamp, write_job
 from latentscan.progress import SILENT
-from latentscan.store.jobs import StepRecord, cancel_requested, read_job, timestamp, write_job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from latentscan.jobs.record import JobRecord, State
     from latentscan.progress import Advance, Progress
-    from latentscan.store.jobs import JobRecord, State
 
 WRITE_EVERY_S = 5.0
 LOOK_EVERY_S = 2.0

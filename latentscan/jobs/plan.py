@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from latentscan.analyses.cost import Cost
-from latentscan.jobs.jobfile import COMPARE, ENCODE, Step
 from latentscan.jobs.plan_encoding import PlannedEncoding, store_begun
-from latentscan.jobs.submit import is_kept
-from latentscan.store.latent_store import open_store
+from latentscan.jobs.run import is_kept
+from latentscan.jobs.spec import COMPARE, ENCODE, Step
+from latentscan.store.reader import open_store
 from latentscan.table import ANALYSES
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from latentscan.analyses.compare import CompareParameters
-    from latentscan.jobs.jobfile import Encode, Job
-    from latentscan.store.latent_store import LatentStore
+    from latentscan.analyses.compare.analysis import CompareParameters
+    from latentscan.jobs.spec import Encode, Job
+    from latentscan.store.reader import LatentStore
     from latentscan.store.schema import Schema
 
 
@@ -190,7 +190,7 @@ class _Planner:
         return own
 
     def _comparing(self, step: Step, schemas: Sequence[Schema]) -> Cost:
-        from latentscan.analyses.compare_cost import compare_cost
+        from latentscan.analyses.compare.cost import compare_cost
 
         parameters = cast("CompareParameters", step.parameters[0])
         if not self.force and self._there(step.name, step.stores, parameters):

@@ -11,14 +11,14 @@ from latentscan.analyses.cost import Cost, latent_bytes, one_pass
 from latentscan.errors import UsageError
 from latentscan.images.folder import FileSource
 from latentscan.images.preprocessing import Preprocessing
-from latentscan.locations import as_path
 from latentscan.models.run_folder import RunFolder
+from latentscan.paths import as_path
 from latentscan.store.metadata import SEAL, read_root
 from latentscan.store.schema import Schema
 
 if TYPE_CHECKING:
     from latentscan.images.source import ImageSource
-    from latentscan.jobs.jobfile import Encode
+    from latentscan.jobs.spec import Encode
     from latentscan.models.run_folder import RunRecord
 
 TOGETHER = 256  # images that are encoded at once, unless they are large; the encoder is not imported here
@@ -74,7 +74,7 @@ class PlannedEncoding:
 
     @cached_property
     def _source(self) -> ImageSource:
-        from latentscan.encode import open_source
+        from latentscan.encoding.pipeline import open_source
 
         own = self._record.preprocessing.model_dump() if self._record is not None else {}
         chosen = Preprocessing.model_validate({**own, **self.asked.preprocessing})

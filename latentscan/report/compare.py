@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import RenderableType
 
-    from latentscan.analyses.compare import Comparison
+    from latentscan.analyses.compare.analysis import Comparison
     from latentscan.store.results import Result
 
 FIGURES = ("earth_movers_distance", "cka", "cka_chance", "overlap", "overlap_chance", "disparity")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.analyses.kmeans_elbow import MARGIN
+from latentscan.analyses.kmeans.elbow import MARGIN
 from latentscan.report.style import series_colours, single_plot
 
 if TYPE_CHECKING:

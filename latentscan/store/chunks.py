@@ -10,7 +10,7 @@ import google_crc32c
 import numpy as np
 
 from latentscan.errors import StoreError
-from latentscan.locations import is_url, local_path
+from latentscan.paths import is_url, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import UsageError
 from latentscan.images.arrays import ArraySource
-from latentscan.locations import absolute, as_path
-from latentscan.store.publish import backing
+from latentscan.paths import absolute, as_path
+from latentscan.store.atomic import backing
 
 if TYPE_CHECKING:
     import zarr
 
     from latentscan.images.preprocessing import Preprocessing
-    from latentscan.locations import AnyPath
+    from latentscan.paths import AnyPath
 
 
 def is_zarr(location: str | AnyPath) -> bool:

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import StoreError
-from latentscan.locations import as_path, is_url, local_path
-from latentscan.store.publish import METADATA, backing, change_json, read_json, write_json
+from latentscan.paths import as_path, is_url, local_path
+from latentscan.store.atomic import METADATA, backing, change_json, read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from latentscan.errors import UsageError
+from latentscan.store.atomic import METADATA, backing, is_writable, publish, require_folder_of
 from latentscan.store.chunks import READ_ERRORS, digest_of
-from latentscan.store.jobs import JOBS
 from latentscan.store.metadata import RESULTS, SEAL, list_result, no_store, read_root
-from latentscan.store.publish import METADATA, backing, is_writable, publish, require_folder_of
+from latentscan.store.schema import JOBS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from latentscan.errors import UsageError
 
 FORMAT_VERSION = 1
+JOBS = "jobs"  # the folder of the records of jobs
 LATENTS = ("mu", "logvar", "z")
 DIGEST_BYTES = 32
 DEFAULT_CHUNK_ROWS = 4096

@@ -11,13 +11,12 @@ import numpy as np
 
 from latentscan.errors import UsageError
 from latentscan.images.source import Status
-from latentscan.locations import is_url
+from latentscan.paths import is_url
+from latentscan.store.atomic import publish, require_folder_of
 from latentscan.store.chunks import digest_of
-from latentscan.store.jobs import JOBS
-from latentscan.store.latent_store import LatentStore, open_store
 from latentscan.store.metadata import SEAL, read_root, seal
-from latentscan.store.publish import publish, require_folder_of
-from latentscan.store.schema import DIGEST_BYTES, FORMAT_VERSION, LATENTS, ArraySpec, Schema
+from latentscan.store.reader import LatentStore, open_store
+from latentscan.store.schema import DIGEST_BYTES, FORMAT_VERSION, JOBS, LATENTS, ArraySpec, Schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

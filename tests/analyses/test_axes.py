@@ -8,18 +8,18 @@ from pydantic import ValidationError
 from scipy import stats as scipy_stats
 
 from latentscan.analyses.axes import AxesParameters, axes
-from latentscan.analyses.keeping import Run
-from latentscan.engine.threads import Threads
+from latentscan.analyses.cache import Run
+from latentscan.encoding.ingest import ingest
 from latentscan.errors import StoreError
-from latentscan.ingest import ingest
-from latentscan.store.latent_store import open_store
+from latentscan.execution.threaded import Threads
+from latentscan.store.reader import open_store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from latentscan.store.latent_store import LatentStore
+    from latentscan.store.reader import LatentStore
 
 NORMAL, PEAKS, CONSTANT, OFF, OUTLIER = range(5)
 REJECTED = 17

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from latentscan.analyses.keeping import Run
+from latentscan.analyses.cache import Run
 from latentscan.analyses.pca import PcaParameters, pca
 from latentscan.analyses.projection import Projection
-from latentscan.engine.threads import Threads
+from latentscan.encoding.ingest import ingest
 from latentscan.errors import StoreError, UsageError
-from latentscan.ingest import ingest
+from latentscan.execution.threaded import Threads
 from latentscan.kernels.transport import cumulative
-from latentscan.store.latent_store import LatentStore, open_store
+from latentscan.store.reader import LatentStore, open_store
 
 if TYPE_CHECKING:
     from pathlib import Path

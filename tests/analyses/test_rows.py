@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from latentscan.analyses.keeping import Run
+from latentscan.analyses.cache import Run
 from latentscan.analyses.rows import gathered_rows, require_points, sampled_images
-from latentscan.engine.threads import Threads
+from latentscan.encoding.ingest import ingest
 from latentscan.errors import StoreError, UsageError
-from latentscan.ingest import ingest
-from latentscan.store.latent_store import open_store
+from latentscan.execution.threaded import Threads
+from latentscan.store.reader import open_store
 from latentscan.store.writer import retract_blocks
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from latentscan.store.latent_store import LatentStore
+    from latentscan.store.reader import LatentStore
 
 ROWS = 500
 REJECTED = [0, 17, 63, 64, 499]

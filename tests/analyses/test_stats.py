@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from latentscan.analyses.keeping import Run
+from latentscan.analyses.cache import Run
 from latentscan.analyses.stats import StatsParameters, stats
-from latentscan.engine.threads import Threads
+from latentscan.encoding.ingest import ingest
 from latentscan.errors import StoreError
-from latentscan.ingest import ingest
+from latentscan.execution.threaded import Threads
 from latentscan.report.stats_json import stats_json
-from latentscan.store.latent_store import open_store
+from latentscan.store.reader import open_store
 from latentscan.store.writer import retract_blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from latentscan.store.latent_store import LatentStore
+    from latentscan.store.reader import LatentStore
 
 
 def latents(rows: int = 700) -> dict[str, Any]:

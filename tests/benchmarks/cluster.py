@@ -26,26 +26,26 @@ from typing import TYPE_CHECKING, Any
 
 from distributed import Client
 
-from latentscan.analyses.keeping import Run
-from latentscan.analyses.kmeans import KMeansParameters, kmeans
-from latentscan.analyses.neighbours import GraphParameters, neighbour_graph
+from latentscan.analyses.cache import Run
+from latentscan.analyses.kmeans.analysis import KMeansParameters, kmeans
+from latentscan.analyses.neighbours.graph import GraphParameters, neighbour_graph
 from latentscan.analyses.stats import StatsParameters, stats
-from latentscan.encode import Noise, encode
-from latentscan.engine.cluster import Cluster
+from latentscan.encoding.pipeline import Noise, encode
+from latentscan.execution.distributed import Cluster
+from latentscan.images.open import open_images
 from latentscan.images.preprocessing import Preprocessing
-from latentscan.images.sources import open_images
-from latentscan.images.synth import synthesize
 from latentscan.models.parameters import TrainParameters
-from latentscan.store.latent_store import open_store
+from latentscan.store.reader import open_store
 from latentscan.store.schema import Schema
+from latentscan.synth.dataset import synthesize
 from latentscan.table import ANALYSES
 from tests.benchmarks.kmeans import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from latentscan.engine.tasks import Workers
-    from latentscan.store.latent_store import LatentStore
+    from latentscan.execution.executor import Workers
+    from latentscan.store.reader import LatentStore
 
 ALONE: dict[str, Any] = {"stats": StatsParameters(), "kmeans": KMeansParameters(seeds=1, reference=False)}
 BLOCKS = (100, 500)  # of no work at all, to see what scheduling costs

@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.encode import PIECE_ROWS, Noise, encode
+from latentscan.encoding.pipeline import PIECE_ROWS, Noise, encode
+from latentscan.images.open import open_images
 from latentscan.images.preprocessing import Preprocessing
-from latentscan.images.sources import open_images
-from latentscan.images.synth import synthesize
 from latentscan.models.parameters import TrainParameters
+from latentscan.synth.dataset import synthesize
 
 if TYPE_CHECKING:
     from collections.abc import Callable

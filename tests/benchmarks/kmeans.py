@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.cluster import MiniBatchKMeans
 
-from latentscan.analyses.keeping import Run
-from latentscan.analyses.kmeans import KMeansParameters, kmeans
-from latentscan.store.latent_store import open_store
+from latentscan.analyses.cache import Run
+from latentscan.analyses.kmeans.analysis import KMeansParameters, kmeans
+from latentscan.store.reader import open_store
 from latentscan.store.schema import Schema
 from latentscan.store.writer import create_store, write_block
 

@@ -22,16 +22,16 @@ from typing import TYPE_CHECKING, Any
 import zarr
 from threadpoolctl import threadpool_limits
 
-from latentscan.analyses.keeping import Run
+from latentscan.analyses.cache import Run
 from latentscan.analyses.pca import pca
 from latentscan.processors import processors
-from latentscan.store.latent_store import open_store
+from latentscan.store.reader import open_store
 from tests.benchmarks.stats import build, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from latentscan.store.latent_store import LatentStore
+    from latentscan.store.reader import LatentStore
 
 
 def products(store: LatentStore) -> Callable[[int], Any]:

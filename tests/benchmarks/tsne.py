@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.analyses.keeping import Run
+from latentscan.analyses.cache import Run
 from latentscan.analyses.rows import gathered_rows
-from latentscan.analyses.tsne import TsneParameters, tsne_maps
-from latentscan.analyses.tsne_map import Schedule
-from latentscan.ingest import ingest
+from latentscan.analyses.tsne.analysis import TsneParameters, tsne_maps
+from latentscan.analyses.tsne.optimize import Schedule
+from latentscan.encoding.ingest import ingest
 from latentscan.processors import processors
-from latentscan.store.latent_store import open_store
+from latentscan.store.reader import open_store
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from latentscan.store.latent_store import LatentStore
+    from latentscan.store.reader import LatentStore
     from latentscan.store.results import Result
 
 SETTINGS = ((30.0, 12.0), (10.0, 16.0))  # perplexity, early exaggeration

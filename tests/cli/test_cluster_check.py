@@ -15,10 +15,10 @@ import typer
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
-from latentscan.cli.connection import on_workers
-from latentscan.cli.options import with_options
-from latentscan.cli.reporting import reported
-from latentscan.engine.inspecting import PACKAGES, Inspection
+from latentscan.cli.cluster_options import on_workers
+from latentscan.cli.exit_codes import reported
+from latentscan.cli.model_options import with_options
+from latentscan.cluster.diagnostics import PACKAGES, Inspection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -176,7 +176,7 @@ def test_a_verb_runs_on_the_cluster_that_is_named(tmp_path: Path) -> None:
 def test_nothing_of_distributed_is_imported_where_no_cluster_is_named(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
-        "import sys\nfrom latentscan.cli.connection import on_workers\n\n\n"
+        "import sys\nfrom latentscan.cli.cluster_options import on_workers\n\n\n"
         "def verb(*, connection):\n    with connection.open() as workers:\n"
         "        print(type(workers).__name__, 'distributed' in sys.modules)\n\n\n"
         "on_workers(verb)(scheduler=None, cluster=None, profile=None, insecure=False)\n"

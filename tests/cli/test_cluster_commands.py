@@ -11,7 +11,7 @@ import pytest
 import zarr
 from distributed import LocalCluster
 
-from latentscan.images.synth import synthesize
+from latentscan.synth.dataset import synthesize
 
 if TYPE_CHECKING:
     import subprocess

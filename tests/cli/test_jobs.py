@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from latentscan.cli import jobs as jobs_module
+from latentscan.encoding.ingest import ingest
 from latentscan.errors import ClusterError
-from latentscan.ingest import ingest
-from latentscan.store import jobs as records
-from latentscan.store.jobs import new_record, write_job
+from latentscan.jobs import record as records
+from latentscan.jobs.record import new_record, write_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from latentscan.cli.app import app
-from latentscan.images.synth import synthesize
+from latentscan.synth.dataset import synthesize
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from latentscan.ingest import ingest
+from latentscan.encoding.ingest import ingest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,20 +12,20 @@ import cloudpickle
 import numpy as np
 import pytest
 
-from latentscan.analyses.keeping import Run
-from latentscan.engine.tasks import FAN_IN
-from latentscan.engine.threads import Threads
+from latentscan.analyses.cache import Run
+from latentscan.encoding.ingest import ingest
 from latentscan.errors import StoreError
+from latentscan.execution.executor import FAN_IN
+from latentscan.execution.threaded import Threads
 from latentscan.images.preprocessing import Preprocessing
-from latentscan.images.synth import synthesize
-from latentscan.ingest import ingest
-from latentscan.jobs.jobfile import Job, job_of, read_job
 from latentscan.jobs.plan import plan_job
-from latentscan.jobs.submit import analysis_of
+from latentscan.jobs.run import analysis_of
+from latentscan.jobs.spec import Job, job_of, read_job
 from latentscan.models.parameters import TrainParameters
 from latentscan.models.run_folder import RunFolder, RunRecord
-from latentscan.store.latent_store import LatentStore
+from latentscan.store.reader import LatentStore
 from latentscan.store.writer import retract_blocks
+from latentscan.synth.dataset import synthesize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

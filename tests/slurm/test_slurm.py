@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import yaml
 
-from latentscan.analyses.keeping import Run
+from latentscan.analyses.cache import Run
 from latentscan.analyses.stats import stats
-from latentscan.ingest import ingest
-from latentscan.store.latent_store import open_store
+from latentscan.encoding.ingest import ingest
+from latentscan.store.reader import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sized

@@ -10,7 +10,7 @@ import xarray as xr
 import zarr
 
 from latentscan.errors import UsageError
-from latentscan.store.latent_store import open_store
+from latentscan.store.reader import open_store
 from latentscan.store.results import (
     Result,
     Variable,

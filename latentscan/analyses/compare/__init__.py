@@ -1,0 +1,1 @@
+"""Stores beside one another."""

@@ -1,0 +1,1 @@
+"""The nearest neighbours of every row, exact or of measured recall."""

@@ -1,0 +1,236 @@
+"""The verbs that make something: images, trained models, stores, pictures, and the demo that makes all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from latentscan.cli.cluster_options import Connection, on_workers
+from latentscan.cli.exit_codes import check_picture, counted, reported
+from latentscan.cli.model_options import pick, with_options
+from latentscan.cli.terminal import note, terminal_progress
+from latentscan.encoding.encode import EncodeParameters, encode_images
+from latentscan.errors import SOME_REJECTED, UsageError
+from latentscan.images.preprocessing import Preprocessing
+from latentscan.models.parameters import TrainParameters
+
+if TYPE_CHECKING:
+    from latentscan.store.summary import Summary
+
+ImagesOption = Annotated[
+    str,
+    typer.Option(
+        "--images",
+        help="a folder, CelebA's folder, a .txt or .csv list of paths, or a .npy or Zarr array of uint8",
+        show_default=False,
+    ),
+]
+RootOption = Annotated[str | None, typer.Option(help="the folder that a list's paths are relative to")]
+NewStoreOption = Annotated[str, typer.Option("--store", help="the store to write", show_default=False)]
+ChunkRowsOption = Annotated[int, typer.Option(min=1, help="images of a block")]
+CompressionOption = Annotated[
+    Literal["none", "zstd", "lz4"], typer.Option(help="of the chunks; pays off on a slow network only")
+]
+SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="seed of all that is random")]
+TrustOption = Annotated[
+    bool, typer.Option("--trust-model", help="load a model file that can run code (.h5, SavedModel, Lambda)")
+]
+
+
+def add_making(app: typer.Typer) -> None:
+    """Add the verbs that make something."""
+    again = "what is finished is kept, and the same command goes on from there"
+    for command in (demo, synth, encode, ingest):
+        app.command()(reported(command, resuming=again))
+    app.command()(reported(train, resuming="repeat with --resume to go on after the last finished epoch"))
+    app.command()(reported(generate))
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="the folder to fill")] = Path("latentscan-demo"),
+) -> None:
+    """Make synthetic faces, train an AE and a VAE on them, encode them, and compare the two."""
+    from rich.console import Console
+
+    from latentscan.demo import run_demo
+
+    report = run_demo(out, progress=terminal_progress(), say=note)
+    Console(highlight=False).print(report.table)
+    typer.echo(report.farewell)
+
+
+def synth(
+    directory: Annotated[Path, typer.Argument(help="the folder to fill", show_default=False)],
+    images: Annotated[int, typer.Option(min=1, help="how many", show_default=False)],
+    seed: SeedOption = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes; one a processor if left out")] = None,
+) -> None:
+    """Paint faces with CelebA's forty attributes, in CelebA's layout."""
+    from latentscan.synth.dataset import synthesize
+
+    synthesize(directory, images, seed=seed, workers=workers, progress=terminal_progress())
+    note(f"{directory} holds {images:,} faces and their attributes")
+
+
+@with_options(TrainParameters, Preprocessing, skip=("kind", "value_range"))
+def train(
+    kind: Annotated[Literal["ae", "vae"], typer.Argument(help="which autoencoder", show_default=False)],
+    images: ImagesOption,
+    out: Annotated[Path, typer.Option(help="the run folder", show_default=False)],
+    root: RootOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on after the last finished epoch")] = False,
+    resume_from: Annotated[
+        int | None, typer.Option(min=1, help="go on after this epoch, setting later ones aside")
+    ] = None,
+    *,
+    options: dict[str, Any],
+) -> None:
+    """Train an autoencoder or a variational autoencoder; a resumed run keeps what is not named anew."""
+    from latentscan.encoding.pipeline import open_source
+    from latentscan.models.run_folder import RunFolder
+
+    if kind == "ae":
+        variational = {"fact", "epsilon_limit", "epsilon_factor"} & options.keys()
+        _refuse({f"--{name.replace('_', '-')}" for name in variational}, "an autoencoder has no KL loss")
+    if resume and resume_from is not None:
+        raise UsageError("give --resume or --resume-from EPOCH, not both")
+    if resume or resume_from is not None:
+        begun = RunFolder(out).read_record()
+        options = {**begun.preprocessing.model_dump(), **begun.parameters.model_dump(), **options}
+    parameters = pick(TrainParameters, options, kind=kind)
+    preprocessing = pick(Preprocessing, options)
+    note("starting TensorFlow")
+    from latentscan.models.training import train as run_training
+
+    source = open_source(images, preprocessing, root=root)
+    training = run_training(
+        source,
+        out,
+        parameters,
+        preprocessing,
+        resume=resume,
+        resume_from=resume_from,
+        progress=terminal_progress(),
+    )
+    note(f"trained on {training.images:,} images, {len(training.history)} epochs; the encoder is in {out}")
+    if training.rejected:
+        note(f"{counted(training.rejected, 'image')} rejected:")
+        for path, reason in list(training.reasons.items())[:10]:
+            note(f"  {path}: {reason}")
+        raise typer.Exit(SOME_REJECTED)
+
+
+@on_workers
+@with_options(EncodeParameters, Preprocessing)
+def encode(
+    model: Annotated[str, typer.Option(help="a run folder, or a .keras encoder", show_default=False)],
+    images: ImagesOption,
+    store: NewStoreOption,
+    *,
+    options: dict[str, Any],
+    connection: Connection,
+) -> None:
+    """Write mu, logvar and z of every image into a store."""
+    preprocessing = {name: value for name, value in options.items() if name in Preprocessing.model_fields}
+    parameters = pick(EncodeParameters, options)
+    note("starting TensorFlow")
+    summary = encode_images(
+        *(model, images, store, parameters, preprocessing),
+        open_workers=connection.open,
+        progress=terminal_progress(),
+    )
+    _report(store, summary)
+
+
+@on_workers
+def ingest(
+    z: Annotated[Path, typer.Option(help="a .npy array, (images, components)", show_default=False)],
+    store: NewStoreOption,
+    mu: Annotated[Path | None, typer.Option(help="the same of mu", show_default=False)] = None,
+    logvar: Annotated[Path | None, typer.Option(help="the same of logvar", show_default=False)] = None,
+    chunk_rows: ChunkRowsOption = 4096,
+    compression: CompressionOption = "none",
+    *,
+    connection: Connection,
+) -> None:
+    """Bring latents that were made elsewhere into a store."""
+    from latentscan.encoding.ingest import ingest as run_ingest
+
+    files = {"z": z, "mu": mu, "logvar": logvar}
+    with connection.open() as workers:
+        summary = run_ingest(
+            {name: file for name, file in files.items() if file is not None},
+            store,
+            chunk_rows=chunk_rows,
+            compression=compression,
+            workers=workers,
+            progress=terminal_progress(),
+        )
+    _report(store, summary)
+
+
+@on_workers
+def generate(
+    model: Annotated[Path, typer.Option(help="a run folder, or a .keras decoder", show_default=False)],
+    out: Annotated[Path, typer.Option(help="the picture to write, a .png file", show_default=False)],
+    normal: Annotated[bool, typer.Option("--normal", help="standard normal z-points")] = False,
+    uniform: Annotated[float | None, typer.Option(help="z-points uniform in ±UNIFORM")] = None,
+    store: Annotated[
+        str | None, typer.Option(help="z-points from a Gaussian with the moments of this store's z")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="how many images")] = 64,
+    seed: SeedOption = 0,
+    trust_model: TrustOption = False,
+    *,
+    connection: Connection,
+) -> None:
+    """Decode random z-points into a grid of images."""
+    if [normal, uniform is not None, store is not None].count(True) != 1:
+        raise UsageError("give exactly one of --normal, --uniform B and --store STORE")
+    if store is None and (connection.named or connection.insecure):
+        raise UsageError("a cluster is for --store alone; leave it out")
+    check_picture(out, "--out", (".png",))
+    if not model.exists():
+        raise UsageError(f"--model {model}: does not exist")
+    note("starting TensorFlow")
+    from latentscan.analyses.fitted_points import fitted_points
+    from latentscan.models.decoder import load_decoder
+    from latentscan.models.points import normal_points, uniform_points
+    from latentscan.report.grid import save_grid
+    from latentscan.store.reader import open_store
+
+    decoder = load_decoder(model, trust=trust_model)
+    if store is not None:
+        opened = open_store(store)
+        with connection.open() as workers:
+            points = fitted_points(opened, count, seed, workers=workers, progress=terminal_progress())
+    elif uniform is not None:
+        points = uniform_points(count, decoder.components, uniform, seed)
+    else:
+        points = normal_points(count, decoder.components, seed)
+    save_grid(decoder.decode(points), out)
+    note(f"{out} shows {counted(count, 'image')}")
+
+
+def _refuse(options: set[str], reason: str) -> None:
+    if options:
+        raise UsageError(f"leave out {' and '.join(sorted(options))}: {reason}")
+
+
+def _report(store: str, summary: Summary) -> None:
+    from latentscan.store.summary import describe
+
+    before = summary.images - summary.written
+    note(
+        f"{store} is complete: {counted(summary.images, 'image')}"
+        + (f", {before:,} of them from before" if before else "")
+    )
+    if not summary.rejected:
+        return
+    counts = ", ".join(f"{count:,} {describe(status)}" for status, count in summary.rejected.items())
+    note(f"{counted(sum(summary.rejected.values()), 'image')} rejected ({counts}), NaN in the store:")
+    for path, reason in summary.named:
+        note(f"  {path}: {reason}")
+    raise typer.Exit(SOME_REJECTED)

@@ -1,0 +1,1 @@
+"""Images, or latents that were made elsewhere, into a store."""

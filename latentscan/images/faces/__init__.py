@@ -1,1 +1,0 @@
-"""Procedural faces: `population` draws them, `parameters` says what they are, `portrait` paints them."""

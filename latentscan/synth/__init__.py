@@ -1,0 +1,1 @@
+"""Procedural faces with CelebA's forty attributes, in CelebA's layout."""
