@@ -17,7 +17,7 @@ from latentscan.analyses.compare.analysis import compare as compare_stores
 from latentscan.analyses.pca import PcaParameters
 from latentscan.analyses.projection import Projection
 from latentscan.errors import UsageError
-from latentscan.execution.threaded import Threads
+from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.store.reader import LatentStore, open_store
 from latentscan.table import ANALYSES
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     import xarray
 
-    from latentscan.execution.distributed import Cluster
+    from latentscan.execution.distributed import DistributedExecutor
     from latentscan.table import Analysis
 
-__all__ = ["LatentStore", "Threads", "cluster", "compare", "open", "project", *ANALYSES]  # noqa: PLE0604 (they are names)
+__all__ = ["LatentStore", "ThreadedExecutor", "cluster", "compare", "open", "project", *ANALYSES]  # noqa: PLE0604 (they are names)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -56,8 +56,8 @@ def cluster(
     file: Path | None = None,
     insecure: bool = False,
     say: Callable[[str], None] = lambda _: None,
-) -> AbstractContextManager[Cluster]:
-    """Reach or start a cluster: ``with ls.cluster("slurm") as workers: ls.stats(store, workers=workers)``.
+) -> AbstractContextManager[DistributedExecutor]:
+    """Reach or start a cluster: ``with ls.cluster("slurm") as executor: ls.stats(store, executor=executor)``.
 
     Parameters
     ----------

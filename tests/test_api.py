@@ -86,9 +86,9 @@ def test_a_cluster_gives_what_this_process_gives(location: str, tmp_path: Path) 
         "profiles: {one: {class: dask.distributed.LocalCluster, kwargs: {n_workers: 1}}}\ndefault: one\n"
     )
     store = ls.open(location)
-    here = ls.pca(store, results=str(tmp_path / "here.zarr"), workers=ls.Threads(1))
+    here = ls.pca(store, results=str(tmp_path / "here.zarr"), workers=ls.ThreadedExecutor(1))
     said: list[str] = []
-    with ls.cluster(file=file, say=said.append) as workers:
-        there = ls.pca(store, results=str(tmp_path / "there.zarr"), workers=workers)
+    with ls.cluster(file=file, say=said.append) as executor:
+        there = ls.pca(store, results=str(tmp_path / "there.zarr"), executor=executor)
     assert here.identical(there)
     assert "tcp://127.0.0.1:" in " ".join(said)

@@ -67,7 +67,7 @@ def axes(store: LatentStore, parameters: AxesParameters | None = None, run: Run 
             finalize=partial(_result, store=store, parameters=parameters),
         )
         return reduce_store(
-            store, reduction, digests, label="axes", workers=run.workers, progress=run.progress
+            store, reduction, digests, label="axes", executor=run.executor, progress=run.progress
         )
 
     return kept("axes", VERSION, store, parameters, run, compute)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydantic import BaseModel
 
-    from latentscan.execution.executor import Workers
+    from latentscan.execution.executor import Executor
     from latentscan.progress import Progress
     from latentscan.store.reader import LatentStore
     from latentscan.store.results import Result
@@ -52,7 +52,7 @@ class Run:
     force: bool = False
     kept_only: bool = False
     allow_partial: bool = False
-    workers: Workers = IN_PROCESS
+    executor: Executor = IN_PROCESS
     progress: Progress = SILENT
 
 

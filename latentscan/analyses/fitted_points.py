@@ -14,7 +14,7 @@ from latentscan.progress import SILENT
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from latentscan.execution.executor import Workers
+    from latentscan.execution.executor import Executor
     from latentscan.progress import Progress
     from latentscan.store.reader import LatentStore
 
@@ -24,7 +24,7 @@ def fitted_points(
     count: int,
     seed: int,
     *,
-    workers: Workers = IN_PROCESS,
+    executor: Executor = IN_PROCESS,
     progress: Progress = SILENT,
 ) -> NDArray[np.float32]:
     """Draw (count, components) from a Gaussian with the mean and variance of each component of z.
@@ -35,6 +35,6 @@ def fitted_points(
         If the store is incomplete or damaged.
     """
     digests = store.readable_digests(allow_partial=False)
-    result = compute_stats(store, digests, StatsParameters(), workers=workers, progress=progress)
+    result = compute_stats(store, digests, StatsParameters(), executor=executor, progress=progress)
     z = result["array"].tolist().index("z")
     return gaussian_points(count, result["mean"][z], np.sqrt(result["variance"][z]), seed)

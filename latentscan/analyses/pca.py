@@ -83,7 +83,7 @@ def _compute(store: LatentStore, digests: NDArray[np.uint8], array: Points, run:
         combine=CloudPartial.merge,
         finalize=partial(_result, store=store, array=array),
     )
-    return reduce_store(store, reduction, digests, label="pca", workers=run.workers, progress=run.progress)
+    return reduce_store(store, reduction, digests, label="pca", executor=run.executor, progress=run.progress)
 
 
 def _result(found: CloudPartial, store: LatentStore, array: Points) -> Result:

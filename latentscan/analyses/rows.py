@@ -89,7 +89,7 @@ def sample_of(store: LatentStore, size: int, seed: int, digests: NDArray[np.uint
         arrays=(), chunk=chunk, combine=Sample.merge, finalize=lambda found: found
     )
     found = reduce_store(
-        store, reduction, digests, label="sample", workers=run.workers, progress=run.progress
+        store, reduction, digests, label="sample", executor=run.executor, progress=run.progress
     )
     if not found.drawn_from:
         written = np.flatnonzero(digests.any(axis=(1, 2))).tolist()
@@ -121,8 +121,8 @@ def gathered_rows(
     name = naming(store)
     items = list(zip(blocks.tolist(), np.split(order, starts)[1:], strict=True))
     with run.progress.task("read rows", total=len(items), unit="blocks") as advance:
-        found = run.workers.run_tasks(
-            read, items, describe=lambda item: name(item[0]), finished=lambda _: advance(1)
+        found = run.executor.run_tasks(
+            read, items, describe=lambda item: name(item[0]), on_done=lambda _: advance(1)
         )
     rows = np.empty((len(images), store.schema.components), np.float32)
     for (_, places), values in zip(items, found, strict=True):

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from latentscan.execution.executor import Workers
+    from latentscan.execution.executor import Executor
     from latentscan.kernels.moments import Moments
     from latentscan.progress import Progress
     from latentscan.store.reader import LatentStore
@@ -100,7 +100,9 @@ def stats(
         If the result cannot be kept where it should be.
     """
     parameters, run = parameters or StatsParameters(), run or Run()
-    compute = partial(compute_stats, store, parameters=parameters, workers=run.workers, progress=run.progress)
+    compute = partial(
+        compute_stats, store, parameters=parameters, executor=run.executor, progress=run.progress
+    )
     return kept("stats", VERSION, store, parameters, run, compute, digests=digests)
 
 
@@ -109,7 +111,7 @@ def compute_stats(
     digests: NDArray[np.uint8],
     parameters: StatsParameters,
     *,
-    workers: Workers = IN_PROCESS,
+    executor: Executor = IN_PROCESS,
     progress: Progress = SILENT,
 ) -> Result:
     """Compute the statistics of the blocks that are written, and keep them nowhere.
@@ -128,7 +130,7 @@ def compute_stats(
         combine=StatsPartial.merge,
         finalize=partial(_result, store=store, settings=settings),
     )
-    return reduce_store(store, reduction, digests, label="stats", workers=workers, progress=progress)
+    return reduce_store(store, reduction, digests, label="stats", executor=executor, progress=progress)
 
 
 def _result(found: StatsPartial, store: LatentStore, settings: Settings) -> Result:

@@ -159,8 +159,8 @@ def check(
     from latentscan.store.reader import open_store
 
     opened = open_store(store)
-    with connection.open() as workers:
-        found = check_store(opened, workers=workers, progress=terminal_progress())
+    with connection.open() as executor:
+        found = check_store(opened, executor=executor, progress=terminal_progress())
     for damage in found.damages:
         images = "" if damage.block is None else f" ({_images(opened.schema, damage.block, damage.block)})"
         typer.echo(f"{damage.file} {damage.problem}{images}")

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from latentscan.execution.distributed import Cluster
-    from latentscan.execution.executor import Workers
+    from latentscan.execution.distributed import DistributedExecutor
+    from latentscan.execution.executor import Executor
 
 R = TypeVar("R")
 
@@ -52,7 +52,7 @@ class Connection(NamedTuple):
         """Whether a cluster is named at all."""
         return any(value is not None for value in self[:3])
 
-    def open(self) -> AbstractContextManager[Workers]:
+    def open(self) -> AbstractContextManager[Executor]:
         """Give the workers that are meant: the threads of this process where no cluster is named.
 
         Raises
@@ -76,8 +76,8 @@ class Connection(NamedTuple):
         if self.named and self.starts and not run.force:
             with suppress(NotKeptError):
                 return analyse(replace(run, kept_only=True))
-        with self.open() as workers:
-            return analyse(replace(run, workers=workers))
+        with self.open() as executor:
+            return analyse(replace(run, executor=executor))
 
     @property
     def starts(self) -> bool:
@@ -103,7 +103,7 @@ class Connection(NamedTuple):
                 "with --scheduler ADDRESS or a profile that has an address"
             )
 
-    def open_cluster(self, *, idle: bool = False) -> AbstractContextManager[Cluster]:
+    def open_cluster(self, *, idle: bool = False) -> AbstractContextManager[DistributedExecutor]:
         """Give the cluster that is meant, that of the default profile where none is named.
 
         See `latentscan.cluster.connect.connect`.

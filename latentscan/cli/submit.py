@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from latentscan.execution.executor import Workers
+    from latentscan.execution.executor import Executor
     from latentscan.jobs.record import JobRecord, StepRecord
     from latentscan.jobs.spec import Job
     from latentscan.store.summary import Summary
@@ -100,7 +100,7 @@ def _run(
         )
 
 
-def _workers_for(job: Job, connection: Connection, *, force: bool) -> AbstractContextManager[Workers]:
+def _workers_for(job: Job, connection: Connection, *, force: bool) -> AbstractContextManager[Executor]:
     """Open the cluster that is meant; one that would be started is not, where all results are there."""
     if connection.starts and not force:
         from latentscan.jobs.plan import all_there

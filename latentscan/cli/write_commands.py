@@ -159,13 +159,13 @@ def ingest(
     from latentscan.encoding.ingest import ingest as run_ingest
 
     files = {"z": z, "mu": mu, "logvar": logvar}
-    with connection.open() as workers:
+    with connection.open() as executor:
         summary = run_ingest(
             {name: file for name, file in files.items() if file is not None},
             store,
             chunk_rows=chunk_rows,
             compression=compression,
-            workers=workers,
+            executor=executor,
             progress=terminal_progress(),
         )
     _report(store, summary)
@@ -204,8 +204,8 @@ def generate(
     decoder = load_decoder(model, trust=trust_model)
     if store is not None:
         opened = open_store(store)
-        with connection.open() as workers:
-            points = fitted_points(opened, count, seed, workers=workers, progress=terminal_progress())
+        with connection.open() as executor:
+            points = fitted_points(opened, count, seed, executor=executor, progress=terminal_progress())
     elif uniform is not None:
         points = uniform_points(count, decoder.components, uniform, seed)
     else:

@@ -24,7 +24,7 @@ from latentscan.cluster.launch import (
 from latentscan.cluster.preflight import check_safe, look_at
 from latentscan.cluster.profiles import Existing, Profile, Started, load_profile
 from latentscan.errors import ClusterError, LatentscanError, UsageError
-from latentscan.execution.distributed import Cluster
+from latentscan.execution.distributed import DistributedExecutor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ def connect(
     insecure: bool,
     say: Callable[[str], None],
     idle: bool = False,
-) -> Iterator[Cluster]:
+) -> Iterator[DistributedExecutor]:
     """Reach or start a cluster and wait for a worker; afterwards close all that was started.
 
     Parameters
@@ -83,7 +83,7 @@ def connect(
         else:
             client, expected = _started(stack, chosen, settings, insecure=insecure, say=say)
         say(f"scheduler {address_of(client)}, dashboard {client.dashboard_link}")
-        found = Cluster(
+        found = DistributedExecutor(
             client,
             resources=settings.resources,
             patience_s=settings.workers_timeout,
@@ -176,7 +176,7 @@ def _grown(started: Any, settings: Started, keywords: dict[str, Any]) -> int:
     if settings.scale or settings.adapt:
         started.scale(expected)
     if isinstance(started, SpecCluster):
-        started.sync(_settled, started)  # or what fails when workers are asked for goes unheard
+        started.sync(_settled, started)  # or what fails when workers are asked for goes ignore_progress
     if settings.adapt is not None:
         started.adapt(minimum=settings.adapt.minimum, maximum=settings.adapt.maximum)
     return expected
@@ -190,7 +190,7 @@ async def _settled(started: SpecCluster) -> None:
     refused = [worker for worker in started.workers.values() if worker.status == Status.created]
     try:
         for worker in refused:
-            await worker  # once more, for the reason went unheard
+            await worker  # once more, for the reason went ignore_progress
     finally:
         for worker in refused:
             if worker.status == Status.created:
@@ -235,7 +235,7 @@ def _undisturbed() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
-def _await_worker(cluster: Cluster, expected: int, where: str) -> None:
+def _await_worker(cluster: DistributedExecutor, expected: int, where: str) -> None:
     patience_s = cluster.patience_s
     began = told = time.monotonic()
     while not cluster.ask()["n_workers"]:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from distributed import fire_and_forget, get_client, secede
 
-from latentscan.execution.distributed import Cluster
+from latentscan.execution.distributed import DistributedExecutor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def detach(cluster: Cluster, driver: Callable[..., object], *args: object, key: str) -> None:
+def detach(cluster: DistributedExecutor, driver: Callable[..., object], *args: object, key: str) -> None:
     """Let ``driver(cluster, *args)`` run on a cluster, where it goes on when this process ends.
 
     Should its worker be lost, it is run again elsewhere.
@@ -30,4 +30,4 @@ def _drive(driver: Callable[..., object], args: tuple[Any, ...], settings: dict[
     """Run a driver in the place of a task, which it leaves to others."""
     client = get_client()
     secede()
-    driver(Cluster(client, **settings), *args)
+    driver(DistributedExecutor(client, **settings), *args)

@@ -11,7 +11,7 @@ from latentscan.cluster.connect import address_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from latentscan.execution.distributed import Cluster
+    from latentscan.execution.distributed import DistributedExecutor
 
 PACKAGES = ("python", "latentscan", "dask", "distributed", "numpy", "zarr", "keras", "tensorflow")
 MUST_MATCH = frozenset({"python", "latentscan", "dask", "distributed", "numpy", "zarr"})
@@ -57,7 +57,7 @@ class Inspection:
         return found
 
 
-def inspect(cluster: Cluster) -> Inspection:
+def inspect(cluster: DistributedExecutor) -> Inspection:
     """Ask a cluster for its workers, and for what is installed everywhere; nothing of that is imported.
 
     Raises

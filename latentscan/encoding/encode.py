@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
-    from latentscan.execution.executor import Workers
+    from latentscan.execution.executor import Executor
     from latentscan.progress import Progress
     from latentscan.store.summary import Summary
 
@@ -60,7 +60,7 @@ def encode_images(
     parameters: EncodeParameters,
     preprocessing: Mapping[str, Any],
     *,
-    open_workers: Callable[[], AbstractContextManager[Workers]],
+    open_workers: Callable[[], AbstractContextManager[Executor]],
     progress: Progress,
 ) -> Summary:
     """Load an encoder and write the latents of images into a store, or what is missing of them.
@@ -102,7 +102,7 @@ def encode_images(
     root = None if parameters.root is None else as_path(parameters.root)
     encoder = encoder.with_preprocessing(chosen)
     source = open_source(as_path(images), chosen, root=root, pixel_limit=parameters.pixel_limit)
-    with open_workers() as workers:
+    with open_workers() as executor:
         return encode(
             encoder,
             source,
@@ -111,7 +111,7 @@ def encode_images(
             chunk_rows=parameters.chunk_rows,
             compression=parameters.compression,
             retry_rejected=parameters.retry_rejected,
-            workers=workers,
+            executor=executor,
             progress=progress,
         )
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from latentscan.execution.executor import Control, Workers
+    from latentscan.execution.executor import Control, Executor
     from latentscan.progress import Progress
     from latentscan.store.summary import Summary
 
@@ -35,7 +35,7 @@ def ingest(
     *,
     chunk_rows: int = DEFAULT_CHUNK_ROWS,
     compression: Compression = "none",
-    workers: Workers = IN_PROCESS,
+    executor: Executor = IN_PROCESS,
     progress: Progress = SILENT,
 ) -> Summary:
     """Write the latents in .npy files into a store, or what is missing of it.
@@ -71,13 +71,13 @@ def ingest(
         write_block(store, block, values)
 
     with progress.task("ingest", images, "images", done=images - written) as advance:
-        workers.run_tasks(
+        executor.run_tasks(
             write,
             missing,
             describe=naming(store),
-            finished=lambda block: advance(len(schema.rows(block))),
+            on_done=lambda block: advance(len(schema.rows(block))),
         )
-    return summarise(store, written, {}, workers=workers, progress=progress)
+    return summarise(store, written, {}, executor=executor, progress=progress)
 
 
 def _read_block(files: Mapping[str, Path], rows: range) -> dict[str, NDArray[Any]]:

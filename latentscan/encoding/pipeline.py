@@ -12,7 +12,7 @@ import numpy as np
 
 from latentscan.errors import UsageError
 from latentscan.execution.executor import Stopped
-from latentscan.execution.threaded import IN_PROCESS, Threads
+from latentscan.execution.threaded import IN_PROCESS, ThreadedExecutor
 from latentscan.images.open import open_images
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.images.source import PIXEL_LIMIT, Status
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from latentscan.execution.executor import Control, Workers
+    from latentscan.execution.executor import Control, Executor
     from latentscan.images.source import ImageSource, Pixels
     from latentscan.models.encoder import Encoder
     from latentscan.paths import AnyPath
@@ -60,7 +60,7 @@ def encode(
     chunk_rows: int = DEFAULT_CHUNK_ROWS,
     compression: Compression = "none",
     retry_rejected: bool = False,
-    workers: Workers = IN_PROCESS,
+    executor: Executor = IN_PROCESS,
     progress: Progress = SILENT,
 ) -> Summary:
     """Write `mu`, `logvar` and `z` of every image into a store, or what is missing of it.
@@ -95,20 +95,22 @@ def encode(
     schema = _schema(encoder, source, chunk_rows, compression)
     store = create_store(location, schema, _provenance(encoder, source, noise))
     if retry_rejected:
-        retract_blocks(location, _blocks_with_rejects(store, workers, progress))
+        retract_blocks(location, _blocks_with_rejects(store, executor, progress))
     committed = store.committed()
     missing = np.flatnonzero(~committed).tolist()
     rows = [len(store.schema.rows(block)) for block in range(store.schema.blocks)]
     done = sum(rows[block] for block in np.flatnonzero(committed))
     work = _Encoding(encoder, source, store, noise)
     with progress.task("encode", total=len(source), unit="images", done=done) as advance:
-        if isinstance(workers, Threads):
-            reasons = _encode_here(work, missing, workers.count, advance)
+        if isinstance(executor, ThreadedExecutor):
+            reasons = _encode_here(work, missing, executor.count, advance)
         else:
-            found = workers.run_tasks(work, missing, describe=naming(store), report=advance, accelerated=True)
+            found = executor.run_tasks(
+                work, missing, describe=naming(store), report=advance, accelerated=True
+            )
             reasons = {row: reason for part in found for row, reason in part.items()}
     written = sum(rows[block] for block in missing)
-    return summarise(store, written, reasons, workers=workers, progress=progress)
+    return summarise(store, written, reasons, executor=executor, progress=progress)
 
 
 def open_source(
@@ -179,7 +181,7 @@ def _provenance(encoder: Encoder, source: ImageSource, noise: Noise) -> dict[str
     }
 
 
-def _blocks_with_rejects(store: LatentStore, workers: Workers, progress: Progress) -> list[int]:
+def _blocks_with_rejects(store: LatentStore, executor: Executor, progress: Progress) -> list[int]:
     digests = store.digests()
 
     def rejected(block: int) -> list[int]:
@@ -193,7 +195,7 @@ def _blocks_with_rejects(store: LatentStore, workers: Workers, progress: Progres
         *(written, rejected, list.__add__),
         label="look for rejected images",
         describe=naming(store),
-        workers=workers,
+        executor=executor,
         progress=progress,
     )
 

@@ -21,7 +21,7 @@ from distributed.scheduler import KilledWorker
 
 from latentscan.errors import ClusterError, LatentscanError, TaskError, UsageError
 from latentscan.execution import worker as remote
-from latentscan.execution.executor import failure, plainly, unheard
+from latentscan.execution.executor import default_label, failure, ignore_progress
 from latentscan.execution.monitor import Following, hear
 from latentscan.execution.threaded import tree_of
 from latentscan.execution.worker import Parcel, Place, parcel_key
@@ -49,8 +49,8 @@ SETTLED_WITHIN_S = 10.0
 _ANNOUNCED = "latentscan"
 
 
-class Cluster:
-    """The workers of a Dask cluster, as `Workers`.
+class DistributedExecutor:
+    """The workers of a Dask cluster, as `Executor`.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class Cluster:
         """How many tasks run at once."""
         return max(1, int(self.ask()["total_threads"]))
 
-    def inside(self, tasks: int) -> int:  # noqa: ARG002 (the processors of a worker are for its tasks)
+    def threads_per_task(self, tasks: int) -> int:  # noqa: ARG002 (the processors of a worker are for its tasks)
         """Give how many threads each of so many tasks at once may use itself."""
         return 1
 
@@ -101,12 +101,12 @@ class Cluster:
         work: Work[T, R],
         items: Sequence[T],
         *,
-        describe: Callable[[T], str] = plainly,
-        finished: Callable[[T], object] = lambda _: None,
-        report: Advance = unheard,
+        describe: Callable[[T], str] = default_label,
+        on_done: Callable[[T], object] = lambda _: None,
+        report: Advance = ignore_progress,
         accelerated: bool = False,
     ) -> list[R]:
-        """Apply `work` to every item, as `Workers` says; what a lost worker did is done again elsewhere."""
+        """Apply `work` to every item, as `Executor` says; what a lost worker did is done again elsewhere."""
         if not items:
             return []
         asked = self._accelerator() if accelerated else None
@@ -123,7 +123,7 @@ class Cluster:
             )
             for key, result in self._results(futures, following):
                 found[key] = result
-                finished(items[following.number[key]])
+                on_done(items[following.number[key]])
         return [found[place.key] for place in following.places]
 
     def map_reduce(
@@ -132,14 +132,14 @@ class Cluster:
         combine: Callable[[P, P], P],
         items: Sequence[T],
         *,
-        describe: Callable[[T], str] = plainly,
-        finished: Callable[[], object] = lambda: None,
+        describe: Callable[[T], str] = default_label,
+        on_done: Callable[[], object] = lambda: None,
     ) -> P:
-        """Apply `leaf` to every item and merge what it gives, as `Workers` says."""
+        """Apply `leaf` to every item and merge what it gives, as `Executor` says."""
 
         def report(amount: int, /, **_: float) -> None:
             for _each in range(amount):
-                finished()
+                on_done()
 
         with self._followed(items, describe, report) as following:
             sent = self._send((leaf, combine))

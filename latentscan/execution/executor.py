@@ -46,14 +46,14 @@ class Work(Protocol[T_contra, R_co]):
         """Work on an item."""
 
 
-class Workers(Protocol):
+class Executor(Protocol):
     """Where tasks run; what they find does not depend on it."""
 
     @property
     def count(self) -> int:
         """How many tasks run at once."""
 
-    def inside(self, tasks: int) -> int:
+    def threads_per_task(self, tasks: int) -> int:
         """Give how many threads each of so many tasks at once may use itself."""
 
     def run_tasks(
@@ -62,7 +62,7 @@ class Workers(Protocol):
         items: Sequence[T],
         *,
         describe: Callable[[T], str] = ...,
-        finished: Callable[[T], object] = ...,
+        on_done: Callable[[T], object] = ...,
         report: Advance = ...,
         accelerated: bool = False,
     ) -> list[R]:
@@ -75,7 +75,7 @@ class Workers(Protocol):
         ----------
         describe
             Names an item in the message of an error.
-        finished
+        on_done
             Called here with every item that is done.
         report
             Called here with what tasks say of their advance.
@@ -97,20 +97,20 @@ class Workers(Protocol):
         items: Sequence[T],
         *,
         describe: Callable[[T], str] = ...,
-        finished: Callable[[], object] = ...,
+        on_done: Callable[[], object] = ...,
     ) -> P:
         """Apply `leaf` to every item, one at least, and merge what it gives with `combine`, in their order.
 
         The shape of the tree depends on the number of items alone. Takes the parameters, and raises what
-        `run_tasks` does; `finished` is called for every leaf that is done.
+        `run_tasks` does; `on_done` is called for every leaf that is done.
         """
 
 
-def unheard(amount: int, /, **figures: float) -> None:
+def ignore_progress(amount: int, /, **figures: float) -> None:
     """Take what tasks say of their advance where nobody wants to know."""
 
 
-def plainly(item: object) -> str:
+def default_label(item: object) -> str:
     """Name an item that nobody has a better name for."""
     return f"task {item}"
 

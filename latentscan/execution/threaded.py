@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from latentscan.errors import LatentscanError
-from latentscan.execution.executor import FAN_IN, Stopped, failure, plainly, unheard
+from latentscan.execution.executor import FAN_IN, Stopped, default_label, failure, ignore_progress
 from latentscan.processors import processors
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ _LEAF = "leaf-"
 
 
 @dataclass(frozen=True)
-class Threads:
-    """The threads of this process, as `Workers`: `limit` of them, as many as there are processors if None."""
+class ThreadedExecutor:
+    """Run tasks on `limit` threads of this process; on as many as there are processors if None."""
 
     limit: int | None = None
 
@@ -39,7 +39,7 @@ class Threads:
         """How many tasks run at once."""
         return self.limit or processors()
 
-    def inside(self, tasks: int) -> int:
+    def threads_per_task(self, tasks: int) -> int:
         """Give how many threads each of so many tasks at once may use itself."""
         return max(1, self.count // tasks)
 
@@ -48,12 +48,12 @@ class Threads:
         work: Work[T, R],
         items: Sequence[T],
         *,
-        describe: Callable[[T], str] = plainly,
-        finished: Callable[[T], object] = lambda _: None,
-        report: Advance = unheard,
+        describe: Callable[[T], str] = default_label,
+        on_done: Callable[[T], object] = lambda _: None,
+        report: Advance = ignore_progress,
         accelerated: bool = False,  # noqa: ARG002 (this process uses what it finds)
     ) -> list[R]:
-        """Apply `work` to every item, as `Workers` says.
+        """Apply `work` to every item, as `Executor` says.
 
         When it returns or raises, no task is at work any more: one that keeps its state when it is told to
         stop has kept it.
@@ -67,7 +67,7 @@ class Threads:
         numbers = itertools.count()  # Dask would begin with the last of the items
 
         def posttask(_key: str, found: tuple[int, R], *_: object) -> None:
-            finished(items[found[0]])
+            on_done(items[found[0]])
 
         def task() -> tuple[int, R]:
             with at_work:
@@ -100,10 +100,10 @@ class Threads:
         combine: Callable[[P, P], P],
         items: Sequence[T],
         *,
-        describe: Callable[[T], str] = plainly,
-        finished: Callable[[], object] = lambda: None,
+        describe: Callable[[T], str] = default_label,
+        on_done: Callable[[], object] = lambda: None,
     ) -> P:
-        """Apply `leaf` to every item and merge what it gives, as `Workers` says."""
+        """Apply `leaf` to every item and merge what it gives, as `Executor` says."""
         from dask.callbacks import Callback
         from dask.delayed import delayed
         from dask.threaded import get
@@ -119,7 +119,7 @@ class Threads:
 
         def posttask(key: str, *_: object) -> None:
             if key.startswith(_LEAF):
-                finished()
+                on_done()
 
         merge = delayed(functools.partial(functools.reduce, combine), pure=False)
         root = tree_of(
@@ -133,7 +133,7 @@ class Threads:
             return cast("P", get(root.dask, root.key, num_workers=self.count))
 
 
-IN_PROCESS = Threads()
+IN_PROCESS = ThreadedExecutor()
 
 
 def tree_of(leaves: Sequence[Delayed], merge: Callable[[Sequence[Delayed]], Delayed]) -> Delayed:

@@ -14,7 +14,7 @@ from latentscan.jobs.spec import job_of
 from latentscan.paths import as_path
 
 if TYPE_CHECKING:
-    from latentscan.execution.distributed import Cluster
+    from latentscan.execution.distributed import DistributedExecutor
     from latentscan.execution.executor import Control
     from latentscan.jobs.record import JobRecord
     from latentscan.jobs.spec import Job
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LOOKED_WITHIN_S = 20.0
 
 
-def submit_detached(job: Job, cluster: Cluster, *, force: bool = False) -> JobRecord:
+def submit_detached(job: Job, cluster: DistributedExecutor, *, force: bool = False) -> JobRecord:
     """Let a job run on the workers of a cluster, whatever becomes of this process; give its record.
 
     Before that a worker looks whether it sees the record and what is to be encoded: nobody would ever hear
@@ -50,7 +50,7 @@ def submit_detached(job: Job, cluster: Cluster, *, force: bool = False) -> JobRe
 
 
 def run_detached(
-    cluster: Cluster, home: str, document: dict[str, Any], name: str, job_id: str, force: bool
+    cluster: DistributedExecutor, home: str, document: dict[str, Any], name: str, job_id: str, force: bool
 ) -> None:
     """Run a job in a task of a cluster; what it fails with is in the record.
 
@@ -73,7 +73,7 @@ class _AllBusyError(Exception):
     """No worker had a thread for a task."""
 
 
-def _require_seen(job: Job, cluster: Cluster, job_id: str) -> None:
+def _require_seen(job: Job, cluster: DistributedExecutor, job_id: str) -> None:
     """Let a worker look for what the driver of a job needs, unless none is free for a while."""
     encode = job.encode
     paths = () if encode is None else (*encode.model, encode.images, *filter(None, [encode.root]))

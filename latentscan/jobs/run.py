@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from latentscan.analyses.cache import NotKeptError, Run
 from latentscan.errors import SOME_REJECTED
-from latentscan.execution.threaded import Threads
+from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.jobs.journal import Journal, ended_by_failure
 from latentscan.jobs.record import StepRecord, new_record, write_job
 from latentscan.jobs.spec import COMPARE, ENCODE, Encode
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from latentscan.analyses.compare.analysis import CompareParameters
-    from latentscan.execution.distributed import Cluster
-    from latentscan.execution.executor import Workers
+    from latentscan.execution.distributed import DistributedExecutor
+    from latentscan.execution.executor import Executor
     from latentscan.jobs.record import JobRecord
     from latentscan.jobs.spec import Job, Step
     from latentscan.progress import Progress
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def submit_job(
     job: Job,
-    workers: Workers,
+    executor: Executor,
     record: JobRecord,
     *,
     force: bool = False,
@@ -60,11 +60,11 @@ def submit_job(
         What a step fails with; the record says so too.
     """
     journal = Journal(job.home, record, beside=progress)
-    run_job(job, workers, journal, force=force, finished=finished, rejected=rejected)
+    run_job(job, executor, journal, force=force, finished=finished, rejected=rejected)
     return journal.record
 
 
-def begin_record(job: Job, workers: Workers) -> JobRecord:
+def begin_record(job: Job, executor: Executor) -> JobRecord:
     """Make sure that a record can be kept, and write the first of a job that waits to be run.
 
     A cluster that goes on when this process ends is told of the job, so that others find it there.
@@ -77,10 +77,10 @@ def begin_record(job: Job, workers: Workers) -> JobRecord:
         If the cluster is lost.
     """
     require_place(job.home)
-    record = new_record(job.name, job.document, cluster=_address(workers))
+    record = new_record(job.name, job.document, cluster=_address(executor))
     record = replace(record, steps=_records(job)).logged("submitted")
     write_job(job.home, record)
-    cluster = _cluster(workers)
+    cluster = _cluster(executor)
     if cluster is not None and cluster.stays:
         with ended_by_failure(job.home, record):
             cluster.announce(
@@ -91,7 +91,7 @@ def begin_record(job: Job, workers: Workers) -> JobRecord:
 
 def run_job(
     job: Job,
-    workers: Workers,
+    executor: Executor,
     journal: Journal,
     *,
     force: bool = False,
@@ -102,11 +102,11 @@ def run_job(
 
     What is there already is not computed again. Parameters and errors are those of `submit_job`.
     """
-    cluster = _cluster(workers)
+    cluster = _cluster(executor)
     if cluster is not None:
         cluster.heartbeat = journal.beat
     exit_code = 0
-    run = Run(job.results, force=force, workers=workers, progress=journal)
+    run = Run(job.results, force=force, executor=executor, progress=journal)
     done = [number for number, step in enumerate(journal.record.steps) if step.state == "done"]
     journal.begin(_records(job))
     with journal.running():
@@ -179,18 +179,18 @@ def _encode(job: Job, step: Step, run: Run) -> Summary:
         step.stores[0],
         asked.parameters,
         asked.preprocessing,
-        open_workers=lambda: nullcontext(run.workers),
+        open_workers=lambda: nullcontext(run.executor),
         progress=run.progress,
     )
 
 
-def _cluster(workers: Workers) -> Cluster | None:
+def _cluster(executor: Executor) -> DistributedExecutor | None:
     """Give the cluster, where workers are one; threads of this process know nothing of distributed."""
-    return None if isinstance(workers, Threads) else cast("Cluster", workers)
+    return None if isinstance(executor, ThreadedExecutor) else cast("DistributedExecutor", executor)
 
 
-def _address(workers: Workers) -> str | None:
-    cluster = _cluster(workers)
+def _address(executor: Executor) -> str | None:
+    cluster = _cluster(executor)
     if cluster is None:
         return None
     from latentscan.cluster.connect import address_of

@@ -19,7 +19,7 @@ from latentscan.store.reader import open_store
 from latentscan.store.writer import retract_blocks
 
 if TYPE_CHECKING:
-    from latentscan.execution.executor import Workers
+    from latentscan.execution.executor import Executor
     from latentscan.progress import Progress
     from latentscan.store.reader import LatentStore
 
@@ -39,7 +39,7 @@ class Findings:
 
 
 def check_store(
-    store: LatentStore, *, workers: Workers = IN_PROCESS, progress: Progress = SILENT
+    store: LatentStore, *, executor: Executor = IN_PROCESS, progress: Progress = SILENT
 ) -> Findings:
     """Compare every committed block of a store with its digest, and the metadata with its sealed copy."""
     blocks = store.schema.blocks
@@ -57,7 +57,7 @@ def check_store(
         combine,
         label="check",
         describe=naming(store),
-        workers=workers,
+        executor=executor,
         progress=progress,
     )
     return Findings(blocks, check_metadata(store) + found.damages, found.unwritten)

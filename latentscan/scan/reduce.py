@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from latentscan.execution.executor import plainly
+from latentscan.execution.executor import default_label
 from latentscan.execution.threaded import IN_PROCESS
 from latentscan.kernels.reduction import LatentBlock
 from latentscan.progress import SILENT
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from latentscan.execution.executor import Workers
+    from latentscan.execution.executor import Executor
     from latentscan.kernels.reduction import Reduction
     from latentscan.progress import Progress
     from latentscan.store.reader import LatentStore
@@ -32,7 +32,7 @@ def reduce_store(
     digests: NDArray[np.uint8],
     *,
     label: str,
-    workers: Workers = IN_PROCESS,
+    executor: Executor = IN_PROCESS,
     progress: Progress = SILENT,
 ) -> R:
     """Run a reduction over all committed blocks of a store.
@@ -64,7 +64,7 @@ def reduce_store(
         return chunk(LatentBlock.of_rows(store.schema.rows(block).start, values, status))
 
     partial = map_reduce(
-        blocks, leaf, combine, label=label, describe=naming(store), workers=workers, progress=progress
+        blocks, leaf, combine, label=label, describe=naming(store), executor=executor, progress=progress
     )
     return reduction.finalize(partial)
 
@@ -85,8 +85,8 @@ def map_reduce(
     combine: Callable[[P, P], P],
     *,
     label: str,
-    describe: Callable[[T], str] = plainly,
-    workers: Workers = IN_PROCESS,
+    describe: Callable[[T], str] = default_label,
+    executor: Executor = IN_PROCESS,
     progress: Progress = SILENT,
 ) -> P:
     """Apply `leaf` to every item, a block or so, and merge what it gives with `combine`, in their order.
@@ -94,4 +94,4 @@ def map_reduce(
     `describe` names an item in the message of an error.
     """
     with progress.task(label, total=len(items), unit="blocks") as advance:
-        return workers.map_reduce(leaf, combine, items, describe=describe, finished=lambda: advance(1))
+        return executor.map_reduce(leaf, combine, items, describe=describe, on_done=lambda: advance(1))

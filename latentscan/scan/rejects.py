@@ -12,7 +12,7 @@ from latentscan.store.summary import Rejects, Summary, rejects_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from latentscan.execution.executor import Workers
+    from latentscan.execution.executor import Executor
     from latentscan.progress import Progress
     from latentscan.store.reader import LatentStore
 
@@ -22,7 +22,7 @@ def summarise(
     written: int,
     reasons: Mapping[int, str],
     *,
-    workers: Workers = IN_PROCESS,
+    executor: Executor = IN_PROCESS,
     progress: Progress = SILENT,
 ) -> Summary:
     """Count the rejected rows of a complete store.
@@ -48,7 +48,7 @@ def summarise(
         *(range(store.schema.blocks), leaf, Rejects.merge),
         label="count rejected images",
         describe=naming(store),
-        workers=workers,
+        executor=executor,
         progress=progress,
     )
     return Summary(store.schema.images, written, found.counts, found.named)

@@ -11,7 +11,7 @@ from latentscan.analyses.axes import AxesParameters, axes
 from latentscan.analyses.cache import Run
 from latentscan.encoding.ingest import ingest
 from latentscan.errors import StoreError
-from latentscan.execution.threaded import Threads
+from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.store.reader import open_store
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def test_blocks_change_no_count(tmp_path: Path, chunk_rows: int) -> None:
 
 def test_threads_do_not_change_a_bit(tmp_path: Path) -> None:
     store = store_of(tmp_path, 131)
-    one, two = (axes(store, run=Run(force=True, workers=Threads(count))) for count in (1, 2))
+    one, two = (axes(store, run=Run(force=True, executor=ThreadedExecutor(count))) for count in (1, 2))
     assert one.variables.keys() == two.variables.keys()
     for name, variable in one.variables.items():
         assert variable.values.tobytes() == two[name].tobytes()

@@ -11,7 +11,7 @@ from latentscan.analyses.pca import PcaParameters, pca
 from latentscan.analyses.projection import Projection
 from latentscan.encoding.ingest import ingest
 from latentscan.errors import StoreError, UsageError
-from latentscan.execution.threaded import Threads
+from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.kernels.transport import cumulative
 from latentscan.store.reader import LatentStore, open_store
 
@@ -69,7 +69,7 @@ def test_axes_are_those_of_numpy_and_of_scikit_learn(tmp_path: Path) -> None:
 
 def test_threads_do_not_change_a_bit(tmp_path: Path) -> None:
     store = store_of(tmp_path, cloud(), 31)
-    one, two = (pca(store, run=Run(force=True, workers=Threads(count))) for count in (1, 2))
+    one, two = (pca(store, run=Run(force=True, executor=ThreadedExecutor(count))) for count in (1, 2))
     assert one.attributes == two.attributes
     for name, variable in one.variables.items():
         assert variable.values.tobytes() == two[name].tobytes()

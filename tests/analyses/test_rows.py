@@ -9,7 +9,7 @@ from latentscan.analyses.cache import Run
 from latentscan.analyses.rows import gathered_rows, require_points, sampled_images
 from latentscan.encoding.ingest import ingest
 from latentscan.errors import StoreError, UsageError
-from latentscan.execution.threaded import Threads
+from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.store.reader import open_store
 from latentscan.store.writer import retract_blocks
 
@@ -47,7 +47,10 @@ def test_a_sample_depends_on_neither_blocks_nor_threads(tmp_path: Path, chunk_ro
     expected = drawn(store_of(tmp_path, 100), 200, seed=3)
     store = store_of(tmp_path, chunk_rows)
     for threads in (1, 2):
-        assert drawn(store, 200, seed=3, run=Run(workers=Threads(threads))).tolist() == expected.tolist()
+        assert (
+            drawn(store, 200, seed=3, run=Run(executor=ThreadedExecutor(threads))).tolist()
+            == expected.tolist()
+        )
 
 
 def test_samples_are_nested_and_of_good_images_only(tmp_path: Path) -> None:
@@ -73,7 +76,7 @@ def test_rows_come_in_the_order_of_the_images(tmp_path: Path, chunk_rows: int, t
     digests = store.readable_digests(allow_partial=False)
     for images in ([498], [300, 1, 2, 498, 65, 1]):
         numbers = np.array(images, np.int64)
-        found = gathered_rows(store, "z", numbers, digests, Run(workers=Threads(threads)))
+        found = gathered_rows(store, "z", numbers, digests, Run(executor=ThreadedExecutor(threads)))
         assert found.dtype == np.float32
         assert found.tolist() == latents()[numbers].tolist()
 

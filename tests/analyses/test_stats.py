@@ -11,7 +11,7 @@ from latentscan.analyses.cache import Run
 from latentscan.analyses.stats import StatsParameters, stats
 from latentscan.encoding.ingest import ingest
 from latentscan.errors import StoreError
-from latentscan.execution.threaded import Threads
+from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.report.stats_json import stats_json
 from latentscan.store.reader import open_store
 from latentscan.store.writer import retract_blocks
@@ -44,7 +44,7 @@ def store_of(
 
 def test_threads_do_not_change_a_bit(tmp_path: Path) -> None:
     store = store_of(tmp_path, 31)
-    one, two = (stats(store, run=Run(force=True, workers=Threads(count))) for count in (1, 2))
+    one, two = (stats(store, run=Run(force=True, executor=ThreadedExecutor(count))) for count in (1, 2))
     assert one.variables.keys() == two.variables.keys()
     for name, variable in one.variables.items():
         assert variable.values.tobytes() == two[name].tobytes()

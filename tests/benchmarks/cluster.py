@@ -31,7 +31,7 @@ from latentscan.analyses.kmeans.analysis import KMeansParameters, kmeans
 from latentscan.analyses.neighbours.graph import GraphParameters, neighbour_graph
 from latentscan.analyses.stats import StatsParameters, stats
 from latentscan.encoding.pipeline import Noise, encode
-from latentscan.execution.distributed import Cluster
+from latentscan.execution.distributed import DistributedExecutor
 from latentscan.images.open import open_images
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.parameters import TrainParameters
@@ -44,7 +44,7 @@ from tests.benchmarks.kmeans import build
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from latentscan.execution.executor import Workers
+    from latentscan.execution.executor import Executor
     from latentscan.store.reader import LatentStore
 
 ALONE: dict[str, Any] = {"stats": StatsParameters(), "kmeans": KMeansParameters(seeds=1, reference=False)}
@@ -55,7 +55,7 @@ MANY_WORKERS = 100
 
 
 @contextmanager
-def processes(folder: Path, name: str, workers: int) -> Iterator[Cluster]:
+def processes(folder: Path, name: str, workers: int) -> Iterator[DistributedExecutor]:
     """Start a scheduler and workers of one thread each."""
     dask = (sys.executable, "-m", "dask")
     file = folder / f"{name}.json"
@@ -75,7 +75,7 @@ def processes(folder: Path, name: str, workers: int) -> Iterator[Cluster]:
             time.sleep(0.1)
         client = stack.enter_context(Client(scheduler_file=str(file)))
         client.wait_for_workers(workers)
-        yield Cluster(client)
+        yield DistributedExecutor(client)
 
 
 def seconds(work: Callable[[], Any]) -> float:
@@ -136,21 +136,21 @@ def main() -> None:
 
 def jobs_on(
     store: LatentStore, folder: Path, options: argparse.Namespace
-) -> dict[str, Callable[[Workers, str], object]]:
+) -> dict[str, Callable[[Executor, str], object]]:
     """Make what the jobs need, and give the jobs: each of the workers, and of a place for its results."""
     clusters = KMeansParameters(k=options.k, seeds=1, reference=False)
     graph = GraphParameters(points=options.points, neighbours=min(90, options.points - 1))
     return {
         **({"encode": encoding_in(folder, options.encoded)} if options.encoded else {}),
-        "stats": lambda workers, place: stats(store, run=Run(results=place, workers=workers)),
-        "kmeans": lambda workers, place: kmeans(store, clusters, Run(results=place, workers=workers)),
-        "neighbours": lambda workers, place: neighbour_graph(
-            store, graph, Run(results=place, workers=workers)
+        "stats": lambda executor, place: stats(store, run=Run(results=place, executor=executor)),
+        "kmeans": lambda executor, place: kmeans(store, clusters, Run(results=place, executor=executor)),
+        "neighbours": lambda executor, place: neighbour_graph(
+            store, graph, Run(results=place, executor=executor)
         ),
     }
 
 
-def encoding_in(folder: Path, images: int) -> Callable[[Workers, str], object]:
+def encoding_in(folder: Path, images: int) -> Callable[[Executor, str], object]:
     """Make faces and an encoder, and give the job that encodes them."""
     synthesize(folder / "faces", images)
     from latentscan.models.encoder import load_encoder
@@ -160,21 +160,23 @@ def encoding_in(folder: Path, images: int) -> Callable[[Workers, str], object]:
     build_encoder(TrainParameters(kind="vae"), preprocessing.size).save(folder / "encoder.keras")
     encoder = load_encoder(folder / "encoder.keras")
     source = open_images(folder / "faces", preprocessing)
-    return lambda workers, place: encode(
-        encoder, source, place, noise=Noise(), chunk_rows=CHUNK_ROWS, workers=workers
+    return lambda executor, place: encode(
+        encoder, source, place, noise=Noise(), chunk_rows=CHUNK_ROWS, executor=executor
     )
 
 
 def measure(
-    job: Callable[[Workers, str], object], clusters: tuple[Cluster, Cluster, Cluster], rounds: int
+    job: Callable[[Executor, str], object],
+    clusters: tuple[DistributedExecutor, DistributedExecutor, DistributedExecutor],
+    rounds: int,
 ) -> dict[str, float]:
     """Time a job on one worker, on two, and twice at once on one worker each."""
     one, other, two = clusters
 
-    def on(*workers: Workers) -> float:
-        with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(len(workers)) as pool:
-            places = [f"{name}/{number}.zarr" for number in range(len(workers))]
-            return seconds(lambda: list(pool.map(job, workers, places)))
+    def on(*executors: Executor) -> float:
+        with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(len(executors)) as pool:
+            places = [f"{name}/{number}.zarr" for number in range(len(executors))]
+            return seconds(lambda: list(pool.map(job, executors, places)))
 
     on(one), on(other), on(two)  # processes import, and libraries warm up
     times = [(on(one), on(two), on(one, other)) for _ in range(rounds)]
@@ -205,7 +207,7 @@ def overhead(store: str, results: str, address: str, rounds: int) -> dict[str, f
     }
 
 
-def scheduling(cluster: Cluster) -> float:
+def scheduling(cluster: DistributedExecutor) -> float:
     """Time blocks without work: the milliseconds that each takes."""
     few, many = (
         seconds(lambda blocks=blocks: cluster.map_reduce(_nothing, _either, range(blocks)))  # type: ignore[misc]

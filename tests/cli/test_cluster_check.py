@@ -159,7 +159,7 @@ def test_a_verb_gets_workers_beside_its_own_options(order: str, tmp_path: Path) 
     assert "--connection" not in shown
 
     here = CliRunner().invoke(app, ["--where", "a", "--k", "5"])
-    assert here.output.startswith("a {'k': 5} Threads False ")
+    assert here.output.startswith("a {'k': 5} ThreadedExecutor False ")
     alone = CliRunner().invoke(app, ["--where", "a", "--insecure"])
     assert alone.exit_code == 2
     assert "--insecure: expected with --scheduler, --cluster or --profile" in alone.output
@@ -170,7 +170,7 @@ def test_a_verb_runs_on_the_cluster_that_is_named(tmp_path: Path) -> None:
     app = typer.Typer()
     app.command()(reported(ORDERS["its own first"]))
     there = CliRunner().invoke(app, ["--where", "a", "--cluster", str(tmp_path / "here.yaml")])
-    assert "a {} Cluster True 1" in there.output
+    assert "a {} DistributedExecutor True 1" in there.output
 
 
 def test_nothing_of_distributed_is_imported_where_no_cluster_is_named(tmp_path: Path) -> None:
@@ -182,4 +182,4 @@ def test_nothing_of_distributed_is_imported_where_no_cluster_is_named(tmp_path: 
         "on_workers(verb)(scheduler=None, cluster=None, profile=None, insecure=False)\n"
     )
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
-    assert done.stdout == "Threads False\n"
+    assert done.stdout == "ThreadedExecutor False\n"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from latentscan.execution.distributed import Cluster
+    from latentscan.execution.distributed import DistributedExecutor
 
 DAY = dt.timedelta(days=1)
 
@@ -178,7 +178,7 @@ def existing(address: str, files: dict[str, str] | None) -> str:
 @contextmanager
 def connected(
     path: Path | None = None, *, scheduler: str | None = None, insecure: bool = False
-) -> Iterator[tuple[Cluster, list[str]]]:
+) -> Iterator[tuple[DistributedExecutor, list[str]]]:
     said: list[str] = []
     with connect(
         scheduler=scheduler, cluster=path, profile=None, insecure=insecure, say=said.append

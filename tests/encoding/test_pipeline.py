@@ -17,7 +17,7 @@ import zarr
 
 from latentscan.encoding.pipeline import Noise, chosen_preprocessing, encode, open_source
 from latentscan.errors import SOME_REJECTED, StoreError, UsageError
-from latentscan.execution.threaded import Threads
+from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.images.source import Status
 from latentscan.kernels.epsilon import epsilon
@@ -94,8 +94,10 @@ def test_every_image_has_its_row(encoder: Encoder, faces: Path, tmp_path: Path) 
 
 def test_latents_do_not_depend_on_blocks_or_threads(encoder: Encoder, faces: Path, tmp_path: Path) -> None:
     run(encoder, faces, tmp_path / "a.zarr", chunk_rows=64)
-    run(encoder, faces, tmp_path / "b.zarr", chunk_rows=50, workers=Threads(1))
-    run(encoder, faces, tmp_path / "c.zarr", chunk_rows=1000, workers=Threads(3), compression="zstd")
+    run(encoder, faces, tmp_path / "b.zarr", chunk_rows=50, executor=ThreadedExecutor(1))
+    run(
+        encoder, faces, tmp_path / "c.zarr", chunk_rows=1000, executor=ThreadedExecutor(3), compression="zstd"
+    )
     for name in ("mu", "logvar", "z"):
         first = array(tmp_path / "a.zarr", name)
         np.testing.assert_array_equal(array(tmp_path / "b.zarr", name), first)

@@ -19,10 +19,10 @@ from distributed import Client, LocalCluster, get_worker
 
 from latentscan.cluster.diagnostics import inspect
 from latentscan.errors import ClusterError, StoreError, TaskError, UsageError
-from latentscan.execution.distributed import LOOK_EVERY_S, Cluster
-from latentscan.execution.executor import Control, Stopped, unheard
+from latentscan.execution.distributed import LOOK_EVERY_S, DistributedExecutor
+from latentscan.execution.executor import Control, Stopped, ignore_progress
 from latentscan.execution.monitor import Following
-from latentscan.execution.threaded import Threads
+from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.execution.worker import Place
 from latentscan.scan.reduce import map_reduce
 
@@ -36,7 +36,7 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not se
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
+def cluster() -> Iterator[DistributedExecutor]:
     with (
         LocalCluster(
             n_workers=2,
@@ -47,7 +47,7 @@ def cluster() -> Iterator[Cluster]:
         ) as started,
         Client(started) as client,
     ):
-        yield Cluster(client)
+        yield DistributedExecutor(client)
 
 
 def wait_for(file: Path) -> None:
@@ -60,25 +60,25 @@ def shape(one: str, other: str) -> str:
 
 
 @pytest.mark.parametrize("items", [1, 4, 5, 21])
-def test_the_tree_has_the_same_shape_as_in_this_process(cluster: Cluster, items: int) -> None:
+def test_the_tree_has_the_same_shape_as_in_this_process(cluster: DistributedExecutor, items: int) -> None:
     trees = [
-        map_reduce(range(items), str, shape, label="test", workers=workers)
-        for workers in (cluster, Threads(1))
+        map_reduce(range(items), str, shape, label="test", executor=executor)
+        for executor in (cluster, ThreadedExecutor(1))
     ]
     assert trees[0] == trees[1]
 
 
-def test_results_come_in_the_order_of_the_items(cluster: Cluster) -> None:
+def test_results_come_in_the_order_of_the_items(cluster: DistributedExecutor) -> None:
     def work(item: int, _control: Control) -> int:
         time.sleep(0.05 * (item == 0))
         return item
 
     done: list[int] = []
-    assert cluster.run_tasks(work, range(10), finished=done.append) == list(range(10))
+    assert cluster.run_tasks(work, range(10), on_done=done.append) == list(range(10))
     assert sorted(done) == list(range(10))
 
 
-def test_a_few_tasks_run_at_once_on_different_workers(cluster: Cluster) -> None:
+def test_a_few_tasks_run_at_once_on_different_workers(cluster: DistributedExecutor) -> None:
     def work(_item: int, _control: Control) -> int:
         time.sleep(0.2)
         return os.getpid()
@@ -86,7 +86,7 @@ def test_a_few_tasks_run_at_once_on_different_workers(cluster: Cluster) -> None:
     assert len(set(cluster.run_tasks(work, range(2)))) == 2
 
 
-def test_workers_keep_the_memory_of_arrays_for_the_next_ones(cluster: Cluster) -> None:
+def test_workers_keep_the_memory_of_arrays_for_the_next_ones(cluster: DistributedExecutor) -> None:
     def work(_item: int, _control: Control) -> int:
         import resource
 
@@ -99,11 +99,11 @@ def test_workers_keep_the_memory_of_arrays_for_the_next_ones(cluster: Cluster) -
     assert max(cluster.run_tasks(work, range(4))) < 20 * pages
 
 
-def test_nothing_to_do_is_nothing(cluster: Cluster) -> None:
+def test_nothing_to_do_is_nothing(cluster: DistributedExecutor) -> None:
     assert cluster.run_tasks(lambda item, _: item, []) == []
 
 
-def test_what_tasks_say_of_their_advance_is_heard_and_adds_up(cluster: Cluster) -> None:
+def test_what_tasks_say_of_their_advance_is_heard_and_adds_up(cluster: DistributedExecutor) -> None:
     heard: list[int] = []
     figures: dict[str, float] = {}
 
@@ -120,13 +120,15 @@ def test_what_tasks_say_of_their_advance_is_heard_and_adds_up(cluster: Cluster) 
     assert figures == {"loss": 0.5}
 
 
-def test_leaves_are_counted_once_each(cluster: Cluster) -> None:
+def test_leaves_are_counted_once_each(cluster: DistributedExecutor) -> None:
     counted: list[None] = []
-    cluster.map_reduce(int, lambda a, b: a + b, range(50), finished=lambda: counted.append(None))
+    cluster.map_reduce(int, lambda a, b: a + b, range(50), on_done=lambda: counted.append(None))
     assert len(counted) == 50
 
 
-def test_an_error_names_its_item_and_drops_the_other_tasks(cluster: Cluster, tmp_path: Path) -> None:
+def test_an_error_names_its_item_and_drops_the_other_tasks(
+    cluster: DistributedExecutor, tmp_path: Path
+) -> None:
     def work(item: int, control: Control) -> None:
         if item == 1:
             wait_for(tmp_path / "begun")
@@ -142,7 +144,7 @@ def test_an_error_names_its_item_and_drops_the_other_tasks(cluster: Cluster, tmp
     assert (tmp_path / "stopped").exists(), "it does not return while a task is at work"
 
 
-def test_errors_of_the_library_come_as_they_are(cluster: Cluster) -> None:
+def test_errors_of_the_library_come_as_they_are(cluster: DistributedExecutor) -> None:
     def leaf(item: int) -> int:
         raise StoreError(f"chunk {item} is damaged")
 
@@ -151,7 +153,7 @@ def test_errors_of_the_library_come_as_they_are(cluster: Cluster) -> None:
 
 
 def test_an_interruption_drops_the_tasks_and_waits_for_those_at_work(
-    cluster: Cluster, tmp_path: Path
+    cluster: DistributedExecutor, tmp_path: Path
 ) -> None:
     def work(item: int, control: Control) -> None:
         if not item:
@@ -167,11 +169,11 @@ def test_an_interruption_drops_the_tasks_and_waits_for_those_at_work(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cluster.run_tasks(work, range(2), finished=interrupt)
+        cluster.run_tasks(work, range(2), on_done=interrupt)
     assert (tmp_path / "kept").exists()
 
 
-def test_a_heartbeat_can_end_it(cluster: Cluster) -> None:
+def test_a_heartbeat_can_end_it(cluster: DistributedExecutor) -> None:
     def work(_item: int, control: Control) -> None:
         while not control.stopped():
             time.sleep(0.02)
@@ -182,12 +184,14 @@ def test_a_heartbeat_can_end_it(cluster: Cluster) -> None:
     def heartbeat() -> None:
         raise CancelledError
 
-    watched = Cluster(cluster.client, heartbeat=heartbeat)
+    watched = DistributedExecutor(cluster.client, heartbeat=heartbeat)
     with pytest.raises(CancelledError):
         watched.run_tasks(work, [0])
 
 
-def test_what_tasks_have_in_common_is_opened_once_by_a_worker(cluster: Cluster, tmp_path: Path) -> None:
+def test_what_tasks_have_in_common_is_opened_once_by_a_worker(
+    cluster: DistributedExecutor, tmp_path: Path
+) -> None:
     class Counted:
         def __reduce__(self) -> tuple[Any, ...]:
             return _opened, (str(tmp_path),)
@@ -209,14 +213,14 @@ def _opened(folder: str) -> object:
     return object()
 
 
-def test_large_things_reach_the_workers_without_a_warning(cluster: Cluster) -> None:
+def test_large_things_reach_the_workers_without_a_warning(cluster: DistributedExecutor) -> None:
     rows = np.arange(5_000_000, dtype=np.float64)
     found = cluster.run_tasks(lambda item, _control: float(rows[item]), [0, 4_999_999])
     assert found == [0.0, 4_999_999.0]
 
 
 @pytest.fixture
-def offer(cluster: Cluster) -> Iterator[Callable[[float], None]]:
+def offer(cluster: DistributedExecutor) -> Iterator[Callable[[float], None]]:
     """Let one worker offer GPUs, until the test ends."""
     worker = min(cluster.ask(workers=True)["workers"])
 
@@ -232,23 +236,23 @@ def offer(cluster: Cluster) -> Iterator[Callable[[float], None]]:
 
 @pytest.mark.parametrize(("said", "asked"), [(0.5, 0.5), (1, 1), (4, 1)])
 def test_tasks_that_need_a_gpu_ask_for_one(
-    cluster: Cluster, offer: Callable[[float], None], said: float, asked: float
+    cluster: DistributedExecutor, offer: Callable[[float], None], said: float, asked: float
 ) -> None:
     def work(_item: int, _control: Control) -> dict[str, float]:
         worker = get_worker()
         return worker.state.tasks[worker.get_current_task()].resource_restrictions or {}
 
     offer(asked)
-    with_gpus = Cluster(cluster.client, resources={"GPU": said})
+    with_gpus = DistributedExecutor(cluster.client, resources={"GPU": said})
     assert with_gpus.run_tasks(work, [0, 1], accelerated=True) == [{"GPU": asked}] * 2
     assert with_gpus.run_tasks(work, [0]) == [{}]
     assert cluster.run_tasks(work, [0], accelerated=True) == [{}]
 
 
 def test_gpus_that_no_worker_offers_are_not_waited_for(
-    cluster: Cluster, offer: Callable[[float], None]
+    cluster: DistributedExecutor, offer: Callable[[float], None]
 ) -> None:
-    expecting = Cluster(cluster.client, resources={"GPU": 1})
+    expecting = DistributedExecutor(cluster.client, resources={"GPU": 1})
     for too_little in (None, 0.5):
         if too_little:
             offer(too_little)
@@ -258,7 +262,7 @@ def test_gpus_that_no_worker_offers_are_not_waited_for(
 
 
 def test_a_lost_result_is_looked_at_now_and_then_until_it_is_there_again(
-    cluster: Cluster, tmp_path: Path
+    cluster: DistributedExecutor, tmp_path: Path
 ) -> None:
     looked_at: list[float] = []
 
@@ -267,7 +271,7 @@ def test_a_lost_result_is_looked_at_now_and_then_until_it_is_there_again(
             wait_for(tmp_path / "again")
         return os.getpid()
 
-    class Losing(Cluster):
+    class Losing(DistributedExecutor):
         def _is_there(self, future: Future[Any], following: Following) -> bool:
             if not looked_at:
                 (tmp_path / "lost").touch()
@@ -285,7 +289,7 @@ def test_a_lost_result_is_looked_at_now_and_then_until_it_is_there_again(
     assert looked_at[2] - looked_at[0] > 1.5 * LOOK_EVERY_S
 
 
-def test_parcels_and_their_copies_are_named_in_errors(cluster: Cluster, tmp_path: Path) -> None:
+def test_parcels_and_their_copies_are_named_in_errors(cluster: DistributedExecutor, tmp_path: Path) -> None:
     names: list[str] = []
 
     def work(item: int, _control: Control) -> None:
@@ -294,41 +298,43 @@ def test_parcels_and_their_copies_are_named_in_errors(cluster: Cluster, tmp_path
 
     def name(_item: int) -> None:
         """Name what the scheduler knows besides tasks: a parcel, and the copy for a task at work."""
-        following = Following([Place("other", 0, "block 0", "topic")], unheard)
+        following = Following([Place("other", 0, "block 0", "topic")], ignore_progress)
         keys = cluster.client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.tasks))
         names.extend(following.name(key) for key in keys if not re.search(r"-\d{9}$", key))
         (tmp_path / "named").touch()
 
-    cluster.run_tasks(work, range(2), finished=name)
+    cluster.run_tasks(work, range(2), on_done=name)
     assert len(names) >= 2
     assert set(names) == {"sending the task to the workers"}
 
 
-def test_two_at_once_on_a_client_hear_of_their_own_tasks(cluster: Cluster) -> None:
+def test_two_at_once_on_a_client_hear_of_their_own_tasks(cluster: DistributedExecutor) -> None:
     def work(item: int, control: Control) -> None:
         control.advance(item)
 
     def heard(item: int) -> int:
         told: list[int] = []
-        Cluster(cluster.client).run_tasks(work, [item] * 4, report=lambda more, /, **_: told.append(more))
+        DistributedExecutor(cluster.client).run_tasks(
+            work, [item] * 4, report=lambda more, /, **_: told.append(more)
+        )
         return sum(told)
 
     with ThreadPoolExecutor(2) as threads:
         assert list(threads.map(heard, [1, 10])) == [4, 40]
 
 
-def test_what_is_told_is_forgotten_with_the_client(cluster: Cluster) -> None:
+def test_what_is_told_is_forgotten_with_the_client(cluster: DistributedExecutor) -> None:
     """Schedulers do so for what is told under the name of a client."""
-    Cluster(cluster.client).run_tasks(lambda item, _control: item, [0])
+    DistributedExecutor(cluster.client).run_tasks(lambda item, _control: item, [0])
     topics = cluster.client.get_events()
     told = {topic for topic, events in topics.items() if any(not isinstance(one, dict) for _, one in events)}
     assert told == {cluster.client.id}
 
 
-def test_what_is_announced_is_known_to_other_clients(cluster: Cluster) -> None:
+def test_what_is_announced_is_known_to_other_clients(cluster: DistributedExecutor) -> None:
     cluster.announce("a job", {"store": "z.zarr"})
     with Client(cluster.client.scheduler.address) as other:  # type: ignore[union-attr]
-        assert Cluster(other).announced()["a job"] == {"store": "z.zarr"}
+        assert DistributedExecutor(other).announced()["a job"] == {"store": "z.zarr"}
 
 
 def test_a_scheduler_that_is_gone_is_an_error() -> None:
@@ -339,7 +345,7 @@ def test_a_scheduler_that_is_gone_is_an_error() -> None:
         silence_logs=logging.CRITICAL,
     )
     client = Client(started, timeout=3)
-    lost = Cluster(client)
+    lost = DistributedExecutor(client)
     assert lost.count
     started.close()
     try:

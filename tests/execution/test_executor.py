@@ -6,7 +6,7 @@ import pytest
 
 from latentscan.errors import TaskError
 from latentscan.execution.executor import Control, Stopped
-from latentscan.execution.threaded import Threads
+from latentscan.execution.threaded import ThreadedExecutor
 
 
 def test_no_task_is_at_work_when_one_has_failed() -> None:
@@ -23,7 +23,7 @@ def test_no_task_is_at_work_when_one_has_failed() -> None:
         raise Stopped
 
     with pytest.raises(TaskError, match="task 0: ValueError: the first"):
-        Threads(2).run_tasks(work, range(2))
+        ThreadedExecutor(2).run_tasks(work, range(2))
     assert 1 in told
 
 
@@ -41,7 +41,7 @@ def test_no_task_is_at_work_after_an_interruption() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Threads(2).run_tasks(work, range(2), finished=interrupt)
+        ThreadedExecutor(2).run_tasks(work, range(2), on_done=interrupt)
     assert 1 in told
 
 
@@ -50,10 +50,10 @@ def test_what_tasks_give_comes_in_the_order_of_their_items() -> None:
         time.sleep(0.02 * (3 - item))
         return item
 
-    assert Threads(3).run_tasks(work, range(4)) == [0, 1, 2, 3]
+    assert ThreadedExecutor(3).run_tasks(work, range(4)) == [0, 1, 2, 3]
 
 
 def test_tasks_begin_in_the_order_of_their_items() -> None:
     begun: list[int] = []
-    Threads(1).run_tasks(lambda item, _stopped: begun.append(item), range(12))
+    ThreadedExecutor(1).run_tasks(lambda item, _stopped: begun.append(item), range(12))
     assert begun == list(range(12))

@@ -12,7 +12,7 @@ import pytest
 from latentscan.analyses.cache import Run
 from latentscan.encoding.ingest import ingest
 from latentscan.execution.executor import FAN_IN
-from latentscan.execution.threaded import Threads
+from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.images.open import open_images
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.scan.check import check_store
@@ -34,16 +34,16 @@ class Scales:
     tasks: list[int] = field(default_factory=list)
     count: int = 2
 
-    def inside(self, tasks: int) -> int:
+    def threads_per_task(self, tasks: int) -> int:
         return 1
 
     def run_tasks(self, work: Any, items: Any, **rest: Any) -> list[Any]:
         self._weigh(work, items)
-        return Threads(1).run_tasks(work, items, **rest)
+        return ThreadedExecutor(1).run_tasks(work, items, **rest)
 
     def map_reduce(self, leaf: Any, combine: Any, items: Any, **rest: Any) -> Any:
         self._weigh((leaf, combine), items)
-        return Threads(1).map_reduce(leaf, combine, items, **rest)
+        return ThreadedExecutor(1).map_reduce(leaf, combine, items, **rest)
 
     def _weigh(self, common: Any, items: Any) -> None:
         self.weights.append(len(cloudpickle.dumps(common)) + sum(len(cloudpickle.dumps(i)) for i in items))
@@ -60,10 +60,10 @@ def store_of(folder: Path, rows: int, blocks: int) -> LatentStore:
 def sent(store: LatentStore, name: str) -> Scales:
     scales = Scales()
     if name == "check":
-        check_store(store, workers=scales)
+        check_store(store, executor=scales)
     else:
         analysis = ANALYSES[name]
-        analysis.run(store, analysis.parameters(), Run(workers=scales))
+        analysis.run(store, analysis.parameters(), Run(executor=scales))
     return scales
 
 

@@ -16,7 +16,7 @@ from latentscan.analyses.cache import Run
 from latentscan.encoding.ingest import ingest
 from latentscan.errors import StoreError
 from latentscan.execution.executor import FAN_IN
-from latentscan.execution.threaded import Threads
+from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.jobs.plan import plan_job
 from latentscan.jobs.run import analysis_of
@@ -34,15 +34,15 @@ MOST_TOO_MUCH = 3  # times the memory that a task really takes
 
 
 class Recorder:
-    """One thread as `Workers`, which says that it is several, and counts tasks and the memory they take."""
+    """One thread as `Executor`, which says that it is several, and counts tasks and the memory they take."""
 
     def __init__(self, count: int) -> None:
         self.count = count
         self.tasks = 0
         self.peak_bytes = 0
-        self._thread = Threads(1)
+        self._thread = ThreadedExecutor(1)
 
-    def inside(self, tasks: int) -> int:
+    def threads_per_task(self, tasks: int) -> int:
         return 1
 
     def run_tasks(self, work: Any, items: Sequence[Any], **settings: Any) -> list[Any]:
@@ -100,9 +100,9 @@ def job(stores: Sequence[str], *analyses: Any, **more: Any) -> Job:
     return job_of({"store": list(stores), "analyses": list(analyses), **more}, name="mine", origin="mine")
 
 
-def run(planned: Job, workers: Any) -> None:
+def run(planned: Job, executor: Any) -> None:
     for step in planned.steps():
-        analysis_of(step)(Run(planned.results, workers=workers))
+        analysis_of(step)(Run(planned.results, executor=executor))
 
 
 KMEANS = {"k": "2:20:3", "seeds": 2, "batch_rows": 256, "labels": "5"}

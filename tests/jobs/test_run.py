@@ -20,7 +20,7 @@ import pytest
 from latentscan.encoding.encode import EncodeParameters, encode_images
 from latentscan.encoding.ingest import ingest
 from latentscan.errors import StoreError, UsageError
-from latentscan.execution.threaded import Threads
+from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.jobs import detached as detached_module
 from latentscan.jobs import journal as journal_module
 from latentscan.jobs import plan_encoding
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from latentscan.execution.distributed import Cluster
+    from latentscan.execution.distributed import DistributedExecutor
     from latentscan.jobs.record import JobRecord, StepRecord
     from latentscan.progress import Advance
 
@@ -80,7 +80,7 @@ def job(stores: Sequence[str], *analyses: Any, **more: Any) -> Job:
 
 
 def submit(asked: Job, **more: Any) -> JobRecord:
-    return submit_job(asked, Threads(), begin_record(asked, Threads()), **more)
+    return submit_job(asked, ThreadedExecutor(), begin_record(asked, ThreadedExecutor()), **more)
 
 
 def last(asked: Job) -> JobRecord:
@@ -165,7 +165,7 @@ def test_a_record_that_cannot_be_written_hides_no_error(store: str, tmp_path: Pa
 
 
 def test_a_slow_store_does_not_hold_up_the_work(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    journal = Journal(store, begin_record(job([store], "stats"), Threads()))
+    journal = Journal(store, begin_record(job([store], "stats"), ThreadedExecutor()))
     writing, go_on = threading.Event(), threading.Event()
 
     def slowly(_home: str, _record: JobRecord) -> None:
@@ -187,9 +187,11 @@ def test_a_slow_store_does_not_hold_up_the_work(store: str, monkeypatch: pytest.
 
 def test_whoever_reaches_the_store_can_end_a_job(store: str, quick: None) -> None:
     asked = job([store], "stats", LONG)
-    record = begin_record(asked, Threads())
+    record = begin_record(asked, ThreadedExecutor())
     with pytest.raises(CancelledJobError):
-        submit_job(asked, Threads(), record, progress=Watcher(lambda: request_cancel(asked.home, record.id)))
+        submit_job(
+            asked, ThreadedExecutor(), record, progress=Watcher(lambda: request_cancel(asked.home, record.id))
+        )
     ended = read_job(asked.home, record.id)
     assert (ended.state, ended.exit_code, ended.error) == ("cancelled", 130, None)
     assert "cancelled" in {step.state for step in ended.steps}
@@ -197,12 +199,12 @@ def test_whoever_reaches_the_store_can_end_a_job(store: str, quick: None) -> Non
 
 def test_a_job_that_was_cancelled_before_it_began(store: str) -> None:
     asked = job([store], "stats")
-    record = begin_record(asked, Threads())
+    record = begin_record(asked, ThreadedExecutor())
     request_cancel(asked.home, record.id)
     ended = read_job(asked.home, record.id)
     assert (ended.state, ended.exit_code) == ("cancelled", 130)  # whether or not a process ever takes it up
     with pytest.raises(CancelledJobError):
-        submit_job(asked, Threads(), record)
+        submit_job(asked, ThreadedExecutor(), record)
     assert read_job(asked.home, record.id).state == "cancelled"
 
 
@@ -221,16 +223,16 @@ def test_what_fails_while_a_job_begins_is_told(store: str, monkeypatch: pytest.M
 def test_what_was_computed_anew_is_not_once_more_when_a_job_is_taken_up(store: str) -> None:
     asked = job([store], "stats", "axes")
     submit(asked)
-    record = begin_record(asked, Threads())
+    record = begin_record(asked, ThreadedExecutor())
     first, second = record.steps
     lost = replace(record, state="running", steps=(replace(first, state="done"), second))
-    taken_up = submit_job(asked, Threads(), lost, force=True)
+    taken_up = submit_job(asked, ThreadedExecutor(), lost, force=True)
     assert [step.kept for step in taken_up.steps] == [True, False]
 
 
 def test_a_driver_that_was_replaced_ends(store: str, quick: None) -> None:
     asked = job([store], LONG)
-    record = begin_record(asked, Threads())
+    record = begin_record(asked, ThreadedExecutor())
     other = Journal(asked.home, record)
 
     def replaced() -> None:
@@ -238,12 +240,12 @@ def test_a_driver_that_was_replaced_ends(store: str, quick: None) -> None:
             pass
 
     with pytest.raises(SupersededError):
-        submit_job(asked, Threads(), record, progress=Watcher(replaced))
+        submit_job(asked, ThreadedExecutor(), record, progress=Watcher(replaced))
     assert read_job(asked.home, record.id).driver == other.record.driver
 
 
 def test_signs_of_life_need_no_reports(store: str, quick: None) -> None:
-    record = begin_record(job([store], "stats"), Threads())
+    record = begin_record(job([store], "stats"), ThreadedExecutor())
     silent = Journal(store, record)
     with silent.running():
         heard: set[str | None] = set()
@@ -300,7 +302,7 @@ def test_a_model_at_a_url_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--model s3://b/run: expected a model on a disk"):
         encode_images(
             *("s3://b/run", str(tmp_path), str(tmp_path / "z.zarr"), EncodeParameters(), {}),
-            open_workers=lambda: nullcontext(Threads()),
+            open_workers=lambda: nullcontext(ThreadedExecutor()),
             progress=SILENT,
         )
 
@@ -338,7 +340,7 @@ def dask_cluster(
 
 
 @contextmanager
-def connected(address: str) -> Iterator[Cluster]:
+def connected(address: str) -> Iterator[DistributedExecutor]:
     from latentscan.cluster.connect import connect
 
     with connect(
@@ -384,7 +386,7 @@ def test_a_detached_job_outlives_its_client_and_its_driver(tmp_path: Path, store
 
 def test_what_fails_before_a_driver_begins_ends_the_job(store: str) -> None:
     asked = job([store], "stats")
-    record = begin_record(asked, Threads())
+    record = begin_record(asked, ThreadedExecutor())
     later = {**asked.document, "mood": "of a later version"}
     nobody: Any = None
     run_detached(nobody, store, later, asked.name, record.id, False)

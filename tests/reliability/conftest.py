@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-    from latentscan.execution.distributed import Cluster
+    from latentscan.execution.distributed import DistributedExecutor
 
 T = TypeVar("T")
 
@@ -161,7 +161,7 @@ class Site:
                 return pid
             os.kill(pid, signal.SIGCONT)
 
-    def connected(self, profile: Path | None = None) -> AbstractContextManager[Cluster]:
+    def connected(self, profile: Path | None = None) -> AbstractContextManager[DistributedExecutor]:
         """Reach it as commands do; a profile may say how patient to be."""
         from latentscan.cluster.connect import connect
 

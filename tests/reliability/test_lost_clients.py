@@ -58,7 +58,7 @@ def test_an_interrupted_map_is_dropped_and_taken_up_where_it_was(
     assert 100 <= kept < ITERATIONS
     beginnings, parameters = Beginnings(), TsneParameters(points=POINTS, iterations=ITERATIONS)
     with site.connected() as cluster:
-        run = Run(str(tmp_path / "found"), workers=cluster, progress=beginnings)
+        run = Run(str(tmp_path / "found"), executor=cluster, progress=beginnings)
         tsne(open_store(str(latents)), parameters, run)
     assert beginnings.done["t-SNE"] == kept
     assert undisturbed.ended() == 0, undisturbed.said

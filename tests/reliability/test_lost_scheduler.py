@@ -12,7 +12,7 @@ import pytest
 
 from latentscan.encoding.pipeline import Noise, encode, open_source
 from latentscan.errors import ClusterError
-from latentscan.execution.threaded import Threads
+from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.models.encoder import load_encoder
 
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ def test_an_encode_outlives_its_scheduler_and_a_worker(
     encoder = load_encoder(Path(model))
     source = open_source(Path(images), encoder.default_preprocessing)
     undisturbed = tmp_path / "undisturbed.zarr"
-    encode(encoder, source, str(undisturbed), noise=Noise(), chunk_rows=BLOCK_ROWS, workers=Threads(1))
+    encode(
+        encoder, source, str(undisturbed), noise=Noise(), chunk_rows=BLOCK_ROWS, executor=ThreadedExecutor(1)
+    )
     assert numbers(store) == numbers(undisturbed)
     after = committed(store)
     assert {path: after[path] for path in before} == before

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_info
 
 from latentscan.errors import TaskError
 from latentscan.execution.executor import FAN_IN
-from latentscan.execution.threaded import Threads
+from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.scan.reduce import map_reduce
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Recorder:
 @given(st.integers(1, 3 * FAN_IN * FAN_IN), st.integers(1, 4))
 def test_partials_merge_in_block_order(blocks: int, threads: int) -> None:
     found = map_reduce(
-        range(blocks), lambda b: (b,), lambda a, b: a + b, label="test", workers=Threads(threads)
+        range(blocks), lambda b: (b,), lambda a, b: a + b, label="test", executor=ThreadedExecutor(threads)
     )
     assert found == tuple(range(blocks))
 
@@ -56,7 +56,9 @@ def test_the_tree_is_the_same_for_any_number_of_threads() -> None:
             time.sleep(0.02 if block == slow else 0)
             return str(block)
 
-        return map_reduce(range(20), leaf, lambda a, b: f"({a} {b})", label="test", workers=Threads(threads))
+        return map_reduce(
+            range(20), leaf, lambda a, b: f"({a} {b})", label="test", executor=ThreadedExecutor(threads)
+        )
 
     assert shape(1, slow=0) == shape(4, slow=0) == shape(4, slow=19)
 
@@ -71,7 +73,7 @@ def test_blocks_run_in_several_threads_with_numpy_held_at_one() -> None:
         time.sleep(0.02)
         return block
 
-    assert map_reduce(range(8), leaf, lambda a, b: a + b, label="test", workers=Threads(2)) == 28
+    assert map_reduce(range(8), leaf, lambda a, b: a + b, label="test", executor=ThreadedExecutor(2)) == 28
     assert len(seen) == 2
     assert set(pools) == {1}
 

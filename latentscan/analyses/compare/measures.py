@@ -65,7 +65,7 @@ def _radius_histogram(member: Member, array: Points, run: Run) -> AdaptiveHistog
         (array,), chunk, AdaptiveHistogram.merge, finalize=lambda found: found
     )
     return reduce_store(
-        member.store, reduction, member.digests, label="radii", workers=run.workers, progress=run.progress
+        member.store, reduction, member.digests, label="radii", executor=run.executor, progress=run.progress
     )
 
 

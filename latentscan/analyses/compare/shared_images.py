@@ -130,4 +130,4 @@ def _over_ranges(
         return leaf(range(number * length, min((number + 1) * length, images)))
 
     numbers = range(-(-images // length))
-    return map_reduce(numbers, on_range, combine, label=label, workers=run.workers, progress=run.progress)
+    return map_reduce(numbers, on_range, combine, label=label, executor=run.executor, progress=run.progress)

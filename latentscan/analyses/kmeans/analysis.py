@@ -173,7 +173,7 @@ def _counted(
         (array,), chunk, InertiaPartial.merge, finalize=lambda found: found
     )
     return reduce_store(
-        store, reduction, digests, label="inertia", workers=run.workers, progress=run.progress
+        store, reduction, digests, label="inertia", executor=run.executor, progress=run.progress
     )
 
 

@@ -86,7 +86,7 @@ def _gaussian_inertia(
     centres = np.concatenate([trained[k, parameters.seed] for k in parameters.k])
     models = Models.of(centres, parameters.k, shift=np.zeros_like(deviations))
     numbers = range(min(schedule.batches, max(1, MOST_ROWS // schedule.batch_rows)))
-    found = functools.reduce(InertiaPartial.merge, run.workers.run_tasks(evaluate, numbers))
+    found = functools.reduce(InertiaPartial.merge, run.executor.run_tasks(evaluate, numbers))
     # chance alone would put the whole curve of few rows too high or too low
     expected = schedule.rows * np.sum(np.square(deviations, dtype=np.float64))
     return found.inertia * (expected / found.total_inertia if found.total_inertia else 0.0)

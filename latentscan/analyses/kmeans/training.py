@@ -81,7 +81,7 @@ def initial_centres(
         return np.asarray(centres)
 
     with run.progress.task("initial centres", total=len(seeds), unit="seeds") as advance:
-        chosen = run.workers.run_tasks(choose, seeds, finished=lambda _: advance(1))
+        chosen = run.executor.run_tasks(choose, seeds, on_done=lambda _: advance(1))
     return dict(zip(seeds, chosen, strict=True))
 
 
@@ -93,12 +93,12 @@ def train(
     The models of a seed are cut into groups of about equal work, a task each, as many as there are
     workers: every task goes through the rows itself and feeds each batch to all models of its group.
     """
-    groups = balanced(ks, min(len(ks), run.workers.count))
+    groups = balanced(ks, min(len(ks), run.executor.count))
     items = [(seed, group) for seed in seeds for group in groups]
     schedule = course.schedule
     total = schedule.batches * schedule.passes * len(items)
     with run.progress.task(label, total=total, unit="batches") as advance:
-        found = run.workers.run_tasks(partial(_train_group, course), items, report=advance)
+        found = run.executor.run_tasks(partial(_train_group, course), items, report=advance)
     return {
         (k, seed): centres
         for (seed, group), trained in zip(items, found, strict=True)

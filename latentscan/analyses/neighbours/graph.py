@@ -136,11 +136,11 @@ def graph_of(rows: NDArray[np.float32], k: int, seed: int, run: Run) -> Neighbou
 
         step = TASK_BLOCKS * BLOCK
         parts = [(own[start : start + step], k + 1, index.probes) for start in range(0, len(rows), step)]
-        found = run.workers.run_tasks(
+        found = run.executor.run_tasks(
             index.collection,
             parts,
             describe=lambda part: f"neighbours of points {part[0][0]}..{part[0][-1]}",
-            finished=lambda part: advance(len(part[0])),
+            on_done=lambda part: advance(len(part[0])),
         )
     indices, distances = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
     near = others(own, indices)

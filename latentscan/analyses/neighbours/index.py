@@ -10,7 +10,7 @@ import numpy as np
 
 from latentscan.errors import UsageError
 from latentscan.execution.executor import Stopped
-from latentscan.execution.threaded import Threads
+from latentscan.execution.threaded import ThreadedExecutor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -191,7 +191,7 @@ def index_of(rows: NDArray[np.float32], k: int, seed: int, run: Run) -> Index:
         return Index(Collection(flat, centre))
     order = np.random.default_rng(seed).permutation(len(rows))
     # here, as all rows are: a task elsewhere would have to be sent them
-    (cells,) = Threads(1).run_tasks(partial(_cells, centred, seed=seed), [order])
+    (cells,) = ThreadedExecutor(1).run_tasks(partial(_cells, centred, seed=seed), [order])
     collection = Collection(flat, centre, cells)
     tried = [probes for probes in PROBES if probes <= MOST_PROBED * cells.inverted.nlist]
     truth, *found = _distances(collection, order[:RECALL_QUERIES], k, (0, *tried), run)
@@ -230,5 +230,5 @@ def _distances(
     """
     blocks = range(0, len(numbers), BLOCK)
     parts = [(numbers[start : start + BLOCK], k + 1, probes) for probes in tried for start in blocks]
-    found = iter(run.workers.run_tasks(collection, parts))
+    found = iter(run.executor.run_tasks(collection, parts))
     return [np.concatenate([next(found)[1][:, 1:] for _ in blocks]) for _ in tried]

@@ -272,11 +272,11 @@ def _make(inputs: Sequence[_Input], home: str, digests: NDArray[np.uint8], run: 
         for one, state, path in zip(inputs, states, paths, strict=True)
     ]
     order = sorted(range(len(inputs)), key=lambda at: inputs[at].cost, reverse=True)
-    work = partial(_drawn, sketches, threads=run.workers.inside(len(inputs)))
+    work = partial(_drawn, sketches, threads=run.executor.threads_per_task(len(inputs)))
     total = sum(one.parameters.iterations for one in inputs)
     done = sum(state.done for state in states if state is not None)
     with run.progress.task("t-SNE", total, "iterations", done) as advance:
-        found = run.workers.run_tasks(work, order, describe=lambda at: inputs[at].name, report=advance)
+        found = run.executor.run_tasks(work, order, describe=lambda at: inputs[at].name, report=advance)
     maps = dict(zip(order, found, strict=True))
     return [_map_result(one, *maps[at]) for at, one in enumerate(inputs)]
 

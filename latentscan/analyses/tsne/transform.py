@@ -78,11 +78,11 @@ def place_all(store: LatentStore, fixed: Result, digests: NDArray[np.uint8], run
         return numbers, np.concatenate([place(part) for part in parts]), np.linalg.norm(latents, axis=1)
 
     with run.progress.task("place", total=store.schema.images, unit="images") as advance:
-        found = run.workers.run_tasks(
+        found = run.executor.run_tasks(
             work,
             batches,
             describe=lambda batch: f"{store.location}: images {batch[0]}..{batch[-1]}",
-            finished=lambda batch: advance(len(batch)),
+            on_done=lambda batch: advance(len(batch)),
         )
     numbers, places, radii = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return _result(fixed, numbers, places, radii)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from latentscan.analyses.cache import Run
 from latentscan.analyses.compare.analysis import CompareParameters, Comparison, compare
 from latentscan.errors import StoreError, UsageError
-from latentscan.execution.threaded import Threads
+from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.kernels.sampling import sample
 from latentscan.store.reader import open_store
 from latentscan.store.results import list_results
@@ -148,7 +148,9 @@ def test_inertia_and_maps_are_those_of_the_stores(tmp_path: Path) -> None:
 def test_threads_do_not_change_a_bit(tmp_path: Path) -> None:
     z = cloud()
     stores = {"a": stored(tmp_path, "a", z, 30), "b": stored(tmp_path, "b", noisy(z), 47)}
-    one, two = (compare(stores, FAST, Run(force=True, workers=Threads(threads))).pairs for threads in (1, 2))
+    one, two = (
+        compare(stores, FAST, Run(force=True, executor=ThreadedExecutor(threads))).pairs for threads in (1, 2)
+    )
     assert one.variables.keys() == two.variables.keys()
     for name, variable in one.variables.items():
         assert variable.values.tobytes() == two[name].tobytes()

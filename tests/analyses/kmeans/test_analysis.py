@@ -14,7 +14,7 @@ from latentscan.analyses.kmeans.elbow import elbow
 from latentscan.analyses.kmeans.training import Schedule, mixed_batches
 from latentscan.encoding.ingest import ingest
 from latentscan.errors import StoreError, UsageError
-from latentscan.execution.threaded import Threads
+from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.store.reader import open_store
 
 if TYPE_CHECKING:
@@ -95,7 +95,9 @@ def test_models_are_as_good_as_those_of_scikit_learn(tmp_path: Path) -> None:
 def test_threads_do_not_change_a_bit(tmp_path: Path) -> None:
     store = store_of(tmp_path, clusters(7), 31)
     parameters = KMeansParameters(**FEW, labels=(9,))
-    one, two = (kmeans(store, parameters, Run(force=True, workers=Threads(threads))) for threads in (1, 2))
+    one, two = (
+        kmeans(store, parameters, Run(force=True, executor=ThreadedExecutor(threads))) for threads in (1, 2)
+    )
     same(one, two)
 
 

@@ -15,7 +15,7 @@ from latentscan.analyses.rows import sampled_images
 from latentscan.encoding.ingest import ingest
 from latentscan.errors import UsageError
 from latentscan.execution.executor import Stopped
-from latentscan.execution.threaded import Threads
+from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.store.reader import open_store
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def cells(many: Rows) -> Index:
 
 @pytest.fixture(scope="module")
 def graph(many: Rows) -> NeighbourGraph:
-    return graph_of(many, K, 0, Run(workers=Threads(2)))
+    return graph_of(many, K, 0, Run(executor=ThreadedExecutor(2)))
 
 
 @pytest.mark.parametrize("away", [0.0, 1000.0])
@@ -89,11 +89,11 @@ def test_the_recall_of_a_large_graph_is_as_claimed(many: Rows, graph: NeighbourG
 
 
 def test_threads_do_not_change_a_bit(many: Rows, graph: NeighbourGraph) -> None:
-    one = graph_of(many, K, 0, Run(workers=Threads(1)))
+    one = graph_of(many, K, 0, Run(executor=ThreadedExecutor(1)))
     assert one.indices.tobytes() == graph.indices.tobytes()
     assert one.distances.tobytes() == graph.distances.tobytes()
     assert one.recall == graph.recall
-    few, twice = (graph_of(many[:1500], K, 0, Run(workers=Threads(threads))) for threads in (1, 2))
+    few, twice = (graph_of(many[:1500], K, 0, Run(executor=ThreadedExecutor(threads))) for threads in (1, 2))
     assert few.distances.tobytes() == twice.distances.tobytes()
 
 

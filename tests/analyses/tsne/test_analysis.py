@@ -13,7 +13,7 @@ from latentscan.analyses.tsne import analysis as module
 from latentscan.analyses.tsne.analysis import TsneParameters, aligned, tsne, tsne_maps
 from latentscan.encoding.ingest import ingest
 from latentscan.errors import StoreError, UsageError
-from latentscan.execution.threaded import Threads
+from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.store.reader import open_store
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ def test_a_map_names_its_images_and_how_good_it_is(tmp_path: Path) -> None:
 
 
 def test_neither_threads_nor_blocks_change_a_bit(tmp_path: Path) -> None:
-    one = tsne(store_of(tmp_path, 90), SMALL, Run(workers=Threads(1)))
-    two = tsne(store_of(tmp_path, 7), SMALL, Run(workers=Threads(2)))
+    one = tsne(store_of(tmp_path, 90), SMALL, Run(executor=ThreadedExecutor(1)))
+    two = tsne(store_of(tmp_path, 7), SMALL, Run(executor=ThreadedExecutor(2)))
     assert_same(one, two)
 
 

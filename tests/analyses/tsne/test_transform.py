@@ -10,7 +10,7 @@ from latentscan.analyses.cache import Run
 from latentscan.analyses.tsne import transform as tsne_placing
 from latentscan.analyses.tsne.analysis import TsneParameters, tsne
 from latentscan.encoding.ingest import ingest
-from latentscan.execution.threaded import Threads
+from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.store.reader import open_store
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def test_a_place_depends_on_the_image_alone(
         found = tsne(
             store_of(tmp_path, chunk_rows),
             ALL,
-            Run(workers=Threads(threads), results=f"{tmp_path}/r{threads}"),
+            Run(executor=ThreadedExecutor(threads), results=f"{tmp_path}/r{threads}"),
         )
         for name, variable in everything.variables.items():
             assert found[name].tobytes() == variable.values.tobytes(), name
