@@ -1,17 +1,44 @@
-"""The errors a user can meet, each with the exit code of the command that meets it."""
+"""The errors a user can meet, each with the exit code of the command that meets it.
+
+A message may name a parameter (`parameter`) or a command (`command`). Neither is written out where the error
+is raised: the command line spells ``--chunk-rows 5``, Python ``chunk_rows=5``, a job file ``chunk_rows: 5``.
+"""
 
 from __future__ import annotations
 
-from typing import ClassVar
+import json
+import re
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic import ValidationError
 
 SOME_REJECTED = 3  # exit codes that are no error's own
 INTERRUPTED = 130
+
+Face = Literal["python", "command line", "job file"]
+
+# noncharacters of Unicode: no path and no name of a user holds them
+_OPEN, _CLOSE = "\ufdd0", "\ufdd1"
+_MARKED = re.compile(f"{_OPEN}([^{_CLOSE}]*){_CLOSE}")
+_LONGEST_VALUE = 60
 
 
 class LatentscanError(Exception):
     """A failure whose message names the object, the value, what was expected, and what to do next."""
 
     exit_code: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        return self.spelled("python")
+
+    def spelled(self, face: Face) -> str:
+        """Return the message in the words of one of the ways to call latentscan."""
+        return spelled(super().__str__(), face)
 
 
 class UsageError(LatentscanError):
@@ -20,8 +47,31 @@ class UsageError(LatentscanError):
     exit_code = 2
 
 
-class TooFewImagesError(UsageError):
-    """Fewer images than what was asked for needs."""
+class ParameterError(UsageError):
+    """A parameter whose value does not fit.
+
+    Parameters
+    ----------
+    problem
+        What is wrong, and what was expected.
+    field
+        The parameter's name.
+    value
+        What was given.
+    """
+
+    def __init__(self, problem: str, *, field: str, value: object = None) -> None:
+        super().__init__(f"{parameter(field, value)}: {problem}")
+        self.problem = problem
+        self.field = field
+        self.value = value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _parameter_error, (type(self), self.problem, self.field, self.value)
+
+
+class TooFewImagesError(ParameterError):
+    """Fewer images than a parameter asks for."""
 
 
 class StoreError(LatentscanError):
@@ -44,3 +94,116 @@ class UnsafeInputError(LatentscanError):
     """Input that could run code, refused unless the user vouches for it."""
 
     exit_code = 6
+
+
+def parameter(name: str, value: object = None) -> str:
+    """Return a mark that stands for a parameter, with its value unless that is None, in a message.
+
+    Examples
+    --------
+    >>> spelled(f"give {parameter('chunk_rows', 5)}", "command line")
+    'give --chunk-rows 5'
+    >>> spelled(f"give {parameter('chunk_rows', 5)}", "python")
+    'give chunk_rows=5'
+    """
+    return f"{_OPEN}{json.dumps([name, None if value is None else shown(value)])}{_CLOSE}"
+
+
+def command(name: str, **arguments: str | bool) -> str:
+    """Return a mark that stands for a command with arguments in a message; ``True`` is a mere flag.
+
+    Examples
+    --------
+    >>> spelled(command("check", store="z.zarr", repair=True), "command line")
+    'latentscan check --store z.zarr --repair'
+    >>> spelled(command("check", store="z.zarr", repair=True), "python")
+    "latentscan.check(store='z.zarr', repair=True)"
+    """
+    return f"{_OPEN}{json.dumps([name, None, arguments])}{_CLOSE}"
+
+
+def spelled(text: str, face: Face) -> str:
+    """Replace the marks of a message by the words of one of the ways to call latentscan."""
+    return _MARKED.sub(lambda mark: _spell(json.loads(mark[1]), face), text)
+
+
+def shown(value: object) -> str:
+    """Return a value on one line, cut where it is long."""
+    text = "nothing" if value is None else " ".join(str(value).split())
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a document or with keywords: where, the value there, what was expected."""
+
+    at: tuple[str | int, ...]
+    kind: str
+    value: Any
+    expected: str
+
+    @property
+    def where(self) -> str:
+        """The place, with dots between its parts."""
+        return ".".join(map(str, self.at))
+
+
+def problems_of(error: ValidationError) -> Iterator[Problem]:
+    """Return what pydantic found wrong, in this project's words."""
+    for found in error.errors():
+        message = found["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+        message = _PLAINER.get(message, message)
+        yield Problem(
+            found["loc"], found["type"], found["input"], f"expected {message.removeprefix('expected ')}"
+        )
+
+
+_PLAINER = {"a valid tuple": "a list", "a valid dictionary": "keys with values"}
+
+
+def parameter_error(error: ValidationError, given: dict[str, Any] | None = None) -> UsageError:
+    """Return pydantic's complaints about keywords as one error, which names each of them.
+
+    Parameters
+    ----------
+    given
+        The values as the user wrote them, by name.
+    """
+    parts = []
+    for problem in problems_of(error):
+        name = str(problem.at[0]) if problem.at else ""
+        if problem.kind == "extra_forbidden":
+            parts.append((name, None, "no such parameter"))
+        elif problem.kind == "missing":
+            parts.append((name, None, "is missing"))
+        else:
+            parts.append((name, (given or {}).get(name, problem.value), problem.expected))
+    if len(parts) == 1:
+        name, value, text = parts[0]
+        return ParameterError(text, field=name, value=value)
+    return UsageError("; ".join(f"{parameter(name, value)}: {text}" for name, value, text in parts))
+
+
+def _parameter_error(kind: type[ParameterError], problem: str, field: str, value: object) -> ParameterError:
+    return kind(problem, field=field, value=value)
+
+
+def _spell(mark: list[Any], face: Face) -> str:
+    name, value, *arguments = mark
+    if arguments:
+        return _spell_command(name, arguments[0], face)
+    if face == "command line":
+        flag = f"--{name.replace('_', '-')}"
+        return flag if value in {None, "True"} else f"{flag} {value}"
+    if value is None:
+        return str(name)
+    return f"{name}={value}" if face == "python" else f"{name}: {value}"
+
+
+def _spell_command(name: str, arguments: dict[str, str | bool], face: Face) -> str:
+    if face == "python":
+        return f"latentscan.{name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
+    words = ["latentscan", *name.split()]
+    for key, value in arguments.items():
+        words += [f"--{key.replace('_', '-')}", *([] if value is True else [str(value)])]
+    return shlex.join(words)

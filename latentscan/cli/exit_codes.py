@@ -67,7 +67,7 @@ def counted(count: int, noun: str) -> str:
 
 def _message(error: Exception) -> str:
     if isinstance(error, LatentscanError):
-        return str(error)
+        return error.spelled("command line")
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'I/O'}: {error.strerror}"
     return f"{type(error).__name__}: {error} (unexpected; --debug before the command shows where)"

@@ -26,7 +26,7 @@ from latentscan.analyses.rows import (
     require_points,
     sample_of,
 )
-from latentscan.errors import TooFewImagesError, UsageError
+from latentscan.errors import ParameterError, TooFewImagesError, parameter
 from latentscan.store.results import Result, Variable
 
 if TYPE_CHECKING:
@@ -128,9 +128,11 @@ def kmeans_centres(
     """
     largest = max(parameters.k)
     if largest > parameters.batch_rows:
-        raise UsageError(
-            f"--batch-rows {parameters.batch_rows}: fewer rows in a batch than the {largest} clusters of "
-            f"--k; give --batch-rows {largest} or more, or smaller --k"
+        raise ParameterError(
+            f"fewer rows in a batch than the {largest} clusters of {parameter('k')}; give "
+            f"{parameter('batch_rows', largest)} or more, or smaller {parameter('k')}",
+            field="batch_rows",
+            value=parameters.batch_rows,
         )
     require_points(store, parameters.array)
     compute = partial(_trained, store, parameters, run)
@@ -146,8 +148,10 @@ def _trained(
     rows = chosen.drawn_from
     if largest > rows:
         raise TooFewImagesError(
-            f"--k {largest}: {store.location} has {rows:,} images that were not rejected, fewer than "
-            f"clusters; give --k up to {rows}"
+            f"{store.location} has {rows:,} images that were not rejected, fewer than clusters; "
+            f"give {parameter('k')} up to {rows}",
+            field="k",
+            value=largest,
         )
     sample = gathered_rows(store, parameters.array, chosen.images, digests, run)
     shift = sample.mean(axis=0, dtype=np.float64).astype(np.float32)

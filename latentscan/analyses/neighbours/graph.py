@@ -117,7 +117,9 @@ def require_rows(rows: int, neighbours: int) -> None:
     """
     if rows <= neighbours:
         raise TooFewImagesError(
-            f"{neighbours} neighbours of each of {rows:,} images: expected fewer than images"
+            f"expected fewer neighbours of each image than the {rows:,} images that there are",
+            field="neighbours",
+            value=neighbours,
         )
 
 

@@ -257,9 +257,10 @@ def _require_perplexity(parameters: TsneParameters, points: int) -> None:
     if 3 * parameters.perplexity <= points - 1:
         return
     raise TooFewImagesError(
-        f"--perplexity {parameters.perplexity:g}: three times as many neighbours of each point are needed, "
-        f"and there are {points:,} points; "
-        + (f"at most {(points - 1) // 3} is possible" if points > LEAST_SHARED else "a map needs at least 4")
+        f"three times as many neighbours of each point are needed, and there are {points:,} points; "
+        + (f"at most {(points - 1) // 3} is possible" if points > LEAST_SHARED else "a map needs at least 4"),
+        field="perplexity",
+        value=f"{parameters.perplexity:g}",
     )
 
 
