@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from latentscan.cluster.profiles import Certificates, Started, read_yaml
 from latentscan.errors import ClusterError, UsageError
-from latentscan.execution.environment import environment
+from latentscan.execution.worker import environment
 from latentscan.processors import processors
 
 if TYPE_CHECKING:

@@ -238,7 +238,7 @@ def _undisturbed() -> None:
 def _await_worker(cluster: DistributedExecutor, expected: int, where: str) -> None:
     patience_s = cluster.patience_s
     began = told = time.monotonic()
-    while not cluster.ask()["n_workers"]:
+    while not cluster.scheduler_info()["n_workers"]:
         now = time.monotonic()
         if now - began >= patience_s:
             raise ClusterError(

@@ -66,8 +66,8 @@ def inspect(cluster: DistributedExecutor) -> Inspection:
         If the scheduler is lost.
     """
     client: Any = cluster.client
-    workers = cluster.ask(workers=True)["workers"]
-    versions = cluster.answer(lambda: client.get_versions(packages=list(PACKAGES[1:])))
+    workers = cluster.scheduler_info(workers=True)["workers"]
+    versions = cluster.request(lambda: client.get_versions(packages=list(PACKAGES[1:])))
     address = address_of(client)
     return Inspection(
         scheduler=address,

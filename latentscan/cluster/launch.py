@@ -18,7 +18,7 @@ from latentscan.cluster.backends import (
 )
 from latentscan.cluster.profiles import Certificates, Started
 from latentscan.errors import UsageError
-from latentscan.execution.environment import environment
+from latentscan.execution.worker import environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

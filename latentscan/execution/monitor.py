@@ -1,4 +1,4 @@
-"""Following the tasks of a run on a cluster: which are waited for, which are at work, how far they are."""
+"""Monitor the tasks of a run on a cluster: which are pending, which are running, how far they are."""
 
 from __future__ import annotations
 
@@ -7,78 +7,103 @@ import time
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from latentscan.execution.worker import PARCEL
+from latentscan.execution.worker import PAYLOAD_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from distributed import Future
 
-    from latentscan.execution.worker import Place
+    from latentscan.execution.worker import TaskId
     from latentscan.progress import Advance
 
 
-class Following:
-    """What is heard of the tasks of a run, and which are waited for."""
+class TaskMonitor:
+    """The state of a run's tasks, as futures and the events of workers show it.
 
-    def __init__(self, places: Sequence[Place], report: Advance) -> None:
-        self.places = places
-        self.number: dict[object, int] = {place.key: place.number for place in places}
-        self.news: queue.SimpleQueue[Future[Any] | list[Any]] = queue.SimpleQueue()
-        self.waiting: dict[object, Future[Any]] = {}
+    Parameters
+    ----------
+    tasks
+        Of one run.
+    report
+        Called with what tasks report as done, by the thread that calls `wait`.
+
+    Attributes
+    ----------
+    number
+        The number of each task, by its key.
+    pending
+        The futures whose results are still needed, by key.
+    updates
+        Futures that changed and events of workers, as they come in.
+    """
+
+    def __init__(self, tasks: Sequence[TaskId], report: Advance) -> None:
+        self.tasks = tasks
+        self.number: dict[object, int] = {task.key: task.number for task in tasks}
+        self.updates: queue.SimpleQueue[Future[Any] | list[Any]] = queue.SimpleQueue()
+        self.pending: dict[object, Future[Any]] = {}
         self._report = report
         self._amounts: dict[int, int] = {}
-        self._at_work: dict[int, str] = {}
-        if places:
-            _followings[places[0].run] = self
+        self._running: dict[int, str] = {}
+        if tasks:
+            _monitors[tasks[0].run] = self
 
-    def heard(self, within_s: float) -> list[Future[Any]]:
-        """Give the futures that are done, and report what was told meanwhile."""
-        done: list[Future[Any]] = []
+    def wait(self, within_s: float) -> list[Future[Any]]:
+        """Return the futures that changed within some seconds, and report what workers sent meanwhile."""
+        changed: list[Future[Any]] = []
         try:
-            news = self.news.get(timeout=within_s)
+            update = self.updates.get(timeout=within_s)
             while True:
-                if isinstance(news, list):
-                    self._take(*news)
+                if isinstance(update, list):
+                    self._apply(*update)
                 else:
-                    done.append(news)
-                news = self.news.get_nowait()
+                    changed.append(update)
+                update = self.updates.get_nowait()
         except queue.Empty:
-            return done
+            return changed
 
-    def _take(self, _run: str, number: int, worker: str, amount: int, figures: dict[str, float]) -> None:
+    def _apply(self, _run: str, number: int, worker: str, amount: int, figures: dict[str, float]) -> None:
         if worker:
-            self._at_work[number] = worker
+            self._running[number] = worker
         else:
-            self._at_work.pop(number, None)
+            self._running.pop(number, None)
         more = amount - self._amounts.get(number, 0)
         if more > 0:
             self._amounts[number] = amount
             self._report(more, **figures)
 
-    def told(self, amount: int) -> None:
-        """Report what nobody told of: so much in all is done."""
-        self._report(amount - sum(self._amounts.values()))
+    def report_remaining(self, total: int) -> None:
+        """Report what is left to a total: events may come later than the result."""
+        self._report(total - sum(self._amounts.values()))
 
-    def settle(self, within_s: float, workers: Callable[[], set[str]]) -> None:
-        """Wait until no worker is at a task any more: one that keeps its state has kept it then."""
+    def drain(self, within_s: float, workers: Callable[[], set[str]]) -> None:
+        """Wait until no worker runs a task any more: one that saves its state has saved it then.
+
+        Parameters
+        ----------
+        within_s
+            How long to wait at most.
+        workers
+            Returns the addresses of the workers that are alive; a lost one is not waited for.
+        """
         deadline = time.monotonic() + within_s
-        while self._at_work and time.monotonic() < deadline and workers() & {*self._at_work.values()}:
-            self.heard(0.1)
+        while self._running and time.monotonic() < deadline and workers() & {*self._running.values()}:
+            self.wait(0.1)
 
     def name(self, key: object) -> str:
-        """Give the name of a task in errors."""
+        """Return the name of a task in errors."""
         if key in self.number:
-            return self.places[self.number[key]].name
-        sent = str(key).startswith(PARCEL)
-        return "sending the task to the workers" if sent else "merging what blocks gave"
+            return self.tasks[self.number[key]].name
+        is_payload = str(key).startswith(PAYLOAD_KEY)
+        return "sending the task to the workers" if is_payload else "merging the partials of blocks"
 
 
-_followings: WeakValueDictionary[str, Following] = WeakValueDictionary()  # by run
+_monitors: WeakValueDictionary[str, TaskMonitor] = WeakValueDictionary()  # by run
 
 
-def hear(event: tuple[float, Any]) -> None:
-    """Take up what a worker tells of any run that this process follows; schedulers tell other things too."""
-    told = event[1]
-    if isinstance(told, list | tuple) and (following := _followings.get(told[0])):
-        following.news.put(list(told))
+def on_event(event: tuple[float, Any]) -> None:
+    """Pass an event of a worker to the monitor of its run; schedulers log other things, too."""
+    message = event[1]
+    if isinstance(message, list | tuple) and (monitor := _monitors.get(message[0])):
+        monitor.updates.put(list(message))

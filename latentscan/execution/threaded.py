@@ -1,16 +1,23 @@
-"""Tasks on Dask's threads in this process."""
+"""Tasks on the threads of this process."""
 
 from __future__ import annotations
 
 import functools
-import itertools
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from latentscan.errors import LatentscanError
-from latentscan.execution.executor import FAN_IN, Stopped, default_label, failure, ignore_progress
+from latentscan.execution.executor import (
+    FAN_IN,
+    Stopped,
+    default_label,
+    failure,
+    ignore_progress,
+    thread_pools,
+)
 from latentscan.processors import processors
 
 if TYPE_CHECKING:
@@ -30,7 +37,13 @@ _LEAF = "leaf-"
 
 @dataclass(frozen=True)
 class ThreadedExecutor:
-    """Run tasks on `limit` threads of this process; on as many as there are processors if None."""
+    """Run tasks on threads of this process; an `Executor`.
+
+    Parameters
+    ----------
+    limit
+        The number of threads; one for each processor if None.
+    """
 
     limit: int | None = None
 
@@ -40,7 +53,7 @@ class ThreadedExecutor:
         return self.limit or processors()
 
     def threads_per_task(self, tasks: int) -> int:
-        """Give how many threads each of so many tasks at once may use itself."""
+        """Return how many threads each of `tasks` concurrent tasks may use itself."""
         return max(1, self.count // tasks)
 
     def run_tasks(
@@ -51,48 +64,37 @@ class ThreadedExecutor:
         describe: Callable[[T], str] = default_label,
         on_done: Callable[[T], object] = lambda _: None,
         report: Advance = ignore_progress,
-        accelerated: bool = False,  # noqa: ARG002 (this process uses what it finds)
+        accelerated: bool = False,  # noqa: ARG002 (this process uses the GPUs it finds)
     ) -> list[R]:
-        """Apply `work` to every item, as `Executor` says.
+        """Apply `work` to every item; see `Executor`.
 
-        When it returns or raises, no task is at work any more: one that keeps its state when it is told to
-        stop has kept it.
+        No task runs any more when this returns or raises: one that saves its state when it is asked to stop
+        has saved it by then.
         """
-        from dask.callbacks import Callback
-        from dask.threaded import get  # dask.compute would import distributed wherever it is installed
-        from threadpoolctl import threadpool_limits
+        control = _ThreadControl(report)
 
-        control = _Control(report)
-        at_work = threading.Semaphore(len(items))
-        numbers = itertools.count()  # Dask would begin with the last of the items
+        def task(item: T) -> R:
+            if control.stopped():
+                raise Stopped
+            with thread_pools(len(sys.modules)).limit(limits=1, user_api="openmp"):  # a limit of each thread
+                try:
+                    return work(item, control)
+                except (LatentscanError, Stopped):
+                    raise
+                except Exception as error:
+                    raise failure(error, describe(item)) from error
 
-        def posttask(_key: str, found: tuple[int, R], *_: object) -> None:
-            on_done(items[found[0]])
-
-        def task() -> tuple[int, R]:
-            with at_work:
-                if control.stopped():
-                    raise Stopped
-                number = next(numbers)
-                with threadpool_limits(1, "openmp"):  # it keeps a limit for each thread that calls it
-                    try:
-                        return number, work(items[number], control)
-                    except (LatentscanError, Stopped):
-                        raise
-                    except Exception as error:
-                        raise failure(error, describe(items[number])) from error
-
-        graph = {f"task-{number}": (task,) for number in range(len(items))}
-        try:
-            with threadpool_limits(1), Callback(posttask=posttask):  # type: ignore[no-untyped-call]
-                found = get(graph, list(graph), num_workers=self.count)
-            return [result for _, result in sorted(cast("list[tuple[int, R]]", found), key=itemgetter(0))]
-        finally:
-            control.stop.set()
-            for _ in items:
-                at_work.acquire()
-            for _ in items:  # one that is yet to begin finds that it is stopped
-                at_work.release()
+        with thread_pools(len(sys.modules)).limit(limits=1), ThreadPoolExecutor(self.count) as pool:
+            try:
+                futures = [pool.submit(task, item) for item in items]  # started in this order
+                number = {future: number for number, future in enumerate(futures)}
+                for future in as_completed(futures):
+                    future.result()
+                    on_done(items[number[future]])
+                return [future.result() for future in futures]
+            finally:
+                control.stop.set()
+                pool.shutdown(cancel_futures=True)
 
     def map_reduce(
         self,
@@ -103,13 +105,12 @@ class ThreadedExecutor:
         describe: Callable[[T], str] = default_label,
         on_done: Callable[[], object] = lambda: None,
     ) -> P:
-        """Apply `leaf` to every item and merge what it gives, as `Executor` says."""
+        """Apply `leaf` to every item and merge the partials; see `Executor`."""
         from dask.callbacks import Callback
         from dask.delayed import delayed
-        from dask.threaded import get
-        from threadpoolctl import threadpool_limits
+        from dask.threaded import get  # dask.compute would import distributed wherever it is installed
 
-        def on(item: T) -> P:
+        def task(item: T) -> P:
             try:
                 return leaf(item)
             except LatentscanError:
@@ -124,12 +125,12 @@ class ThreadedExecutor:
         merge = delayed(functools.partial(functools.reduce, combine), pure=False)
         root = tree_of(
             [
-                delayed(on, pure=False)(item, dask_key_name=f"{_LEAF}{number}")
+                delayed(task, pure=False)(item, dask_key_name=f"{_LEAF}{number}")
                 for number, item in enumerate(items)
             ],
             merge,
         )
-        with threadpool_limits(1), Callback(posttask=posttask):  # type: ignore[no-untyped-call]
+        with thread_pools(len(sys.modules)).limit(limits=1), Callback(posttask=posttask):  # type: ignore[no-untyped-call]
             return cast("P", get(root.dask, root.key, num_workers=self.count))
 
 
@@ -137,23 +138,31 @@ IN_PROCESS = ThreadedExecutor()
 
 
 def tree_of(leaves: Sequence[Delayed], merge: Callable[[Sequence[Delayed]], Delayed]) -> Delayed:
-    """Draw the tree over some tasks: tasks that merge what a few neighbours give, up to a single one."""
+    """Return the root of the tree in which each task merges `FAN_IN` neighbours of the level below.
+
+    Parameters
+    ----------
+    leaves
+        The tasks at the bottom, one at least.
+    merge
+        Makes the task that merges a few.
+    """
     while len(leaves) > 1:
         leaves = [merge(leaves[start : start + FAN_IN]) for start in range(0, len(leaves), FAN_IN)]
     return leaves[0]
 
 
-class _Control:
-    """What ties the tasks of a run to this thread."""
+class _ThreadControl:
+    """The `Control` that all tasks of a run share."""
 
     def __init__(self, report: Advance) -> None:
         self.stop = threading.Event()
         self._report = report
-        self._one_at_a_time = threading.Lock()
+        self._reporting = threading.Lock()
 
     def stopped(self) -> bool:
         return self.stop.is_set()
 
     def advance(self, amount: int, /, **figures: float) -> None:
-        with self._one_at_a_time:
+        with self._reporting:
             self._report(amount, **figures)

@@ -1,36 +1,55 @@
-"""What runs on the workers of a cluster."""
+"""What runs in the worker processes of a cluster, and the environment they run in."""
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
 import sys
 import threading
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from latentscan.errors import LatentscanError
-from latentscan.execution.environment import environment, keep_freed_memory
-from latentscan.execution.executor import Stopped, failure
+from latentscan.execution.executor import Stopped, failure, thread_pools
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
     from numpy.typing import NDArray
+    from threadpoolctl import ThreadpoolController
 
 P = TypeVar("P")
 
-PARCEL = "latentscan-parcel-"
-TELL_EVERY_S = 0.5
+PAYLOAD_KEY = "latentscan-payload-"
+EVENT_EVERY_S = 0.5
+
+_THREAD_POOLS = ("OMP_NUM", "MKL_NUM", "OPENBLAS_NUM", "TF_NUM_INTRAOP", "TF_NUM_INTEROP")
+_TRIM_VARIABLE, _TRIM_OF_NANNIES = "MALLOC_TRIM_THRESHOLD_", "65536"
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_LARGEST_ARRAY = 32 * 2**20  # bytes; glibc's own limit of the threshold
 
 
 @dataclass(frozen=True)
-class Place:
-    """Which task of which run it is, what it is called in errors, and under which topic it is told of."""
+class TaskId:
+    """Identify a task of a run.
+
+    Parameters
+    ----------
+    run
+        Identifies the run among all of the scheduler.
+    number
+        Of the task in its run, from 0.
+    name
+        What errors call it.
+    topic
+        The topic of the scheduler under which its events are logged.
+    """
 
     run: str
     number: int
@@ -39,128 +58,153 @@ class Place:
 
     @property
     def key(self) -> str:
-        """The task's name on the scheduler."""
+        """The task's key on the scheduler."""
         return f"latentscan-{self.run}-{self.number:09d}"
 
 
 @dataclass(frozen=True, eq=False)
-class Parcel:
+class Payload:
     """What the tasks of a run have in common, pickled.
 
-    Workers pass it on to one another as it is: what is in it need not be fit to be pickled once more.
+    Workers send it to one another as bytes: its content need not survive a second pickling.
     """
 
     pickled: NDArray[np.uint8]
 
 
-def deliver(parcel: Parcel) -> Parcel:
-    """Take in a parcel: a task whose result is all that others need."""
-    return parcel
+def hold(payload: Payload) -> Payload:
+    """Return a payload: the task whose result every worker of a run fetches once."""
+    return payload
 
 
-def parcel_key() -> str:
-    """Give a new name for a parcel, or a copy of one, on the scheduler."""
-    return f"{PARCEL}{uuid.uuid4().hex}"
+def payload_key() -> str:
+    """Return a new key for a payload, or for a copy of one, on the scheduler."""
+    return f"{PAYLOAD_KEY}{uuid.uuid4().hex}"
 
 
-_opened: WeakKeyDictionary[Parcel, Any] = WeakKeyDictionary()
-_opening = threading.Lock()
+_contents: WeakKeyDictionary[Payload, Any] = WeakKeyDictionary()
+_unpickling = threading.Lock()
 
 
-def _content(parcel: Parcel) -> Any:
-    """Open a parcel; what is in it stays for as long as the scheduler lets the worker keep the parcel."""
+def _content(payload: Payload) -> Any:
+    """Unpickle a payload once; the content lives as long as the worker holds the payload."""
     import cloudpickle
 
-    with _opening:
-        if parcel not in _opened:
-            _opened[parcel] = cloudpickle.loads(parcel.pickled.data)
-        return _opened[parcel]
+    with _unpickling:
+        if payload not in _contents:
+            _contents[payload] = cloudpickle.loads(payload.pickled.data)
+        return _contents[payload]
 
 
-def call(place: Place, item: Any, parcel: Parcel) -> Any:
-    """Apply the task function in a parcel to an item."""
-    control = RemoteControl(place)
-    control.tell()
+def run_task(task: TaskId, item: Any, payload: Payload) -> Any:
+    """Apply the function of a payload to an item."""
+    control = WorkerControl(task)
+    control.send()
     try:
-        return _alone(lambda: _content(parcel)(item, control), place)
+        return _single_threaded(lambda: _content(payload)(item, control), task)
     finally:
-        control.tell(at_work=False)
+        control.send(running=False)
 
 
-def leaf(parcel: Parcel, place: Place, item: Any) -> Any:
-    """Apply the first of the two functions in a parcel: one for an item, one that combines."""
-    found = _alone(lambda: _content(parcel)[0](item), place)
-    control = RemoteControl(place)
+def run_leaf(payload: Payload, task: TaskId, item: Any) -> Any:
+    """Apply the first of a payload's two functions to an item."""
+    partial = _single_threaded(lambda: _content(payload)[0](item), task)
+    control = WorkerControl(task)
     control.advance(1)
-    control.tell(at_work=False)
-    return found
+    control.send(running=False)
+    return partial
 
 
-def merge(parcel: Parcel, parts: list[Any]) -> Any:
-    """Merge partials in their order, with the second."""
-    return functools.reduce(_content(parcel)[1], parts)
+def merge(payload: Payload, partials: list[Any]) -> Any:
+    """Merge partials in their order with the second of a payload's two functions."""
+    return functools.reduce(_content(payload)[1], partials)
 
 
-class RemoteControl:
-    """What ties a task on a worker to those who wait for it."""
+class WorkerControl:
+    """The `Control` of a task on a worker: its state goes to the client as events of the scheduler."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, task: TaskId) -> None:
         from distributed import get_worker
 
-        self._place = place
+        self._task = task
         self._worker = get_worker()
         self._key = self._worker.get_current_task()
         self._amount = 0
         self._figures: dict[str, float] = {}
-        self._told_at = time.monotonic()
+        self._sent_at = time.monotonic()
 
     def stopped(self) -> bool:
-        """Tell whether the scheduler has dropped this task: its client left, failed, or was interrupted."""
-        task = self._worker.state.tasks.get(self._key)
-        return task is None or task.state in {"cancelled", "resumed"}
+        """Return whether the scheduler released this task: its client left, failed, or was interrupted."""
+        state = self._worker.state.tasks.get(self._key)
+        return state is None or state.state in {"cancelled", "resumed"}
 
     def advance(self, amount: int, /, **figures: float) -> None:
-        """Report `amount` more units as done; they are told of now and then."""
+        """Report `amount` more units as done; an event is sent every `EVENT_EVERY_S` at most."""
         self._amount += int(amount)
         self._figures |= {name: float(figure) for name, figure in figures.items()}
-        if time.monotonic() - self._told_at > TELL_EVERY_S:
-            self.tell()
+        if time.monotonic() - self._sent_at > EVENT_EVERY_S:
+            self.send()
 
-    def tell(self, *, at_work: bool = True) -> None:
-        """Say how far this task is, in all: one that is run twice is not counted twice."""
-        self._told_at = time.monotonic()
-        place = self._place
-        worker = self._worker.address if at_work else ""
-        self._worker.log_event(
-            place.topic, [place.run, place.number, worker, self._amount, dict(self._figures)]
-        )
+    def send(self, *, running: bool = True) -> None:
+        """Send the total that is done so far: a task that runs twice is not counted twice."""
+        self._sent_at = time.monotonic()
+        task = self._task
+        worker = self._worker.address if running else ""
+        self._worker.log_event(task.topic, [task.run, task.number, worker, self._amount, dict(self._figures)])
+
+
+def environment(threads: int) -> dict[str, str]:
+    """Return the variables that bound the thread pools of libraries, which read them when imported.
+
+    Parameters
+    ----------
+    threads
+        Of each pool of a worker process.
+    """
+    return {
+        **{f"{pool}_THREADS": str(threads) for pool in _THREAD_POOLS},
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # workers that share a GPU must not take all its memory
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+
+
+def reuse_freed_memory() -> None:
+    """Make malloc reuse the memory of freed arrays, unless the user's environment says otherwise.
+
+    Dask's nannies make glibc return it to the system at once: every array is then new memory, at the cost
+    of a page fault for each 4 KiB, and work that makes many takes up to three times as long. glibc by
+    itself raises its thresholds only after a first large array was freed.
+    """
+    if os.environ.get(_TRIM_VARIABLE, _TRIM_OF_NANNIES) == _TRIM_OF_NANNIES:
+        with suppress(AttributeError, OSError):  # another C library
+            libc = ctypes.CDLL(None)
+            libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_ARRAY)
+            libc.mallopt(_M_TRIM_THRESHOLD, 2 * _LARGEST_ARRAY)
 
 
 @functools.lru_cache(maxsize=1)
-def _held_pools(_modules: int) -> Any:
-    """Hold the thread pools of this process at one; that takes a while, and modules bring new ones."""
-    from threadpoolctl import ThreadpoolController
-
-    pools = ThreadpoolController()
-    pools.limit(limits=1)  # for good: tasks that run at once could not give it back in turn
+def _limited_pools(modules: int) -> ThreadpoolController:
+    """Limit the thread pools of this process to one thread; slow, so only when new modules came."""
+    pools = thread_pools(modules)
+    pools.limit(limits=1)  # for good: tasks that run at once could not restore it in turn
     return pools
 
 
 @functools.cache
 def _prepare_process() -> None:
-    """Say what workers that others started have not been told."""
+    """Set up workers that were started by others, whose environment lacks what ours have."""
     for name, value in environment(1).items():
         os.environ.setdefault(name, value)
-    keep_freed_memory()
+    reuse_freed_memory()
 
 
-def _alone(function: Callable[[], P], place: Place) -> P:
-    """Call a function with the threads of other libraries held at one, and name its errors."""
+def _single_threaded(function: Callable[[], P], task: TaskId) -> P:
+    """Call a function with the thread pools of libraries limited to one thread; name its task in errors."""
     _prepare_process()
     try:
-        with _held_pools(len(sys.modules)).limit(limits=1, user_api="openmp"):  # it has one for each thread
+        with _limited_pools(len(sys.modules)).limit(limits=1, user_api="openmp"):  # it has one per thread
             return function()
     except (LatentscanError, Stopped):
         raise
     except Exception as error:
-        raise failure(error, place.name) from error
+        raise failure(error, task.name) from error

@@ -320,7 +320,7 @@ def test_a_scheduler_is_lost_before_a_worker_comes(
 
         def say(text: str) -> None:
             if "waiting" in text:
-                monkeypatch.setattr(clusters, "ANSWER_WITHIN_S", 1)
+                monkeypatch.setattr(clusters, "REPLY_TIMEOUT_S", 1)
                 scheduler.send_signal(sent)
 
         with (

@@ -19,11 +19,11 @@ from distributed import Client, LocalCluster, get_worker
 
 from latentscan.cluster.diagnostics import inspect
 from latentscan.errors import ClusterError, StoreError, TaskError, UsageError
-from latentscan.execution.distributed import LOOK_EVERY_S, DistributedExecutor
+from latentscan.execution.distributed import POLL_EVERY_S, DistributedExecutor
 from latentscan.execution.executor import Control, Stopped, ignore_progress
-from latentscan.execution.monitor import Following
+from latentscan.execution.monitor import TaskMonitor
 from latentscan.execution.threaded import ThreadedExecutor
-from latentscan.execution.worker import Place
+from latentscan.execution.worker import TaskId
 from latentscan.scan.reduce import map_reduce
 
 if TYPE_CHECKING:
@@ -51,8 +51,16 @@ def cluster() -> Iterator[DistributedExecutor]:
 
 
 def wait_for(file: Path) -> None:
+    """Wait for a file, which is how processes signal each other here."""
+    deadline = time.monotonic() + 60
     while not file.exists():
-        time.sleep(0.02)
+        assert time.monotonic() < deadline, f"{file} did not appear"
+        time.sleep(0.01)
+
+
+def run_until_stopped(control: Control) -> None:
+    while not control.stopped():
+        time.sleep(0.01)
 
 
 def shape(one: str, other: str) -> str:
@@ -68,9 +76,11 @@ def test_the_tree_has_the_same_shape_as_in_this_process(cluster: DistributedExec
     assert trees[0] == trees[1]
 
 
-def test_results_come_in_the_order_of_the_items(cluster: DistributedExecutor) -> None:
+def test_results_come_in_the_order_of_the_items(cluster: DistributedExecutor, tmp_path: Path) -> None:
     def work(item: int, _control: Control) -> int:
-        time.sleep(0.05 * (item == 0))
+        if item == 0:
+            wait_for(tmp_path / "9")
+        (tmp_path / str(item)).touch()
         return item
 
     done: list[int] = []
@@ -78,15 +88,16 @@ def test_results_come_in_the_order_of_the_items(cluster: DistributedExecutor) ->
     assert sorted(done) == list(range(10))
 
 
-def test_a_few_tasks_run_at_once_on_different_workers(cluster: DistributedExecutor) -> None:
-    def work(_item: int, _control: Control) -> int:
-        time.sleep(0.2)
+def test_a_few_tasks_run_at_once_on_different_workers(cluster: DistributedExecutor, tmp_path: Path) -> None:
+    def work(item: int, _control: Control) -> int:
+        (tmp_path / str(item)).touch()
+        wait_for(tmp_path / str(1 - item))
         return os.getpid()
 
     assert len(set(cluster.run_tasks(work, range(2)))) == 2
 
 
-def test_workers_keep_the_memory_of_arrays_for_the_next_ones(cluster: DistributedExecutor) -> None:
+def test_workers_reuse_the_memory_of_arrays(cluster: DistributedExecutor) -> None:
     def work(_item: int, _control: Control) -> int:
         import resource
 
@@ -103,7 +114,7 @@ def test_nothing_to_do_is_nothing(cluster: DistributedExecutor) -> None:
     assert cluster.run_tasks(lambda item, _: item, []) == []
 
 
-def test_what_tasks_say_of_their_advance_is_heard_and_adds_up(cluster: DistributedExecutor) -> None:
+def test_the_progress_of_tasks_is_reported_and_adds_up(cluster: DistributedExecutor) -> None:
     heard: list[int] = []
     figures: dict[str, float] = {}
 
@@ -134,14 +145,13 @@ def test_an_error_names_its_item_and_drops_the_other_tasks(
             wait_for(tmp_path / "begun")
             raise ZeroDivisionError("no such thing")
         (tmp_path / "begun").touch()
-        while not control.stopped():
-            time.sleep(0.02)
+        run_until_stopped(control)
         (tmp_path / "stopped").touch()
         raise Stopped
 
     with pytest.raises(TaskError, match=r"block 1: ZeroDivisionError: no such thing"):
         cluster.run_tasks(work, range(2), describe=lambda item: f"block {item}")
-    assert (tmp_path / "stopped").exists(), "it does not return while a task is at work"
+    assert (tmp_path / "stopped").exists(), "it does not return while a task runs"
 
 
 def test_errors_of_the_library_come_as_they_are(cluster: DistributedExecutor) -> None:
@@ -152,7 +162,7 @@ def test_errors_of_the_library_come_as_they_are(cluster: DistributedExecutor) ->
         cluster.map_reduce(leaf, lambda a, b: a + b, [0])
 
 
-def test_an_interruption_drops_the_tasks_and_waits_for_those_at_work(
+def test_an_interruption_drops_the_tasks_and_waits_for_those_that_run(
     cluster: DistributedExecutor, tmp_path: Path
 ) -> None:
     def work(item: int, control: Control) -> None:
@@ -160,23 +170,21 @@ def test_an_interruption_drops_the_tasks_and_waits_for_those_at_work(
             wait_for(tmp_path / "begun")
             return
         (tmp_path / "begun").touch()
-        while not control.stopped():
-            time.sleep(0.02)
-        time.sleep(0.3)
-        (tmp_path / "kept").touch()
+        run_until_stopped(control)
+        time.sleep(0.3)  # longer than a run that does not wait would take to return
+        (tmp_path / "saved").touch()
 
     def interrupt(_item: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         cluster.run_tasks(work, range(2), on_done=interrupt)
-    assert (tmp_path / "kept").exists()
+    assert (tmp_path / "saved").exists()
 
 
 def test_a_heartbeat_can_end_it(cluster: DistributedExecutor) -> None:
     def work(_item: int, control: Control) -> None:
-        while not control.stopped():
-            time.sleep(0.02)
+        run_until_stopped(control)
 
     class CancelledError(Exception):
         pass
@@ -189,9 +197,7 @@ def test_a_heartbeat_can_end_it(cluster: DistributedExecutor) -> None:
         watched.run_tasks(work, [0])
 
 
-def test_what_tasks_have_in_common_is_opened_once_by_a_worker(
-    cluster: DistributedExecutor, tmp_path: Path
-) -> None:
+def test_a_payload_is_unpickled_once_by_a_worker(cluster: DistributedExecutor, tmp_path: Path) -> None:
     class Counted:
         def __reduce__(self) -> tuple[Any, ...]:
             return _opened, (str(tmp_path),)
@@ -222,7 +228,7 @@ def test_large_things_reach_the_workers_without_a_warning(cluster: DistributedEx
 @pytest.fixture
 def offer(cluster: DistributedExecutor) -> Iterator[Callable[[float], None]]:
     """Let one worker offer GPUs, until the test ends."""
-    worker = min(cluster.ask(workers=True)["workers"])
+    worker = min(cluster.scheduler_info(workers=True)["workers"])
 
     def set_to(amount: float) -> None:
         async def offered(dask_worker: Worker) -> None:
@@ -249,7 +255,7 @@ def test_tasks_that_need_a_gpu_ask_for_one(
     assert cluster.run_tasks(work, [0], accelerated=True) == [{}]
 
 
-def test_gpus_that_no_worker_offers_are_not_waited_for(
+def test_gpus_that_no_worker_offers_are_an_error(
     cluster: DistributedExecutor, offer: Callable[[float], None]
 ) -> None:
     expecting = DistributedExecutor(cluster.client, resources={"GPU": 1})
@@ -261,9 +267,7 @@ def test_gpus_that_no_worker_offers_are_not_waited_for(
     assert expecting.run_tasks(lambda item, _control: item, [0]) == [0]
 
 
-def test_a_lost_result_is_looked_at_now_and_then_until_it_is_there_again(
-    cluster: DistributedExecutor, tmp_path: Path
-) -> None:
+def test_a_lost_result_is_polled_until_it_is_recomputed(cluster: DistributedExecutor, tmp_path: Path) -> None:
     looked_at: list[float] = []
 
     def work(_item: int, _control: Control) -> int:
@@ -272,7 +276,7 @@ def test_a_lost_result_is_looked_at_now_and_then_until_it_is_there_again(
         return os.getpid()
 
     class Losing(DistributedExecutor):
-        def _is_there(self, future: Future[Any], following: Following) -> bool:
+        def _is_finished(self, future: Future[Any], monitor: TaskMonitor) -> bool:
             if not looked_at:
                 (tmp_path / "lost").touch()
                 os.kill(future.result(), signal.SIGKILL)
@@ -281,15 +285,15 @@ def test_a_lost_result_is_looked_at_now_and_then_until_it_is_there_again(
             looked_at.append(time.monotonic())
             if len(looked_at) == 3:
                 (tmp_path / "again").touch()
-            return super()._is_there(future, following)
+            return super()._is_finished(future, monitor)
 
     [process] = Losing(cluster.client).run_tasks(work, [0])
     cluster.client.wait_for_workers(2)
     assert psutil.pid_exists(process)
-    assert looked_at[2] - looked_at[0] > 1.5 * LOOK_EVERY_S
+    assert looked_at[2] - looked_at[0] > 1.5 * POLL_EVERY_S
 
 
-def test_parcels_and_their_copies_are_named_in_errors(cluster: DistributedExecutor, tmp_path: Path) -> None:
+def test_payloads_and_their_copies_are_named_in_errors(cluster: DistributedExecutor, tmp_path: Path) -> None:
     names: list[str] = []
 
     def work(item: int, _control: Control) -> None:
@@ -297,10 +301,10 @@ def test_parcels_and_their_copies_are_named_in_errors(cluster: DistributedExecut
             wait_for(tmp_path / "named")
 
     def name(_item: int) -> None:
-        """Name what the scheduler knows besides tasks: a parcel, and the copy for a task at work."""
-        following = Following([Place("other", 0, "block 0", "topic")], ignore_progress)
+        """Name what the scheduler knows besides tasks: a payload, and its copy for the task that runs."""
+        monitor = TaskMonitor([TaskId("other", 0, "block 0", "topic")], ignore_progress)
         keys = cluster.client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.tasks))
-        names.extend(following.name(key) for key in keys if not re.search(r"-\d{9}$", key))
+        names.extend(monitor.name(key) for key in keys if not re.search(r"-\d{9}$", key))
         (tmp_path / "named").touch()
 
     cluster.run_tasks(work, range(2), on_done=name)
@@ -308,7 +312,7 @@ def test_parcels_and_their_copies_are_named_in_errors(cluster: DistributedExecut
     assert set(names) == {"sending the task to the workers"}
 
 
-def test_two_at_once_on_a_client_hear_of_their_own_tasks(cluster: DistributedExecutor) -> None:
+def test_two_runs_at_once_on_a_client_report_their_own_tasks(cluster: DistributedExecutor) -> None:
     def work(item: int, control: Control) -> None:
         control.advance(item)
 
@@ -323,8 +327,9 @@ def test_two_at_once_on_a_client_hear_of_their_own_tasks(cluster: DistributedExe
         assert list(threads.map(heard, [1, 10])) == [4, 40]
 
 
-def test_what_is_told_is_forgotten_with_the_client(cluster: DistributedExecutor) -> None:
-    """Schedulers do so for what is told under the name of a client."""
+def test_events_are_logged_under_the_client_and_dropped_with_it(
+    cluster: DistributedExecutor,
+) -> None:
     DistributedExecutor(cluster.client).run_tasks(lambda item, _control: item, [0])
     topics = cluster.client.get_events()
     told = {topic for topic, events in topics.items() if any(not isinstance(one, dict) for _, one in events)}

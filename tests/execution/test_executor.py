@@ -1,59 +1,30 @@
 from __future__ import annotations
 
-import time
+import sys
 
 import pytest
 
-from latentscan.errors import TaskError
-from latentscan.execution.executor import Control, Stopped
-from latentscan.execution.threaded import ThreadedExecutor
+from latentscan.execution.executor import default_label, failure, ignore_progress, thread_pools
 
 
-def test_no_task_is_at_work_when_one_has_failed() -> None:
-    told: list[int] = []
-
-    def work(item: int, control: Control) -> None:
-        if item == 0:
-            time.sleep(0.1)
-            raise ValueError("the first")
-        while not control.stopped():
-            time.sleep(0.01)
-        time.sleep(0.2)
-        told.append(item)
-        raise Stopped
-
-    with pytest.raises(TaskError, match="task 0: ValueError: the first"):
-        ThreadedExecutor(2).run_tasks(work, range(2))
-    assert 1 in told
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ZeroDivisionError("by zero"), "block 3: ZeroDivisionError: by zero"),
+        (FileNotFoundError(2, "No such file", "a.npy"), "block 3: a.npy: No such file"),
+        (OSError("the disk is full"), "block 3: OSError: the disk is full"),
+    ],
+)
+def test_a_failure_names_the_task_and_the_cause(error: Exception, message: str) -> None:
+    assert str(failure(error, "block 3")) == message
 
 
-def test_no_task_is_at_work_after_an_interruption() -> None:
-    told: list[int] = []
-
-    def work(item: int, control: Control) -> None:
-        while item and not control.stopped():
-            time.sleep(0.01)
-        if item:
-            time.sleep(0.2)
-            told.append(item)
-
-    def interrupt(_item: int) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        ThreadedExecutor(2).run_tasks(work, range(2), on_done=interrupt)
-    assert 1 in told
+def test_thread_pools_are_searched_for_again_only_when_modules_came() -> None:
+    first = thread_pools(len(sys.modules))
+    assert thread_pools(len(sys.modules)) is first
+    assert thread_pools(len(sys.modules) + 1) is not first
 
 
-def test_what_tasks_give_comes_in_the_order_of_their_items() -> None:
-    def work(item: int, _control: Control) -> int:
-        time.sleep(0.02 * (3 - item))
-        return item
-
-    assert ThreadedExecutor(3).run_tasks(work, range(4)) == [0, 1, 2, 3]
-
-
-def test_tasks_begin_in_the_order_of_their_items() -> None:
-    begun: list[int] = []
-    ThreadedExecutor(1).run_tasks(lambda item, _stopped: begun.append(item), range(12))
-    assert begun == list(range(12))
+def test_the_defaults_of_callbacks() -> None:
+    ignore_progress(3, loss=0.5)
+    assert default_label(3) == "task 3"
