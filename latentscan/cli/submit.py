@@ -124,22 +124,22 @@ def _plan(job: Job, workers: int, *, force: bool, as_json: bool) -> None:
 
 def _workers_of(connection: Connection) -> int:
     """Guess how many tasks run at once on a cluster that is not asked: as many as its profile says."""
-    from latentscan.cluster.backends import threads_of
+    from latentscan.cluster.backends.registry import backend_of
     from latentscan.cluster.launch import cluster_class
-    from latentscan.cluster.profiles import Started, load_profile
+    from latentscan.cluster.profiles import ClusterSpec, load_profile
     from latentscan.processors import processors
 
     if connection.scheduler is None:
         chosen = load_profile(connection.cluster, connection.profile)
         settings = chosen.settings
-        if isinstance(settings, Started):
+        if isinstance(settings, ClusterSpec):
             most = (
                 settings.adapt.maximum if settings.adapt is not None else settings.keywords.get("n_workers")
             )
             said = settings.scale or most
             if isinstance(said, int):
                 with suppress(UsageError):  # the class is not installed here
-                    return said * threads_of(cluster_class(settings, chosen.where), settings)
+                    return said * backend_of(cluster_class(settings, chosen.where)).threads(settings)
                 return said
             if settings.cluster_class.endswith(".LocalCluster"):
                 return processors()

@@ -1,1 +1,1 @@
-"""Which cluster is meant: profiles, starting one, reaching one."""
+"""Which cluster is meant: profiles, and how to start one or connect to one."""

@@ -1,4 +1,4 @@
-"""Drivers that run on a cluster themselves, and hand out tasks from there."""
+"""Drivers that run on a cluster themselves, and submit tasks from there."""
 
 from __future__ import annotations
 
@@ -13,21 +13,27 @@ if TYPE_CHECKING:
 
 
 def detach(cluster: DistributedExecutor, driver: Callable[..., object], *args: object, key: str) -> None:
-    """Let ``driver(cluster, *args)`` run on a cluster, where it goes on when this process ends.
+    """Start ``driver(cluster, *args)`` on a cluster, where it outlives this process.
 
-    Should its worker be lost, it is run again elsewhere.
+    If its worker is lost, it runs again on another one.
 
     Parameters
     ----------
+    cluster
+        Where to run it.
+    driver
+        Receives an executor of its own on the same cluster.
+    args
+        Its other arguments.
     key
-        Its name on the scheduler; what is there already is not started twice.
+        Of its task on the scheduler; a driver that has the same key already is not started twice.
     """
     settings = {"resources": cluster.resources, "patience_s": cluster.patience_s, "stays": cluster.stays}
     fire_and_forget(cluster.client.submit(_drive, driver, args, settings, key=key, pure=False))
 
 
 def _drive(driver: Callable[..., object], args: tuple[Any, ...], settings: dict[str, Any]) -> None:
-    """Run a driver in the place of a task, which it leaves to others."""
+    """Run a driver as a task that gives its thread back, so that other tasks can use it."""
     client = get_client()
     secede()
     driver(DistributedExecutor(client, **settings), *args)

@@ -1,4 +1,4 @@
-"""What a cluster consists of, and whether the same software runs everywhere on it."""
+"""The parts of a cluster, and whether all of them run the same software."""
 
 from __future__ import annotations
 
@@ -21,7 +21,19 @@ Versions = dict[str, str | None]
 
 @dataclass(frozen=True)
 class Worker:
-    """One worker process; memory in bytes, 0 where it has no limit."""
+    """A worker process.
+
+    Parameters
+    ----------
+    address, name
+        Of the worker.
+    threads
+        How many tasks it runs at once.
+    memory_bytes
+        Its limit; 0 where it has none.
+    resources
+        What it offers, such as ``{"GPU": 1}``.
+    """
 
     address: str
     name: str
@@ -32,7 +44,21 @@ class Worker:
 
 @dataclass(frozen=True)
 class Inspection:
-    """A cluster, and the versions of `PACKAGES` here, on its scheduler and on its workers."""
+    """A cluster, and the versions of `PACKAGES` in its processes.
+
+    Parameters
+    ----------
+    scheduler, dashboard
+        Their addresses.
+    tls
+        Whether traffic is encrypted.
+    workers
+        Sorted by address.
+    here, there
+        The versions in this process and on the scheduler.
+    on_workers
+        The versions on each worker, by address.
+    """
 
     scheduler: str
     dashboard: str
@@ -43,12 +69,12 @@ class Inspection:
     on_workers: dict[str, Versions]
 
     def unlike(self, package: str) -> bool:
-        """Whether some part of the cluster has another version of a package than this process."""
+        """Return whether a process of the cluster has another version of a package than this process."""
         own = _compared(package, self.here)
         return any(_compared(package, other) != own for other in (self.there, *self.on_workers.values()))
 
     def warnings(self) -> list[str]:
-        """Say which differences can break work or change results, and what to do."""
+        """Return the differences that can break work or change results, each with its remedy."""
         found = []
         for package in PACKAGES:
             if package in MUST_MATCH and self.unlike(package):
@@ -58,7 +84,12 @@ class Inspection:
 
 
 def inspect(cluster: DistributedExecutor) -> Inspection:
-    """Ask a cluster for its workers, and for what is installed everywhere; nothing of that is imported.
+    """Return the workers of a cluster, and the versions installed everywhere; no package is imported.
+
+    Parameters
+    ----------
+    cluster
+        Connected.
 
     Raises
     ------
@@ -120,7 +151,20 @@ def _named(parts: list[str]) -> str:
 
 
 def summed(versions: list[Versions], package: str) -> str:
-    """Give the versions of a package on several workers, with how many have each where they differ."""
+    """Return the versions of a package on several workers, with the number of each where they differ.
+
+    Parameters
+    ----------
+    versions
+        Of each worker.
+    package
+        One of `PACKAGES`.
+
+    Examples
+    --------
+    >>> summed([{"numpy": "2.3"}, {"numpy": "2.4"}, {"numpy": "2.4"}], "numpy")
+    '2.3 (1), 2.4 (2)'
+    """
     counts = Counter(one[package] or "none" for one in versions)
     if len(counts) == 1:
         return next(iter(counts))

@@ -7,23 +7,15 @@ import importlib.util
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from latentscan.cluster.backends import (
-    FAMILIES,
-    LOOPBACK,
-    ROLES,
-    family,
-    known_arguments,
-    other,
-    threads_of,
-)
-from latentscan.cluster.profiles import Certificates, Started
+from latentscan.cluster.backends.backend import LOOPBACK
+from latentscan.cluster.backends.registry import backend_of, known_arguments
 from latentscan.errors import UsageError
 from latentscan.execution.worker import environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from latentscan.cluster.profiles import Profile
+    from latentscan.cluster.profiles import ClusterSpec, Profile
 
 EXTRAS = {
     "dask_jobqueue": "slurm",
@@ -32,84 +24,107 @@ EXTRAS = {
     "asyncssh": "ssh",
 }
 # not subclasses of Dask's Cluster, but clusters all the same
-_ALSO = {("distributed.deploy.ssh", "SSHCluster"), ("dask_gateway.client", "GatewayCluster")}
+_NO_SUBCLASSES = {("distributed.deploy.ssh", "SSHCluster"), ("dask_gateway.client", "GatewayCluster")}
 
 
-def cluster_class(settings: Started, where: str) -> Callable[..., Any]:
+def cluster_class(spec: ClusterSpec, where: str) -> Callable[..., Any]:
     """Import the class that a profile names.
+
+    Parameters
+    ----------
+    spec
+        The settings of the profile.
+    where
+        File and profile, for messages.
 
     Raises
     ------
     UsageError
-        If it is not there, or is no cluster class: a file of settings must not call whatever it likes.
+        If it does not exist, or is no cluster class: a file of settings must not call arbitrary code.
     """
     from distributed.deploy.cluster import Cluster
 
-    module_name, _, name = settings.cluster_class.rpartition(".")
+    module_name, _, name = spec.cluster_class.rpartition(".")
     try:
         found = getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError) as error:
-        raise UsageError(f"{where}: class: {_absent(settings.cluster_class, error)}") from None
+        raise UsageError(f"{where}: class: {_absent(spec.cluster_class, error)}") from None
     named = (getattr(found, "__module__", ""), getattr(found, "__name__", ""))
-    if named not in _ALSO and not (isinstance(found, type) and issubclass(found, Cluster)):
-        raise UsageError(f"{where}: class: {settings.cluster_class}: expected a class of Dask clusters")
+    if named not in _NO_SUBCLASSES and not (isinstance(found, type) and issubclass(found, Cluster)):
+        raise UsageError(f"{where}: class: {spec.cluster_class}: expected a class of Dask clusters")
     if named[1] == "SSHCluster" and importlib.util.find_spec("asyncssh") is None:
-        raise UsageError(f"{where}: class: {_absent(settings.cluster_class, ImportError(name='asyncssh'))}")
+        raise UsageError(f"{where}: class: {_absent(spec.cluster_class, ImportError(name='asyncssh'))}")
     return found  # type: ignore[no-any-return]
 
 
-def arguments(found: Callable[..., Any], profile: Profile) -> dict[str, Any]:
-    """Give the keyword arguments of a cluster: what the profile says, and defaults for what it does not.
+def arguments(found: Callable[..., Any], profile: Profile, spec: ClusterSpec) -> dict[str, Any]:
+    """Return the keyword arguments of a cluster: the profile's, and defaults for what it leaves out.
+
+    Parameters
+    ----------
+    found
+        The class.
+    profile
+        Named in messages.
+    spec
+        Its settings.
 
     Raises
     ------
     UsageError
-        If the profile says what such a cluster cannot do, or too little.
+        If the profile contains what such a cluster does not support, or too little.
     """
-    settings = profile.settings
-    if not isinstance(settings, Started):
-        raise TypeError(f"{profile.where}: expected a cluster that is started")
-    keywords = FAMILIES.get(family(found), other)(found, profile, settings)
+    keywords = backend_of(found).arguments(found, profile, spec)
     known = known_arguments(found)
     for name, value in keywords.items():
         if known and name not in known:
             raise UsageError(
-                f"{profile.where}: kwargs.{name}: {value!r}: {settings.cluster_class} takes none such"
+                f"{profile.where}: kwargs.{name}: {value!r}: {spec.cluster_class} has no such argument"
             )
     try:
-        inspect.signature(found).bind(*settings.args, **keywords)
+        inspect.signature(found).bind(*spec.args, **keywords)
     except TypeError as error:
-        raise UsageError(f"{profile.where}: args, kwargs: {settings.cluster_class}: {error}") from None
+        raise UsageError(f"{profile.where}: args, kwargs: {spec.cluster_class}: {error}") from None
     return keywords
 
 
-def dask_settings(found: Callable[..., Any], settings: Started) -> dict[str, Any]:
-    """Give the settings of Dask that hold while the cluster starts and runs; nannies hand them to workers."""
+def dask_settings(found: Callable[..., Any], spec: ClusterSpec) -> dict[str, Any]:
+    """Return the settings of Dask while a cluster starts and runs; nannies pass them to workers.
+
+    Parameters
+    ----------
+    found
+        The class.
+    spec
+        The settings of the profile.
+    """
     from dask.config import get
 
+    backend = backend_of(found)
     environ = "distributed.nanny.pre-spawn-environ"
-    given: dict[str, Any] = {
-        environ: {**environment(threads_of(found, settings)), **get(environ), **settings.env},
-        "distributed.worker.resources": {**get("distributed.worker.resources"), **settings.resources},
+    return {
+        environ: {**environment(backend.threads(spec)), **get(environ), **spec.env},
+        "distributed.worker.resources": {**get("distributed.worker.resources"), **spec.resources},
+        **backend.dask_settings(spec),
+        **_flat(spec.config),
     }
-    if isinstance(settings.security, Certificates) and family(found) == "SSHCluster":
-        comm = "distributed.comm"
-        given |= {f"{comm}.require-encryption": True, f"{comm}.tls.ca-file": settings.security.ca_file}
-        for role in ROLES:
-            given[f"{comm}.tls.{role}.cert"] = settings.security.cert
-            given[f"{comm}.tls.{role}.key"] = settings.security.key
-    return {**given, **_flat(settings.config)}
 
 
 def dashboard_settings(keywords: Mapping[str, Any]) -> dict[str, str]:
-    """Let links lead to a dashboard that only its own machine, or a tunnel to it, can reach."""
+    """Return the settings of Dask under which links name loopback where the dashboard listens there alone.
+
+    Parameters
+    ----------
+    keywords
+        The arguments of the cluster.
+    """
     address = {**keywords, **keywords.get("scheduler_options", {})}.get("dashboard_address")
     local = str(address).startswith(LOOPBACK)
     return {"distributed.dashboard.link": f"http://{LOOPBACK}:{{port}}/status"} if local else {}
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Join nested names with dots: Dask would forget what stands beside a nested one."""
+    """Join nested names with dots: Dask would drop the siblings of a nested one."""
     flat: dict[str, Any] = {}
     for name, value in settings.items():
         nested = isinstance(value, dict) and value
@@ -118,11 +133,11 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def missing_extra(error: ImportError) -> str:
-    """Say what to install for a module that is not there; empty where no extra of ours brings it."""
+    """Return how to install a missing module; empty where no extra of ours brings it."""
     extra = EXTRAS.get((error.name or "").partition(".")[0])
     return f'pip install "latentscan[{extra}]"' if extra else ""
 
 
 def _absent(name: str, error: ImportError | AttributeError) -> str:
     remedy = missing_extra(error) if isinstance(error, ImportError) else ""
-    return f"{name} is not installed: {remedy}" if remedy else f"{name}: there is no such class ({error})"
+    return f"{name} is not installed: {remedy}" if remedy else f"{name}: no such class ({error})"

@@ -1,15 +1,16 @@
-"""Profiles: the clusters that a cluster.yaml names, read and checked, and nothing started yet."""
+"""Profiles: the clusters that a cluster.yaml describes, read and validated; nothing is started."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
-from latentscan.errors import UsageError
+from latentscan.cluster.yaml_file import read_yaml
+from latentscan.errors import UsageError, parameter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +24,7 @@ BUILT_IN: dict[str, Any] = {
 }
 
 _SCRIPTS = ("job_script_prologue",)  # the shell on the worker's machine expands its variables
-_OF_BOTH = ("security", "resources", "workers_timeout")
+_COMMON_KEYS = ("security", "resources", "workers_timeout")
 _UNSET = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _TAGS = frozenset({"files", "temporary"})
 
@@ -41,22 +42,22 @@ class Certificates(BaseModel):
     require_encryption: bool = True
 
 
-class _Both(BaseModel):
+class _Common(BaseModel):
     model_config = Strict
 
     resources: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default_factory=dict)
     workers_timeout: float = Field(default=45.0, gt=0, allow_inf_nan=False)
 
 
-class Existing(_Both):
-    """A scheduler that runs already: its address, and the TLS files where it wants them."""
+class SchedulerAddress(_Common):
+    """A scheduler that runs already: its address, and its TLS files where it needs them."""
 
     address: str = Field(pattern=r"^(tcp|tls)://[^/\s]+$")
     security: Certificates | None = None
 
 
 class Adapt(BaseModel):
-    """How many workers there are at least and at most."""
+    """The least and the greatest number of workers of an adaptive cluster."""
 
     model_config = Strict
 
@@ -73,8 +74,8 @@ Security = Annotated[
 ]
 
 
-class Started(_Both):  # type: ignore[no-redef] # (mypy's plugin makes `kwargs` of a key that is a keyword)
-    """A cluster that is started for the work and closed after it, in dask-ctl's words."""
+class ClusterSpec(_Common):  # type: ignore[no-redef] # (mypy's plugin makes `kwargs` of a key that is a keyword)
+    """How to start a cluster, which is closed after the work; the keys are those of dask-ctl."""
 
     model_config = Strict | ConfigDict(coerce_numbers_to_str=True)
 
@@ -88,13 +89,26 @@ class Started(_Both):  # type: ignore[no-redef] # (mypy's plugin makes `kwargs` 
     security: Security | None = None
 
 
+Settings: TypeAlias = SchedulerAddress | ClusterSpec
+
+
 @dataclass(frozen=True)
 class Profile:
-    """What a profile says, and where it says so, for messages."""
+    """A profile.
+
+    Parameters
+    ----------
+    name
+        Its name in the file.
+    where
+        File and profile, for messages.
+    settings
+        Where its scheduler is, or how to start its cluster.
+    """
 
     name: str
     where: str
-    settings: Existing | Started
+    settings: Settings
 
 
 def load_profile(cluster: Path | None, profile: str | None, *, address: str | None = None) -> Profile:
@@ -103,74 +117,34 @@ def load_profile(cluster: Path | None, profile: str | None, *, address: str | No
     Parameters
     ----------
     cluster
-        A file of profiles; without one, cluster.yaml of the working directory if there is one, else the
-        built-in profile `local`.
+        A file of profiles; if None, cluster.yaml of the working directory, or the built-in profile `local`
+        where that does not exist.
     profile
-        Its name; the one that the file calls default if None.
+        Its name; the file's default if None.
     address
-        Of a scheduler that runs already: the profile tells only its TLS files and workers then.
+        Of a scheduler that runs already: only TLS files, resources and patience are the profile's then.
 
     Raises
     ------
     UsageError
-        If the file or the profile is missing or malformed, or a variable or TLS file that it names is not
-        there. Profiles that are not asked for are not looked at.
+        If the file or the profile is missing or malformed, or a variable or TLS file that it names does not
+        exist. Other profiles of the file are not validated.
     """
     path = cluster or (FILE if FILE.is_file() else None)
-    content = BUILT_IN if path is None else read_yaml(path)
+    content = BUILT_IN if path is None else read_yaml(path, "a file of profiles")
     source = "the built-in profiles" if path is None else str(path)
     profiles = _profiles(content, source)
     name = profile or content.get("default")
     if name is None:
-        raise UsageError(f"{source}: no default: give --profile {_or(profiles)}")
+        raise UsageError(f"{source}: no default: give {parameter('profile', _or(profiles))}")
     if name not in profiles:
         wanted = "profile" if profile else "default"
         known = f"{source}: {wanted}: {name!r}: expected one of the profiles: {', '.join(profiles)}"
-        raise UsageError(known + ("; name a file with others: --cluster FILE" if path is None else ""))
+        other_file = f"; name a file with others: {parameter('cluster', 'FILE')}"
+        raise UsageError(known + (other_file if path is None else ""))
     where = f"{source}: profile {name}"
     given = profiles[name] if address is None else _at(address, profiles[name])
     return Profile(name, where, _located(_settings(given, where), path, where))
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping.
-
-    Raises
-    ------
-    UsageError
-        If it is missing or malformed, or has a key twice.
-    """
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    def mapping(loader: Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise UsageError(f"{path}: line {key.start_mark.line + 1}: expected a plain word as key")
-            if key.value in seen and key.value != "<<":
-                raise UsageError(
-                    f"{path}: line {key.start_mark.line + 1}: the key {key.value} is there twice"
-                )
-            seen.add(key.value)
-        loader.flatten_mapping(node)
-        return dict(loader.construct_pairs(node, deep=True))
-
-    Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader)  # noqa: S506 (a SafeLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
-    except yaml.MarkedYAMLError as error:
-        line = "" if error.problem_mark is None else f"line {error.problem_mark.line + 1}: "
-        raise UsageError(f"{path}: {line}not YAML: {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise UsageError(f"{path}: {_short(content)}: expected keys with values")
-    return content
 
 
 def _profiles(content: Mapping[str, Any], source: str) -> Mapping[str, Any]:
@@ -186,10 +160,10 @@ def _profiles(content: Mapping[str, Any], source: str) -> Mapping[str, Any]:
 def _at(address: str, given: object) -> object:
     if not isinstance(given, dict):
         return given
-    return {"address": address, **{key: given[key] for key in _OF_BOTH if key in given}}
+    return {"address": address, **{key: given[key] for key in _COMMON_KEYS if key in given}}
 
 
-def _settings(given: object, where: str) -> Existing | Started:
+def _settings(given: object, where: str) -> Settings:
     from dask.config import expand_environment_variables
 
     if not isinstance(given, dict) or ("address" in given) == ("class" in given):
@@ -198,20 +172,20 @@ def _settings(given: object, where: str) -> Existing | Started:
     expanded = expand_environment_variables(given)
     if isinstance(kwargs, dict):
         plain = {str(key).replace("-", "_"): value for key, value in kwargs.items()}
-        kept = {key: plain[key] for key in _SCRIPTS if key in plain}
-        expanded = {**expanded, "kwargs": {**expand_environment_variables(plain), **kept}}
+        scripts = {key: plain[key] for key in _SCRIPTS if key in plain}
+        expanded = {**expanded, "kwargs": {**expand_environment_variables(plain), **scripts}}
     for key, text in (("address", expanded.get("address")), *_files(expanded.get("security"))):
         if isinstance(text, str) and (unset := _UNSET.search(text)):
             name = unset[1] or unset[2]
             raise UsageError(
                 f"{where}: {key}: {text}: set the environment variable {name}, or write the value"
             )
-    model = Existing if "address" in given else Started
+    model = SchedulerAddress if "address" in given else ClusterSpec
     try:
         settings = model.model_validate(expanded)
     except ValidationError as error:
         raise UsageError(f"{where}: {_complaint(error.errors()[0], model)}") from None
-    if isinstance(settings, Started) and settings.adapt is not None:
+    if isinstance(settings, ClusterSpec) and settings.adapt is not None:
         if settings.scale is not None:
             raise UsageError(f"{where}: scale: {settings.scale}: expected either scale or adapt, not both")
         if settings.adapt.maximum < settings.adapt.minimum:
@@ -222,8 +196,8 @@ def _settings(given: object, where: str) -> Existing | Started:
     return settings
 
 
-def _located(settings: Existing | Started, path: Path | None, where: str) -> Existing | Started:
-    """Find the TLS files, named relative to the file that names them."""
+def _located(settings: Settings, path: Path | None, where: str) -> Settings:
+    """Make the paths of TLS files absolute: they are relative to the file that names them."""
     if not isinstance(settings.security, Certificates):
         return settings
     folder = path.parent if path else Path()
@@ -231,7 +205,7 @@ def _located(settings: Existing | Started, path: Path | None, where: str) -> Exi
     for key, text in _files(settings.security.model_dump()):
         file = folder / Path(text).expanduser()
         if not file.is_file():
-            raise UsageError(f"{where}: {key}: {file}: there is no such file; expected a PEM file")
+            raise UsageError(f"{where}: {key}: {file}: no such file; expected a PEM file")
         found[key.removeprefix("security.")] = str(file.absolute())
     return settings.model_copy(update={"security": settings.security.model_copy(update=found)})
 
@@ -252,7 +226,7 @@ def _complaint(problem: ErrorDetails, model: type[BaseModel]) -> str:
     if key == "address":
         message = "expected tcp://HOST:PORT or tls://HOST:PORT"
     elif key == "security":
-        message = f"expected {'true, or ' if model is Started else ''}ca_file, cert and key"
+        message = f"expected {'true, or ' if model is ClusterSpec else ''}ca_file, cert and key"
     elif key == "class":
         message = "expected a class with its module, such as dask.distributed.LocalCluster"
     return f"{key}: {_short(problem['input'])}: {message[0].lower()}{message[1:]}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from latentscan.cluster.yaml_file import read_yaml_texts
 from latentscan.encoding.encode import ON_DISK, EncodeParameters
 from latentscan.errors import UsageError
 from latentscan.images.preprocessing import Preprocessing
@@ -141,12 +142,8 @@ def read_job(path: Path) -> Job:
     UsageError
         If there is no such file, or it says something that no job can; with a line for each mistake.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"{path}: {reason}; expected a job file, such as jobs/stats.yaml") from None
-    return job_of(_decoded(text, str(path)), name=path.stem, origin=str(path))
+    document = read_yaml_texts(path, "a job file, such as jobs/stats.yaml")
+    return job_of(document, name=path.stem, origin=str(path))
 
 
 def job_of(document: Any, *, name: str, origin: str) -> Job:
@@ -171,44 +168,6 @@ def job_of(document: Any, *, name: str, origin: str) -> Job:
     found = _anywhere(read)
     kept = found.model_dump(mode="json", exclude_unset=True)
     return Job(name, kept, found.store, found.encode, tuple(analyses), found.results)
-
-
-def _decoded(text: str, origin: str) -> Any:
-    """Decode YAML whose values are texts, as on a command line: no 2:40:2 that is 9602, no NO that is false.
-
-    Keys that are given twice, anchors and tags are refused.
-    """
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        yaml_implicit_resolvers = {  # noqa: RUF012 (it is PyYAML's name)
-            first: [(tag, pattern) for tag, pattern in resolvers if tag.endswith(":null")]
-            for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-        }
-
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):
-                event = self.peek_event()  # type: ignore[no-untyped-call]
-                raise yaml.MarkedYAMLError(None, None, "aliases are not supported", event.start_mark)
-            return super().compose_node(parent, index)
-
-        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            seen: list[Any] = []
-            for key, _ in node.value:
-                if key.value in seen:
-                    problem = f"the key {_shown(key.value)} is given twice"
-                    raise yaml.MarkedYAMLError(None, None, problem, key.start_mark)
-                seen.append(key.value)
-            return super().construct_mapping(node, deep=deep)
-
-    try:
-        return yaml.load(text, Loader)  # noqa: S506 (a SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise UsageError(f"{origin}: {where}{error.problem or error.context}") from None
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UsageError(f"{origin}: {str(error).splitlines()[0]}; expected YAML") from None
 
 
 def _spelled_out(document: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from latentscan.cluster import connect as connecting
-from latentscan.cluster import preflight as reaching
+from latentscan.cluster import preflight
 from latentscan.cluster.connect import connect
 from latentscan.errors import ClusterError, UsageError
 from latentscan.execution import distributed as clusters
@@ -264,7 +264,7 @@ def test_certificates_that_are_none(places: Places, profile: Callable[[str], Pat
 
 
 def test_nothing_that_is_a_scheduler_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reaching, "ANSWER_WITHIN_S", 0.5)
+    monkeypatch.setattr(preflight, "GREETING_TIMEOUT_S", 0.5)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
@@ -276,7 +276,7 @@ def test_nothing_that_is_a_scheduler_answers(monkeypatch: pytest.MonkeyPatch) ->
 def test_no_worker_comes(
     places: Places, profile: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connecting, "TELL_EVERY_S", 0.1)
+    monkeypatch.setattr(connecting, "NOTIFY_EVERY_S", 0.1)
     path = profile(f"{{address: '{places.address['empty']}', workers_timeout: 0.5}}")
     said: list[str] = []
     with (
@@ -310,8 +310,8 @@ def test_a_scheduler_that_dies_is_left_in_silence(tmp_path: Path, capfd: pytest.
 def test_a_scheduler_is_lost_before_a_worker_comes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: signal.Signals, why: str
 ) -> None:
-    monkeypatch.setattr(connecting, "TELL_EVERY_S", 0.1)
-    monkeypatch.setattr(connecting, "CONNECT_WITHIN_S", 3)
+    monkeypatch.setattr(connecting, "NOTIFY_EVERY_S", 0.1)
+    monkeypatch.setattr(connecting, "CLIENT_TIMEOUT_S", 3)
     file = tmp_path / "scheduler.json"
     place = ("--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0")
     with dask_processes() as start:
@@ -333,7 +333,7 @@ def test_a_scheduler_is_lost_before_a_worker_comes(
 @pytest.mark.parametrize("address", ["tcp://192.0.2.1:8786", "tcp://node1:8786", "tcp://[2001:db8::1]:8786"])
 def test_an_address_elsewhere_has_to_be_encrypted(address: str) -> None:
     with (
-        pytest.raises(UsageError, match=r"could read the data and run code.*--insecure"),
+        pytest.raises(UsageError, match=r"could read the data and run code.*insecure=True"),
         connected(scheduler=address),
     ):
         pass
@@ -411,7 +411,7 @@ def test_machines_reached_by_ssh_need_tls_before_anything_is_started(
     path = profile(f"{{class: dask.distributed.SSHCluster, kwargs: {{hosts: {hosts}}}}}")
     said: list[str] = []
     with (
-        pytest.raises(UsageError, match=r"tcp://(node1|\[2001:db8::1\]): not encrypted.*--insecure"),
+        pytest.raises(UsageError, match=r"tcp://(node1|\[2001:db8::1\]): not encrypted.*insecure=True"),
         connect(scheduler=None, cluster=path, profile=None, insecure=False, say=said.append),
     ):
         pass

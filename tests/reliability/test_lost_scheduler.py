@@ -94,7 +94,7 @@ def test_an_encode_outlives_its_scheduler_and_a_worker(
 def test_a_scheduler_that_dies_between_two_pieces_of_work_is_missed(
     new_site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("latentscan.cluster.connect.CONNECT_WITHIN_S", 2.0)
+    monkeypatch.setattr("latentscan.cluster.connect.CLIENT_TIMEOUT_S", 2.0)
     site = new_site(workers=1)
     with site.connected() as cluster:
         assert cluster.map_reduce(abs, max, [1, -2]) == 2

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from latentscan.cluster.profiles import Existing
+from latentscan.cluster.profiles import SchedulerAddress
 from latentscan.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def test_results_that_are_lost_on_their_way_are_not_waited_for_without_end(
 
 
 def test_without_workers_a_command_gives_up_soon_enough_where_nobody_says_when() -> None:
-    default = Existing(address="tcp://127.0.0.1:1").workers_timeout
+    default = SchedulerAddress(address="tcp://127.0.0.1:1").workers_timeout
     assert default <= WITHIN_S - 10
 
 
