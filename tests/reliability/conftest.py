@@ -174,9 +174,9 @@ class Site:
         )
 
     def impatient(self) -> Path:
-        """Write the file of a profile, `here`, that waits for workers no longer than 5 s."""
+        """Write the file of a profile, `here`, that waits for workers no longer than 2 s."""
         file = self._folder / "impatient.yaml"
-        file.write_text(f"profiles: {{here: {{address: '{self.address}', workers_timeout: 5}}}}")
+        file.write_text(f"profiles: {{here: {{address: '{self.address}', workers_timeout: 2}}}}")
         return file
 
     def is_idle(self) -> bool:

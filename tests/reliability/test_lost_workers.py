@@ -51,7 +51,7 @@ def test_without_workers_a_command_gives_up(
     site.wait_for("training", lambda: site.at_work(amount=5), command)
     site.kill_workers()
     assert command.ended(WITHIN_S) == 5, command.said
-    assert f"{site.address}: no workers for 5 s; start some, and run the same command again" in command.said
+    assert f"{site.address}: no workers for 2 s; start some, and run the same command again" in command.said
 
 
 def test_results_that_are_lost_on_their_way_are_not_waited_for_without_end(
@@ -67,7 +67,7 @@ def test_results_that_are_lost_on_their_way_are_not_waited_for_without_end(
     def work(item: int, _control: Control) -> Deadly:
         return Deadly()
 
-    with site.connected(site.impatient()) as cluster, pytest.raises(ClusterError, match="no workers for 5 s"):
+    with site.connected(site.impatient()) as cluster, pytest.raises(ClusterError, match="no workers for 2 s"):
         cluster.run_tasks(work, range(4))
 
 
