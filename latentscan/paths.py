@@ -1,4 +1,4 @@
-"""Locations: paths on this machine, and URLs such as s3://bucket/faces, which are reached through fsspec."""
+"""Locations: paths on this machine, and URLs such as s3://bucket/faces, which fsspec reads and lists."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import TextIO
 
-DEADLINE_S = 15  # for the first answer: a client that tries again and again takes many minutes to give up
-PATIENCE_S = 300  # for the answers after it
-TOGETHER = 64  # files that a server is asked for at once
-_LISTING_S = 24 * 3600.0  # of a hundred million files
+DEADLINE_S = 15  # for a first answer: a client that retries takes many minutes to give up
+PATIENCE_S = 300  # for later answers
+TOGETHER = 64  # concurrent requests of one client
+_LISTING_S = 24 * 3600.0  # for a hundred million files
 _S3: dict[str, Any] = {
     "max_concurrency": 1,  # or every read of a whole file is two requests, the first one for its size
     "config_kwargs": {
@@ -36,12 +36,19 @@ _QUERY = re.compile(r"\?.*=")
 
 
 def is_url(location: str | AnyPath) -> bool:
-    """Tell a URL from a path on this machine."""
+    """Return whether a location is a URL, not a path on this machine."""
     return "://" in str(location)
 
 
 def as_path(location: str | AnyPath, failure: type[LatentscanError] = UsageError) -> AnyPath:
-    """Give the file or folder at a location; `failure` is raised when the server of a URL refuses.
+    """Return the file or folder at a location.
+
+    Parameters
+    ----------
+    location
+        A path on this machine, or a URL.
+    failure
+        Raised when the server of a URL refuses or does not answer.
 
     Raises
     ------
@@ -52,12 +59,17 @@ def as_path(location: str | AnyPath, failure: type[LatentscanError] = UsageError
 
 
 def local_path(location: str | AnyPath) -> Path:
-    """Give a path on this machine; a ``~`` at its beginning is the user's home."""
+    """Return a path on this machine; a ``~`` at its beginning is the user's home."""
     return Path(os.path.expanduser(str(location)))  # noqa: PTH111 (which leaves the ~ of nobody alone)
 
 
 def absolute(location: str | AnyPath) -> str:
-    """Name a location so that it means the same whatever the working directory is.
+    """Return a location that does not depend on the working directory.
+
+    Parameters
+    ----------
+    location
+        A path on this machine, or a URL.
 
     Raises
     ------
@@ -71,7 +83,12 @@ def absolute(location: str | AnyPath) -> str:
 
 
 def store_names(stores: Sequence[str]) -> list[str]:
-    """Name each of several stores by as many of the last parts of its path as tell it from the others.
+    """Return a name for each of several stores: the last parts of its path that no other store shares.
+
+    Parameters
+    ----------
+    stores
+        Their locations.
 
     Examples
     --------
@@ -91,15 +108,21 @@ def store_names(stores: Sequence[str]) -> list[str]:
 
 
 def connect(url: str, *, asynchronous: bool) -> tuple[Any, str]:
-    """Give the file system that a URL is in, and the path there.
+    """Return the file system of a URL, and the path in it.
 
-    Credentials and the endpoint are those of the environment. Listings are never remembered, since other
-    processes write too. `asynchronous` is for callers who have an event loop of their own.
+    Credentials and endpoint come from the environment. Listings are not cached: other processes write, too.
+
+    Parameters
+    ----------
+    url
+        Such as ``s3://bucket/faces``.
+    asynchronous
+        For callers with an event loop of their own.
 
     Raises
     ------
     UsageError
-        If nothing is installed for URLs of this kind, or it holds credentials.
+        If nothing is installed for URLs of this kind, or it contains credentials.
     """
     from fsspec.core import strip_protocol  # type: ignore[import-untyped]
 
@@ -116,7 +139,7 @@ def connect(url: str, *, asynchronous: bool) -> tuple[Any, str]:
 
 
 def _refuse_credentials(url: str) -> None:
-    """Keep secrets out of all that names a location: stores, records of jobs, messages."""
+    """Keep secrets out of everything that names a location: stores, records of jobs, messages."""
     scheme, _, rest = url.partition("://")
     user = _PASSWORD.match(rest) or (scheme in {"http", "https"} and _USER.match(rest))
     if user or _QUERY.search(rest):
@@ -125,8 +148,8 @@ def _refuse_credentials(url: str) -> None:
             shown = shown.rpartition("@")[2] if "@" in shown else "..."
         raise UsageError(
             f"{scheme}://{shown}: credentials (a password, a token, or a query) were given in the URL, which "
-            "stores keep and messages show; leave them out, and set them in the environment (AWS_..., an SSH "
-            "agent)"
+            "is saved in stores and shown in messages; leave them out, and set them in the environment "
+            "(AWS_..., an SSH agent)"
         )
 
 
@@ -137,7 +160,7 @@ def _file_system(
     process: int,  # noqa: ARG001 (this and the next are parts of the cache's key)
     settings: tuple[tuple[str, str], ...],  # noqa: ARG001
 ) -> Any:
-    """Make a client; fsspec's own cache would make one for each thread."""
+    """Return the client of a base URL; fsspec's own cache would have one for each thread."""
     from fsspec.core import url_to_fs
     from fsspec.implementations.asyn_wrapper import (  # type: ignore[import-untyped]
         AsyncFileSystemWrapper,
@@ -153,7 +176,15 @@ def _file_system(
 
 
 def explain(url: str, error: BaseException) -> str:
-    """Say in a line why a URL cannot be read or written, and what to look at."""
+    """Return a line that says why a URL cannot be read or written, and what to check.
+
+    Parameters
+    ----------
+    url
+        The location.
+    error
+        What its file system raised.
+    """
     detail = " ".join(str(error).split())[:200] or type(error).__name__
     if isinstance(error, PermissionError) or type(error).__name__ == "NoCredentialsError":
         return f"{url}: access is denied ({detail}); check the credentials in the environment (AWS_...)"
@@ -165,14 +196,24 @@ def explain(url: str, error: BaseException) -> str:
 
 
 def refusal(error: BaseException) -> str | None:
-    """Give the code by which an S3 server names what it refuses."""
+    """Return the code of an S3 server's refusal, such as ``NoSuchBucket``; None for other errors."""
     response = getattr(error.__cause__, "response", None) or {}
     code: str | None = response.get("Error", {}).get("Code")
     return code
 
 
 class RemotePath:
-    """A file or folder at a URL, with those methods of a `Path` that sources and stores use."""
+    """A file or folder at a URL, with the methods of a `Path` that sources and stores use.
+
+    Every request has a deadline, and an error names the URL and the remedy.
+
+    Parameters
+    ----------
+    url
+        Its location.
+    failure
+        Raised when the server refuses or does not answer.
+    """
 
     def __init__(self, url: str, failure: type[LatentscanError] = UsageError) -> None:
         self._failure = failure
@@ -192,39 +233,45 @@ class RemotePath:
 
     @property
     def parent(self) -> RemotePath:
-        """The folder that it is in."""
+        """The folder that contains it."""
         return RemotePath(self.url.rpartition("/")[0], self._failure)
 
     def absolute(self) -> RemotePath:
-        """Give itself: a URL has no working directory."""
+        """Return itself: a URL does not depend on the working directory."""
         return self
 
     def exists(self) -> bool:
-        """Tell whether anything is there."""
+        """Return whether it is a file or a folder."""
         return self._type() is not None
 
     def is_file(self) -> bool:
-        """Tell whether a file is there."""
+        """Return whether it is a file."""
         return self._type() == "file"
 
     def is_dir(self) -> bool:
-        """Tell whether it is a folder, or the beginning of the names of files."""
+        """Return whether it is a folder: a prefix of the names of files."""
         return self._type() == "directory"
 
     def iterdir(self) -> Iterator[RemotePath]:
-        """Give what is in the folder."""
+        """Yield the files and folders in it, in no particular order."""
         for found in self._ask(self._files.ls, self._path, detail=False):
             name = found.rstrip("/").removeprefix(self._path).strip("/")
-            if name:  # some tools make an empty file to stand for the folder itself
+            if name:  # some tools write an empty file that stands for the folder itself
                 yield self / name
 
     def open(self, encoding: str, newline: str) -> TextIO:
-        """Open a text file for reading."""
+        """Read a text file, and return it as a stream.
+
+        Parameters
+        ----------
+        encoding, newline
+            As of `open`.
+        """
         content = self._ask(self._files.cat_file, self._path, deadline=PATIENCE_S)
         return io.StringIO(content.decode(encoding), newline)
 
     def files(self) -> list[str]:
-        """List all files below the folder, relative to it, in no particular order."""
+        """Return all files below the folder, relative to it, in no particular order."""
         found = self._ask(self._files.find, self._path, deadline=_LISTING_S)
         return [path.removeprefix(self._path).lstrip("/") for path in found]
 

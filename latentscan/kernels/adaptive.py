@@ -18,11 +18,11 @@ FINEST = 20  # bins are at most this many powers of two finer than the largest v
 
 @dataclass(frozen=True)
 class AdaptiveHistogram:
-    """Counts in `BINS` bins for each column, as narrow as hold all its values.
+    """Counts in `BINS` bins for each column, which are as narrow as all its values permit.
 
     Bins are a power of two wide and begin at multiples of their width, so that two of them make one of
-    the next width. What the bins of a set of values are depends on its extremes alone, and nothing on the
-    order in which its parts were merged.
+    the next width. The bins of a set of values depend on its extremes alone, and not on the order in which
+    its parts were merged.
 
     Parameters
     ----------
@@ -31,8 +31,8 @@ class AdaptiveHistogram:
     exponents
         The binary logarithms of the widths of the bins, (columns,).
     counts
-        (columns, BINS), from the bin that holds `lowest`; of the narrowest integers that hold them, since
-        many histograms wait to be merged.
+        (columns, BINS), from the bin that holds `lowest`; of the narrowest integer type that holds them,
+        since many histograms wait to be merged.
     """
 
     lowest: NDArray[np.float64]
@@ -42,12 +42,12 @@ class AdaptiveHistogram:
 
     @classmethod
     def empty(cls, columns: int) -> AdaptiveHistogram:
-        """Give the histogram of no values: the identity of `merge`."""
+        """Return the histogram of no values: the identity of `merge`."""
         infinite = np.full(columns, np.inf)
         return cls(infinite, -infinite, np.zeros(columns, np.int64), np.zeros((columns, BINS), np.uint8))
 
     def merge(self, other: AdaptiveHistogram) -> AdaptiveHistogram:
-        """Give the histogram of both sets of values."""
+        """Return the histogram of both sets of values."""
         if not (self.counts.any() and other.counts.any()):
             return self if self.counts.any() else other
         lowest = np.minimum(self.lowest, other.lowest)
@@ -74,7 +74,12 @@ class AdaptiveHistogram:
 
 
 def adaptive_histogram(x: NDArray[np.floating]) -> AdaptiveHistogram:
-    """Count the values of every column of a block (n, columns); they must be finite.
+    """Count the values of every column of a block.
+
+    Parameters
+    ----------
+    x
+        Finite values, (n, columns).
 
     Examples
     --------

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def linear_cka(joint: Covariance, first: slice, second: slice) -> tuple[float, float]:
-    """Compute the linear CKA of two groups of components, and what it would be were one's rows shuffled.
+    """Compute the linear CKA of two groups of components, and its mean if the rows of one were shuffled.
 
     ‖XᵀY‖² / (‖XᵀX‖ ‖YᵀY‖) with Frobenius norms and centred components: 1 where one is the other rotated,
     scaled and shifted. Kornblith, S., Norouzi, M., Lee, H., Hinton, G. (2019), Similarity of neural
@@ -22,7 +22,9 @@ def linear_cka(joint: Covariance, first: slice, second: slice) -> tuple[float, f
     Parameters
     ----------
     joint
-        The covariance of the components of both side by side.
+        The covariance of the components of both groups side by side.
+    first, second
+        The components of each group.
 
     Examples
     --------

@@ -21,7 +21,17 @@ EVERY = 8  # of so many rows one is enough to find about where the block lies
 
 @dataclass(frozen=True)
 class Covariance:
-    """Count, mean (components,), and sums of products of deviations from it (components, components)."""
+    """The covariance of some rows.
+
+    Parameters
+    ----------
+    count
+        Number of rows.
+    mean
+        (components,).
+    scatter
+        Sums of products of deviations from the mean, (components, components).
+    """
 
     count: int
     mean: NDArray[np.float64]
@@ -29,11 +39,11 @@ class Covariance:
 
     @classmethod
     def empty(cls, components: int) -> Covariance:
-        """Give the covariance of no rows: the identity of `merge`."""
+        """Return the covariance of no rows: the identity of `merge`."""
         return cls(0, np.zeros(components), np.zeros((components, components)))
 
     def merge(self, other: Covariance) -> Covariance:
-        """Give the covariance of both sets of rows together.
+        """Return the covariance of both sets of rows together.
 
         Chan, T. F., Golub, G. H., LeVeque, R. J. (1982), Updating formulae and a pairwise algorithm for
         computing sample variances, equation 2.1, for pairs of components.
@@ -54,7 +64,19 @@ class Covariance:
 
 @dataclass(frozen=True)
 class CloudPartial:
-    """Covariance of the good rows, moments (2,) of their radii and squared radii, histogram of the radii."""
+    """The shape of a cloud of points.
+
+    Parameters
+    ----------
+    covariance
+        Of the good rows.
+    lengths
+        Moments of their radii and of their squared radii, (2,).
+    histogram
+        Of their radii, one column.
+    rejected
+        Number of rows without latents.
+    """
 
     covariance: Covariance
     lengths: Moments
@@ -62,7 +84,7 @@ class CloudPartial:
     rejected: int
 
     def merge(self, other: CloudPartial) -> CloudPartial:
-        """Give the partial of both sets of rows."""
+        """Return the partial of both sets of rows."""
         return CloudPartial(
             self.covariance.merge(other.covariance),
             self.lengths.merge(other.lengths),
@@ -72,14 +94,33 @@ class CloudPartial:
 
 
 def cloud_partial(x: NDArray[np.float32], rejected: int = 0) -> CloudPartial:
-    """Summarise the good rows (n, components) of a block, beside which some were rejected."""
+    """Compute the shape of the good rows of a block.
+
+    Parameters
+    ----------
+    x
+        The good rows, (n, components).
+    rejected
+        Number of rows of the block that were rejected.
+
+    Examples
+    --------
+    >>> partial = cloud_partial(np.array([[3.0, 4.0], [0.0, 1.0]], np.float32))
+    >>> partial.covariance.mean, partial.lengths.mean
+    (array([1.5, 2.5]), array([ 3., 13.]))
+    """
     squares = squared_radii(x)
     lengths = np.stack([np.sqrt(squares), squares], axis=1)
     return CloudPartial(covariance(x), moments(lengths), adaptive_histogram(lengths[:, :1]), rejected)
 
 
 def squared_radii(x: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Compute the square of the radius of every row of (n, components).
+    """Compute the square of the radius of every row, (n,).
+
+    Parameters
+    ----------
+    x
+        Rows, (n, components).
 
     Examples
     --------
@@ -96,10 +137,15 @@ def squared_radii(x: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def covariance(x: NDArray[np.floating]) -> Covariance:
-    """Compute the covariance of the columns of a block (n, components).
+    """Compute the covariance of the columns of a block.
 
-    Deviations from about the block's mean are multiplied in float32, twice as fast as in float64, and what
-    a few rows give is added up in float64; so a cloud far from the origin loses no digits.
+    Deviations from about the block's mean are multiplied in float32, twice as fast as in float64, and the
+    products of a few rows are summed in float64, so that a cloud far from the origin loses no digits.
+
+    Parameters
+    ----------
+    x
+        Rows, (n, components).
 
     Examples
     --------

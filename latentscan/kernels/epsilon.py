@@ -13,12 +13,23 @@ _DRAWS_PER_STEP = 4  # 64-bit words that one step of the Philox counter gives
 
 
 def epsilon(seed: int, start: int, stop: int, components: int, limit: float = 5.0) -> NDArray[np.float32]:
-    """Draw epsilon ~ N(0, 1) of the images start..stop, clipped elementwise to ±limit, (n, components).
+    """Draw epsilon ~ N(0, 1) of consecutive images, (stop - start, components).
 
     The generator is Philox-4x64 (Salmon et al. 2011, Parallel random numbers: as easy as 1, 2, 3) with
     the seed as its key; an image's number sets the counter, so an image draws the same noise whatever
     block or worker it is in. Two uniform words become two normal numbers by the transform of Box and
     Muller (1958), which always uses two, as a counter needs.
+
+    Parameters
+    ----------
+    seed
+        Of the store.
+    start, stop
+        The range of images.
+    components
+        Of a row.
+    limit
+        Values are clipped elementwise to ±limit.
 
     Examples
     --------
@@ -42,11 +53,20 @@ def epsilon(seed: int, start: int, stop: int, components: int, limit: float = 5.
 def z_points(
     mu: NDArray[np.float32], logvar: NDArray[np.float32], noise: NDArray[np.float32], factor: float = 1.0
 ) -> NDArray[np.float32]:
-    """Sample z = mu + exp(logvar / 2) * noise * factor; all arrays (n, components).
+    """Compute z = mu + exp(logvar / 2) * noise * factor, (n, components).
 
-    A logvar that is too large gives an infinite z, which is for the caller to reject.
+    A logvar that is too large makes z infinite; the caller rejects such rows.
 
     Kingma, D. P., Welling, M. (2014), Auto-encoding variational Bayes, section 2.4.
+
+    Parameters
+    ----------
+    mu, logvar
+        The encoder's outputs, (n, components).
+    noise
+        Epsilon, (n, components).
+    factor
+        Scales the noise.
 
     Examples
     --------

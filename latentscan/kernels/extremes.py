@@ -13,9 +13,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Maxima:
-    """The largest value of every component, and the first image that has it; image −1 for no rows.
+    """The largest value of every component, and the first image that has it.
 
-    Both arrays are (components,).
+    Parameters
+    ----------
+    values
+        (components,); −∞ for no rows.
+    images
+        (components,); −1 for no rows.
     """
 
     values: NDArray[np.floating]
@@ -23,17 +28,24 @@ class Maxima:
 
     @classmethod
     def empty(cls, components: int) -> Maxima:
-        """Give the maxima of no rows: the identity of `merge`."""
+        """Return the maxima of no rows: the identity of `merge`."""
         return cls(np.full(components, -np.inf, np.float32), np.full(components, -1))
 
     def merge(self, other: Maxima) -> Maxima:
-        """Give the maxima of both sets of rows, where those of `other` come later."""
+        """Return the maxima of both sets of rows, where those of `other` come later."""
         later = other.values > self.values
         return Maxima(np.where(later, other.values, self.values), np.where(later, other.images, self.images))
 
 
 def maxima(x: NDArray[np.floating], images: NDArray[np.int64]) -> Maxima:
-    """Find the largest value of every column of a block (n, components) whose rows are `images`.
+    """Find the largest value of every column of a block, and the first image that has it.
+
+    Parameters
+    ----------
+    x
+        Rows, (n, components).
+    images
+        The number of each row's image, ascending, (n,).
 
     Examples
     --------
@@ -49,6 +61,13 @@ def maxima(x: NDArray[np.floating], images: NDArray[np.int64]) -> Maxima:
 
 def negated_minima(x: NDArray[np.floating], images: NDArray[np.int64]) -> Maxima:
     """Find the smallest value of every column, as the maxima of −x.
+
+    Parameters
+    ----------
+    x
+        Rows, (n, components).
+    images
+        The number of each row's image, ascending, (n,).
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Histograms with bins of equal width that lose no value: what lies outside is counted too."""
+"""Histograms with bins of equal width that lose no value: those outside are counted, too."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Bins:
-    """Bins of `width` from 0 to at least `upper`; each holds its lower edge, not its upper one."""
+    """Bins of equal width from 0; each contains its lower edge, not its upper one.
+
+    Parameters
+    ----------
+    width
+        Of each bin.
+    upper
+        The last bin reaches at least this far.
+    """
 
     width: float
     upper: float
@@ -31,7 +39,19 @@ class Bins:
 
 @dataclass(frozen=True)
 class Histogram:
-    """How many values lie in each bin, (count,), below the first, and at or above the last edge."""
+    """The number of values in each bin, and outside.
+
+    Parameters
+    ----------
+    bins
+        Their edges.
+    counts
+        In each bin, (bins.count,).
+    underflow
+        Below the first edge.
+    overflow
+        At or above the last edge.
+    """
 
     bins: Bins
     counts: NDArray[np.int64]
@@ -40,11 +60,11 @@ class Histogram:
 
     @classmethod
     def empty(cls, bins: Bins) -> Histogram:
-        """Give the histogram of no values: the identity of `merge`."""
+        """Return the histogram of no values: the identity of `merge`."""
         return cls(bins, np.zeros(bins.count, np.int64), 0, 0)
 
     def merge(self, other: Histogram) -> Histogram:
-        """Give the histogram of both sets of values."""
+        """Return the histogram of both sets of values."""
         return Histogram(
             self.bins,
             self.counts + other.counts,
@@ -61,7 +81,14 @@ class Histogram:
 
 
 def histogram(values: NDArray[np.float64], bins: Bins) -> Histogram:
-    """Count values (n,) in bins.
+    """Count values in bins.
+
+    Parameters
+    ----------
+    values
+        (n,).
+    bins
+        Their edges.
 
     Examples
     --------

@@ -19,18 +19,18 @@ NEAR = 0.01  # of a row's squared length: a squared distance below it has lost d
 
 @dataclass(frozen=True)
 class Models:
-    """The centres of several models side by side, made ready for matrix products with rows.
+    """The centres of several models side by side, prepared for matrix products with rows.
 
     Parameters
     ----------
     shift
-        What is subtracted from rows and centres, (component,): far from the origin a product of float32
-        would lose the digits that matter.
+        Subtracted from rows and centres, (component,): far from the origin a product in float32 would lose
+        the digits that matter.
     centres
         The shifted centres of all models, one model after another, (centre, component).
     product
-        What a shifted row with a 1 at its end is multiplied by, (component + 1, centre): −2 c, and |c|²
-        below, so that the product is the squared distance but for the row's own squared length.
+        The factor of a shifted row with a 1 at its end, (component + 1, centre): −2 c, and |c|² below, so
+        that the product is the squared distance less the row's own squared length.
     starts
         The first centre of each model, and the number of all centres, (model + 1,).
     """
@@ -42,7 +42,17 @@ class Models:
 
     @classmethod
     def of(cls, centres: NDArray[np.floating], counts: Sequence[int], shift: NDArray[np.float32]) -> Models:
-        """Prepare centres (centre, component), of which each model has as many as `counts` says."""
+        """Prepare the centres of several models.
+
+        Parameters
+        ----------
+        centres
+            Of one model after another, (centre, component).
+        counts
+            The number of centres of each model.
+        shift
+            About where the rows lie, (component,).
+        """
         exact = centres.astype(np.float64) - shift
         squares = np.einsum("ij,ij->i", exact, exact)
         product = np.vstack([-2 * exact.T, squares]).astype(np.float32)
@@ -52,22 +62,22 @@ class Models:
 
 @dataclass(frozen=True)
 class InertiaPartial:
-    """What is known of a range of blocks.
+    """The inertia and the cluster sizes of several models on a range of blocks.
 
     Parameters
     ----------
     rows
-        How many rows it has.
+        Number of rows.
     total
         The sum of the shifted rows, (component,), and of their squared lengths at the end.
     inertia
         Sum over the rows of the squared distance to the nearest centre, (model,).
     sizes
-        How many rows are nearest to each centre, (centre,).
+        Number of rows nearest to each centre, (centre,).
     images
-        The numbers of the rows' images, (row,), or none where no labels are kept.
+        The numbers of the rows' images, (row,); empty where no labels are asked for.
     labels
-        The cluster of each row in the models whose labels are kept, (row, kept model).
+        The cluster of each row in the models whose labels are asked for, (row, kept model).
     """
 
     rows: int
@@ -78,7 +88,7 @@ class InertiaPartial:
     labels: NDArray[np.int32]
 
     def merge(self, other: InertiaPartial) -> InertiaPartial:
-        """Give the partial of both ranges, `other` being the later one."""
+        """Return the partial of both ranges, `other` being the later one."""
         return InertiaPartial(
             self.rows + other.rows,
             self.total + other.total,
@@ -98,17 +108,22 @@ class InertiaPartial:
 def inertia_partial(
     x: NDArray[np.float32], images: NDArray[np.int64], models: Models, kept: Sequence[int] = ()
 ) -> InertiaPartial:
-    """Find the nearest centre of every model for rows (n, components).
+    """Find the nearest centre of every model for each row.
 
-    Distances are computed in float32 about the shift; those that are small against the row itself, of which
-    the product has lost digits, once more in float64 with all centres of the model. Sums are in float64.
+    Distances are computed in float32 about the shift. Those that are small against the row itself, for
+    which the product has lost digits, are recomputed in float64 with all centres of the model. Sums are in
+    float64.
 
     Parameters
     ----------
+    x
+        Rows, (n, components).
     images
         The number of each row's image, (n,).
+    models
+        The centres.
     kept
-        Numbers of the models whose labels are kept.
+        Numbers of the models whose labels are returned.
 
     Examples
     --------
@@ -156,8 +171,8 @@ def _compute_near_ones_again(
 ) -> None:
     """Replace squared distances (row, model) that are small against the rows' squared lengths (row,).
 
-    The nearest centre (row, model) is looked for anew too: of two that lie close together, the product
-    cannot tell which it is.
+    The nearest centre (row, model) is searched for again, too: the product cannot tell apart two centres
+    that lie close together.
     """
     low = distances < NEAR * squares[:, np.newaxis]
     for model in np.flatnonzero(low.any(axis=0)):

@@ -14,7 +14,17 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Moments:
-    """Count, mean, and sums of the 2nd to 4th power of the deviation from the mean, each (components,)."""
+    """The moments of some rows, by component.
+
+    Parameters
+    ----------
+    count
+        Number of rows.
+    mean
+        (components,).
+    m2, m3, m4
+        Sums of the 2nd to 4th power of the deviation from the mean, (components,).
+    """
 
     count: int
     mean: Floats
@@ -24,12 +34,12 @@ class Moments:
 
     @classmethod
     def empty(cls, components: int) -> Moments:
-        """Give the moments of no rows: the identity of `merge`."""
+        """Return the moments of no rows: the identity of `merge`."""
         zero = np.zeros(components)
         return cls(0, zero, zero, zero, zero)
 
     def merge(self, other: Moments) -> Moments:
-        """Give the moments of both sets of rows together.
+        """Return the moments of both sets of rows together.
 
         Pébay, P. (2008), Formulas for robust, one-pass parallel computation of covariances and
         arbitrary-order statistical moments, Sandia report SAND2008-6212, equations 2.1 and 3.1.
@@ -70,11 +80,16 @@ class Moments:
 
 
 def moments(x: NDArray[np.floating]) -> Moments:
-    """Compute the moments of every column of a block (n, components).
+    """Compute the moments of every column of a block.
 
     The powers are summed in float64 about the mean of the block's first rows, which lies so close to
     the block's own mean that moving the sums there afterwards costs no digits. The sums are matrix
     products with a row of ones, several times faster than sums along the first axis.
+
+    Parameters
+    ----------
+    x
+        Rows, (n, components).
 
     Examples
     --------

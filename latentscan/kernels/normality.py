@@ -19,14 +19,22 @@ if TYPE_CHECKING:
     from latentscan.kernels.reduction import LatentBlock
 
 FLOOR = 0.833  # mean distance of a Gaussian sample, times sqrt(n)
-_REACH = 8.0  # standard deviations beyond which a Gaussian holds nothing that counts
+_REACH = 8.0  # standard deviations beyond which a Gaussian is negligible
 _STEP = 1 / 512
 _COARSE = 16  # steps from one point to the next where there are no bins
 
 
 @dataclass(frozen=True)
 class AxesPartial:
-    """Moments and histograms of every component of a range of blocks, by the name of the array."""
+    """The distribution of every component of a range of blocks.
+
+    Parameters
+    ----------
+    images, rejected
+        Number of good rows, and of rows without latents.
+    moments, histograms
+        Of every component, by the name of the array.
+    """
 
     images: int
     rejected: int
@@ -34,7 +42,7 @@ class AxesPartial:
     histograms: dict[str, AdaptiveHistogram]
 
     def merge(self, other: AxesPartial) -> AxesPartial:
-        """Give the partial of both ranges."""
+        """Return the partial of both ranges."""
         return AxesPartial(
             self.images + other.images,
             self.rejected + other.rejected,
@@ -44,7 +52,20 @@ class AxesPartial:
 
 
 def axes_partial(block: LatentBlock) -> AxesPartial:
-    """Summarise every component of all latents of a block."""
+    """Compute the distribution of every component of all latents of a block.
+
+    Parameters
+    ----------
+    block
+        Its good rows.
+
+    Examples
+    --------
+    >>> from latentscan.kernels.reduction import LatentBlock
+    >>> z = np.array([[1.0], [3.0]], np.float32)
+    >>> axes_partial(LatentBlock(np.arange(2), {"z": z})).moments["z"].mean
+    array([2.])
+    """
     return AxesPartial(
         len(block.images),
         block.rejected,
@@ -60,9 +81,16 @@ def normal_distances(histogram: AdaptiveHistogram, found: Moments) -> NDArray[np
     orientation: Laplace 0.145, uniform 0.154, two Gaussian peaks 3, 4 and 8 of their widths apart 0.126,
     0.198 and 0.357, exponential 0.314, two points 0.535.
 
-    The Gaussian is taken as even within each of the histogram's bins, just as the values are: the bins make
-    no Gaussian look like something else, and what they hide is of the order of the square of their width.
+    The Gaussian is uniform within each of the histogram's bins, as the values are: the bins make no
+    Gaussian look like something else, and they hide differences of the order of the square of their width.
     Where they are wider than the shape itself, because of a few values far out, the distance is too small.
+
+    Parameters
+    ----------
+    histogram
+        Of every column.
+    found
+        The moments of every column.
 
     Examples
     --------
@@ -84,12 +112,17 @@ def normal_distances(histogram: AdaptiveHistogram, found: Moments) -> NDArray[np
 
 
 def sampling_floor(count: int) -> float:
-    """Give the mean distance that a sample of `count` values of a Gaussian has, in standard deviations.
+    """Return the mean distance of a sample of a Gaussian from it, in standard deviations.
 
     With mean and variance taken from the sample it tends to √(2/π) ∫ √(Φ(1 − Φ) − φ² (1 + x²/2)) dx / √count.
     Of 1,000 such samples the largest has about 2.2 times as much.
 
     Durbin, J. (1973), Weak convergence of the sample distribution function when parameters are estimated.
+
+    Parameters
+    ----------
+    count
+        Number of values.
 
     Examples
     --------
@@ -101,6 +134,6 @@ def sampling_floor(count: int) -> float:
 
 @cache
 def _normal_table() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give the standard normal distribution function; linear between these points it errs by 1.2e-7."""
+    """Return the standard normal distribution function; linear between these points it errs by 1.2e-7."""
     scores = np.arange(-_REACH, _REACH + _STEP, _STEP)
     return scores, np.array([math.erfc(-score / math.sqrt(2)) / 2 for score in scores])

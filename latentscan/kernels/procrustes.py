@@ -1,4 +1,4 @@
-"""Procrustes alignment: the rotation, reflection, scale and shift that lay one map upon another."""
+"""Procrustes alignment: the rotation, reflection, scale and shift that align one map with another."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Alignment:
     rotation
         Orthogonal, (axes, axes); with a reflection where its determinant is -1.
     scale
-        Gives the moving map the size of the reference. The one that is best by least squares would shrink
-        a map that has little in common with it, and one that has nothing to a single point.
+        Gives the moving map the size of the reference. The scale of least squares would shrink a map that
+        has little in common with the reference, and one that has nothing to a single point.
     shift
         (axes,).
     disparity
-        What is left of the squared distances, relative to the reference's own from its mean, at the scale
-        that leaves least: 0 for maps of the same shape, 1 for maps that have nothing in common.
+        The squared distances that remain at the scale of least squares, relative to those of the reference
+        from its mean: 0 for maps of the same shape, 1 for maps that have nothing in common.
     """
 
     rotation: NDArray[np.float64]
@@ -35,19 +35,29 @@ class Alignment:
     disparity: float
 
     def apply(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Move points (m, axes) as the moving map is moved onto the reference."""
+        """Transform points as the moving map is transformed, (m, axes).
+
+        Parameters
+        ----------
+        points
+            (m, axes).
+        """
         return points.astype(np.float64) @ self.rotation * self.scale + self.shift
 
 
 def procrustes(reference: NDArray[np.floating], moving: NDArray[np.floating]) -> Alignment:
-    """Align `moving` to `reference`, both (n, axes); row i of both is the same image.
+    """Align one map to another.
 
-    Centre and size become those of the reference; the rotation is the one that leaves the least squares.
-
-    Where all points of a map coincide, nothing can be aligned but the means: the disparity is 1.
+    Centre and size become those of the reference; the rotation is that of least squares. Where all points
+    of a map coincide, only the means can be aligned: the disparity is 1.
 
     Schönemann, P. H. (1966), A generalized solution of the orthogonal Procrustes problem, Psychometrika 31;
     with scale and shift: Gower, J. C. (1975), Generalized Procrustes analysis, Psychometrika 40.
+
+    Parameters
+    ----------
+    reference, moving
+        (n, axes); row i of both is the same image.
 
     Examples
     --------

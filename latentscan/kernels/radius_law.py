@@ -9,20 +9,20 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-TAIL = 6.0  # largest standard deviations that a radius lies off with a probability of about 1e-8
+TAIL = 6.0  # a radius is so many of the largest standard deviations off with a probability of about 1e-8
 NEGLIGIBLE = 1e-12
 _MOST_POINTS = 1 << 17
 _MOST_WORK = 1 << 22  # points times components
-_VALUES = 1 << 15  # worked on at once
+_VALUES = 1 << 15  # of one step
 
 
 def radius_range(
     variances: NDArray[np.float64], means: NDArray[np.float64], tail: float = TAIL
 ) -> tuple[float, float]:
-    """Give bounds between which nearly all radii of a Gaussian lie.
+    """Return bounds between which nearly all radii of a Gaussian lie.
 
-    The radius of a standard normal vector changes by no more than the vector does, so that it is as
-    concentrated as one component: Cirel'son, B. S., Ibragimov, I. A., Sudakov, V. N. (1976), Norms of
+    The radius of a standard normal vector changes by no more than the vector does, so it is as concentrated
+    as one component: Cirel'son, B. S., Ibragimov, I. A., Sudakov, V. N. (1976), Norms of
     Gaussian sample functions.
 
     Parameters
@@ -30,8 +30,13 @@ def radius_range(
     variances, means
         Of each component, (components,).
     tail
-        How many standard deviations of the component with the largest one they are away from the root mean
-        square radius.
+        How far they are from the root mean square radius, in standard deviations of the component that has
+        the largest one.
+
+    Examples
+    --------
+    >>> radius_range(np.ones(100), np.zeros(100))
+    (4.0, 16.0)
     """
     middle = float(np.sqrt(np.sum(variances + means**2)))
     spread = tail * float(np.sqrt(variances.max()))
@@ -39,12 +44,17 @@ def radius_range(
 
 
 def squared_radius_std(variances: NDArray[np.float64], means: NDArray[np.float64]) -> float:
-    """Give the standard deviation of the squared radius of a Gaussian, √(2 tr S² + 4 mᵀSm).
+    """Return the standard deviation of the squared radius of a Gaussian, √(2 tr S² + 4 mᵀSm).
 
     Parameters
     ----------
     variances, means
         Of each component, (components,), in a frame in which the components are uncorrelated.
+
+    Examples
+    --------
+    >>> squared_radius_std(np.ones(8), np.zeros(8))
+    4.0
     """
     return float(np.sqrt(2 * np.sum(variances**2) + 4 * np.sum(means**2 * variances)))
 

@@ -1,4 +1,4 @@
-"""How well an embedding, or another model, keeps who is near to whom."""
+"""How well an embedding, or another model, preserves neighbourhoods."""
 
 from __future__ import annotations
 
@@ -18,12 +18,23 @@ def trustworthiness(
     queries: NDArray[np.integer],
     neighbours: int,
 ) -> float:
-    """Estimate how far the neighbours in an embedding (n, axes) can be trusted to be near in rows (n, d).
+    """Estimate how far neighbours in an embedding are neighbours in the rows, too.
 
     Each of a query's nearest `neighbours` in the embedding costs as much as its rank among all n rows
-    exceeds their number: 1 if none does, about 0.5 for a random embedding. `queries` (m,) are row numbers.
+    exceeds their number: 1 if none does, about 0.5 for a random embedding.
 
     Venna, J., Kaski, S. (2001), Neighborhood preservation in nonlinear projection methods, ICANN 2001.
+
+    Parameters
+    ----------
+    rows
+        (n, components).
+    embedding
+        (n, axes).
+    queries
+        Row numbers, (m,).
+    neighbours
+        How many of each query are ranked.
 
     Raises
     ------
@@ -71,7 +82,12 @@ def _ranks(distances: NDArray[np.float32], chosen: NDArray[np.int64]) -> NDArray
 
 
 def neighbour_overlap(a: NDArray[np.integer], b: NDArray[np.integer]) -> float:
-    """Compute the mean share of neighbours that two lists (n, k) of each row's neighbours have in common.
+    """Compute the mean share of neighbours that two lists have in common.
+
+    Parameters
+    ----------
+    a, b
+        The neighbours of each row, (n, k).
 
     Examples
     --------

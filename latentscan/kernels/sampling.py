@@ -16,9 +16,18 @@ _MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 
 @dataclass(frozen=True)
 class Sample:
-    """The `size` images with the smallest keys, in the order of their keys; fewer where there are fewer.
+    """The images with the smallest keys, in the order of their keys.
 
-    Both arrays are (n,); `drawn_from` is the number of images they were drawn from.
+    Parameters
+    ----------
+    size
+        The number of images asked for.
+    drawn_from
+        The number of images that the sample was drawn from.
+    keys
+        Ascending, (n,), where n is at most `size` and at most `drawn_from`.
+    images
+        Their images, (n,).
     """
 
     size: int
@@ -27,7 +36,7 @@ class Sample:
     images: NDArray[np.int64]
 
     def merge(self, other: Sample) -> Sample:
-        """Give the sample of both sets of images."""
+        """Return the sample of both sets of images."""
         keys = np.concatenate([self.keys, other.keys])
         images = np.concatenate([self.images, other.images])
         order = np.argsort(keys, kind="stable")[: self.size]
@@ -35,10 +44,19 @@ class Sample:
 
 
 def sample(images: NDArray[np.int64], size: int, seed: int) -> Sample:
-    """Draw at most `size` of some images (n,) without replacement.
+    """Draw some images without replacement.
 
     An image is in the sample because of its own key, a hash of the seed and its number: the sample does
     not depend on blocks, and the first of a sample of 80,000 are the sample of 20,000.
+
+    Parameters
+    ----------
+    images
+        Their numbers, (n,).
+    size
+        How many to draw at most.
+    seed
+        Of the hash.
 
     Examples
     --------

@@ -20,9 +20,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """What is counted: deviations above a threshold, logvar within an interval, radii in bins and ranges.
+    """What is counted.
 
-    `interval` is closed, [low, high]; `ranges` of the radius of z are half open, [low, high).
+    Parameters
+    ----------
+    deviation_threshold
+        Deviations of z from mu above it are counted.
+    interval
+        Components of logvar in this closed interval [low, high] are counted.
+    bins
+        Of the histograms of radii.
+    ranges
+        Radii in these half open ranges [low, high) are counted.
     """
 
     deviation_threshold: float
@@ -33,7 +42,19 @@ class Settings:
 
 @dataclass(frozen=True)
 class LogvarPartial:
-    """Extremes of logvar per component, its sum, and the sum of exp(logvar) − logvar − 1."""
+    """The statistics of logvar.
+
+    Parameters
+    ----------
+    maxima, negated_minima
+        Of every component.
+    total
+        Sum of logvar, (components,).
+    excess
+        Sum of exp(logvar) − logvar − 1, (components,).
+    within
+        Number of components of all rows within the interval.
+    """
 
     maxima: Maxima
     negated_minima: Maxima
@@ -42,7 +63,7 @@ class LogvarPartial:
     within: int
 
     def merge(self, other: LogvarPartial) -> LogvarPartial:
-        """Give the partial of both sets of rows."""
+        """Return the partial of both sets of rows."""
         return LogvarPartial(
             self.maxima.merge(other.maxima),
             self.negated_minima.merge(other.negated_minima),
@@ -54,19 +75,39 @@ class LogvarPartial:
 
 @dataclass(frozen=True)
 class DeviationPartial:
-    """Largest |z − mu| of every component, and how many lie above the threshold."""
+    """The statistics of |z − mu|.
+
+    Parameters
+    ----------
+    maxima
+        Of every component.
+    above
+        Number of rows above the threshold, (components,).
+    """
 
     maxima: Maxima
     above: NDArray[np.int64]
 
     def merge(self, other: DeviationPartial) -> DeviationPartial:
-        """Give the partial of both sets of rows."""
+        """Return the partial of both sets of rows."""
         return DeviationPartial(self.maxima.merge(other.maxima), self.above + other.above)
 
 
 @dataclass(frozen=True)
 class RadiusPartial:
-    """Extremes (with their images), moments, histogram and counts in ranges of one array's radii."""
+    """The statistics of one array's radii.
+
+    Parameters
+    ----------
+    maximum, negated_minimum
+        With their images, (1,).
+    moments
+        (1,).
+    histogram
+        In the bins of the settings.
+    within
+        Number of radii in each range, (ranges,).
+    """
 
     maximum: Maxima
     negated_minimum: Maxima
@@ -75,7 +116,7 @@ class RadiusPartial:
     within: NDArray[np.int64]
 
     def merge(self, other: RadiusPartial) -> RadiusPartial:
-        """Give the partial of both sets of rows."""
+        """Return the partial of both sets of rows."""
         return RadiusPartial(
             self.maximum.merge(other.maximum),
             self.negated_minimum.merge(other.negated_minimum),
@@ -87,19 +128,37 @@ class RadiusPartial:
 
 @dataclass(frozen=True)
 class DifferencePartial:
-    """Largest (with its image) and sum of |r_z − r_mu|, absolute and relative to r_z; arrays (2,)."""
+    """The statistics of |r_z − r_mu|, absolute and relative to r_z.
+
+    Parameters
+    ----------
+    maxima
+        With their images, (2,).
+    total
+        Their sums, (2,).
+    """
 
     maxima: Maxima
     total: NDArray[np.float64]
 
     def merge(self, other: DifferencePartial) -> DifferencePartial:
-        """Give the partial of both sets of rows."""
+        """Return the partial of both sets of rows."""
         return DifferencePartial(self.maxima.merge(other.maxima), self.total + other.total)
 
 
 @dataclass(frozen=True)
 class StatsPartial:
-    """All that `stats` knows of a range of blocks; parts whose arrays are absent are None or left out."""
+    """The statistics of a range of blocks; parts whose arrays are absent are None or left out.
+
+    Parameters
+    ----------
+    images, rejected
+        Number of good rows, and of rows without latents.
+    moments, radii
+        Of mu and z, by the name of the array.
+    logvar, deviation, difference
+        Those of logvar, of z − mu, and of the radii's difference.
+    """
 
     images: int
     rejected: int
@@ -110,7 +169,7 @@ class StatsPartial:
     difference: DifferencePartial | None
 
     def merge(self, other: StatsPartial) -> StatsPartial:
-        """Give the partial of both ranges, `other` being the later one."""
+        """Return the partial of both ranges, `other` being the later one."""
         return StatsPartial(
             self.images + other.images,
             self.rejected + other.rejected,
@@ -123,7 +182,23 @@ class StatsPartial:
 
 
 def stats_partial(block: LatentBlock, settings: Settings) -> StatsPartial:
-    """Compute all statistics of a block."""
+    """Compute all statistics of a block.
+
+    Parameters
+    ----------
+    block
+        Its good rows.
+    settings
+        What is counted.
+
+    Examples
+    --------
+    >>> from latentscan.kernels.reduction import LatentBlock
+    >>> settings = Settings(0.05, (-3.0, 5.0), Bins(0.5, 6.0), ((1.0, 2.0),))
+    >>> z = np.array([[1.0], [3.0]], np.float32)
+    >>> stats_partial(LatentBlock(np.arange(2), {"z": z}), settings).radii["z"].within
+    array([1])
+    """
     images, latents = block.images, block.latents
     points = {name: latents[name] for name in ("mu", "z") if name in latents}
     lengths = {name: radii(x) for name, x in points.items()}
@@ -140,7 +215,12 @@ def stats_partial(block: LatentBlock, settings: Settings) -> StatsPartial:
 
 
 def radii(x: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Compute the radius, the L2 norm, of every row of (n, components).
+    """Compute the radius, the L2 norm, of every row, (n,).
+
+    Parameters
+    ----------
+    x
+        Rows, (n, components).
 
     Examples
     --------
@@ -157,7 +237,24 @@ def radii(x: NDArray[np.float32]) -> NDArray[np.float64]:
 def logvar_partial(
     logvar: NDArray[np.float32], images: NDArray[np.int64], settings: Settings
 ) -> LogvarPartial:
-    """Summarise logvar (n, components)."""
+    """Compute the statistics of logvar.
+
+    Parameters
+    ----------
+    logvar
+        (n, components).
+    images
+        The number of each row's image, (n,).
+    settings
+        Has the interval.
+
+    Examples
+    --------
+    >>> settings = Settings(0.05, (-3.0, 5.0), Bins(0.5, 6.0), ())
+    >>> part = logvar_partial(np.array([[0.0], [-4.0]], np.float32), np.arange(2), settings)
+    >>> part.maxima.values, part.total, part.within
+    (array([0.], dtype=float32), array([-4.]), 1)
+    """
     low, high = settings.interval
     total, excess = np.zeros((2, logvar.shape[1]))
     within = 0
@@ -174,7 +271,25 @@ def logvar_partial(
 def deviation_partial(
     mu: NDArray[np.float32], z: NDArray[np.float32], images: NDArray[np.int64], settings: Settings
 ) -> DeviationPartial:
-    """Summarise |z − mu| of (n, components)."""
+    """Compute the statistics of |z − mu|.
+
+    Parameters
+    ----------
+    mu, z
+        (n, components).
+    images
+        The number of each row's image, (n,).
+    settings
+        Has the threshold.
+
+    Examples
+    --------
+    >>> settings = Settings(0.05, (-3.0, 5.0), Bins(0.5, 6.0), ())
+    >>> mu, z = np.zeros((2, 1), np.float32), np.array([[0.25], [0.03125]], np.float32)
+    >>> part = deviation_partial(mu, z, np.array([70, 71]), settings)
+    >>> part.maxima.values, part.maxima.images, part.above
+    (array([0.25], dtype=float32), array([70]), array([1]))
+    """
     deviation = z - mu
     np.abs(deviation, out=deviation)
     exceeding = deviation > settings.deviation_threshold
@@ -185,7 +300,24 @@ def deviation_partial(
 
 
 def radius_partial(r: NDArray[np.float64], images: NDArray[np.int64], settings: Settings) -> RadiusPartial:
-    """Summarise the radii (n,) of one array."""
+    """Compute the statistics of the radii of one array.
+
+    Parameters
+    ----------
+    r
+        Radii, (n,).
+    images
+        The number of each row's image, (n,).
+    settings
+        Has bins and ranges.
+
+    Examples
+    --------
+    >>> settings = Settings(0.05, (-3.0, 5.0), Bins(0.5, 6.0), ((1.0, 2.0),))
+    >>> part = radius_partial(np.array([1.5, 4.0]), np.array([70, 71]), settings)
+    >>> part.maximum.values, part.maximum.images, part.within
+    (array([4.]), array([71]), array([1]))
+    """
     column = r[:, np.newaxis]
     within = [np.count_nonzero((r >= low) & (r < high)) for low, high in settings.ranges]
     return RadiusPartial(
@@ -200,7 +332,21 @@ def radius_partial(r: NDArray[np.float64], images: NDArray[np.int64], settings: 
 def difference_partial(
     r_mu: NDArray[np.float64], r_z: NDArray[np.float64], images: NDArray[np.int64]
 ) -> DifferencePartial:
-    """Summarise |r_z − r_mu| of radii (n,), absolute and relative to r_z; a zero radius differs by 0."""
+    """Compute the statistics of |r_z − r_mu|, absolute and relative to r_z; 0 relative to a zero radius.
+
+    Parameters
+    ----------
+    r_mu, r_z
+        Radii, (n,).
+    images
+        The number of each row's image, (n,).
+
+    Examples
+    --------
+    >>> part = difference_partial(np.array([3.0, 2.0]), np.array([4.0, 2.0]), np.array([70, 71]))
+    >>> part.maxima.values, part.maxima.images, part.total
+    (array([1.  , 0.25]), array([70, 70]), array([1.  , 0.25]))
+    """
     absolute = np.abs(r_z - r_mu)
     relative = np.divide(absolute, r_z, out=np.zeros_like(r_z), where=r_z > 0)
     both = np.stack([absolute, relative], axis=1)
@@ -208,10 +354,24 @@ def difference_partial(
 
 
 def unscaled_kl(mu: Moments, logvar: LogvarPartial) -> NDArray[np.float64]:
-    """Average the KL divergence of N(mu, exp(logvar)) from N(0, 1) over the images, in nats, (components,).
+    """Compute the mean KL divergence of N(mu, exp(logvar)) from N(0, 1), in nats, (components,).
 
     Kingma, D. P., Welling, M. (2014), Auto-encoding variational Bayes, appendix B:
     −½ (1 + logvar − mu² − exp(logvar)), not multiplied by the fact of the loss.
+
+    Parameters
+    ----------
+    mu
+        Its moments.
+    logvar
+        Its statistics, of the same images.
+
+    Examples
+    --------
+    >>> settings = Settings(0.05, (-3.0, 5.0), Bins(0.5, 6.0), ())
+    >>> logvar = logvar_partial(np.zeros((2, 1), np.float32), np.arange(2), settings)
+    >>> unscaled_kl(moments(np.array([[1.0], [-1.0]], np.float32)), logvar)
+    array([0.5])
     """
     mean_square = mu.mean**2 + mu.variance
     return 0.5 * (mean_square + logvar.excess / mu.count)

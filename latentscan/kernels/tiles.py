@@ -1,4 +1,4 @@
-"""Pieces of a block so small that what is computed of one stays in a core's second-level cache."""
+"""Tiles of a block, so small that the computation on one stays in a core's second-level cache."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ TILE_VALUES = 512 * 256  # 1 MiB of float64
 
 
 def tile_rows(columns: int) -> int:
-    """Give how many rows of so many columns make a tile: 512, or more where they are narrow.
+    """Return the number of rows of a tile: 512, or more where rows are narrow.
+
+    Parameters
+    ----------
+    columns
+        Of a row.
 
     Examples
     --------
@@ -23,7 +28,14 @@ def tile_rows(columns: int) -> int:
 
 
 def tiles(rows: int, height: int = TILE_ROWS) -> Iterator[slice]:
-    """Cut `rows` rows into tiles.
+    """Yield the tiles of a block.
+
+    Parameters
+    ----------
+    rows
+        Of the block.
+    height
+        Rows of a tile; the last one may have fewer.
 
     Examples
     --------

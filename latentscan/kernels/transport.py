@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
 
 def cumulative(counts: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Give the share of values below each edge of a histogram, (bins + 1,), from its counts (bins,).
+    """Return the share of values below each edge of a histogram, (bins + 1,).
+
+    Parameters
+    ----------
+    counts
+        Of each bin, (bins,).
 
     Examples
     --------
@@ -29,8 +34,8 @@ def earth_movers_distance(
 ) -> float:
     """Compute the earth mover's distance of two distributions, in the unit of the edges.
 
-    Each is given by the share of it that lies below each of some edges; between two edges it is taken as
-    even. Between edges a and b the distance is ∫ |A(x) − B(x)| dx over the cumulative shares.
+    Each is given by its share below each of some edges, and is uniform between two edges. The distance is
+    ∫ |A(x) − B(x)| dx over the cumulative shares.
 
     Vallender, S. S. (1974), Calculation of the Wasserstein distance between probability distributions on
     the line.
@@ -52,6 +57,6 @@ def earth_movers_distance(
     difference = np.interp(x, edges_a, shares_a) - np.interp(x, edges_b, shares_b)
     left, right = difference[:-1], difference[1:]
     size = np.abs(left) + np.abs(right)
-    # where the difference changes its sign on the way, it makes two triangles
+    # where the difference changes its sign between two edges, its area is two triangles
     crossing = np.divide(left**2 + right**2, size, out=np.zeros_like(size), where=size > 0)
     return float(np.sum(np.diff(x) * np.where(left * right < 0, crossing, size)) / 2)
