@@ -44,6 +44,12 @@ def test_it_counts_like_numpy_in_bins_that_are_as_narrow_as_can_be(x: Block) -> 
         assert halves[1] - halves[0] >= BINS or found.exponents[column] <= finest
 
 
+@given(blocks, blocks, blocks)
+def test_merging_is_associative(x: Block, y: Block, z: Block) -> None:
+    a, b, c = (adaptive_histogram(part) for part in (x, y, z))
+    assert same(a.merge(b).merge(c), a.merge(b.merge(c)))
+
+
 @given(blocks)
 def test_no_values_are_the_identity(x: Block) -> None:
     found, nothing = adaptive_histogram(x), adaptive_histogram(x[:0])
