@@ -12,10 +12,10 @@ from contextlib import closing
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from latentscan.errors import UsageError
+from latentscan.execution.worker import reuse_freed_memory
 from latentscan.processors import processors
 from latentscan.progress import SILENT
 from latentscan.synth.parameters import ATTRIBUTES
@@ -122,7 +122,7 @@ def _is_partial(name: str) -> bool:
 
 def _write_chunks(folder: Path, seed: int, chunks: list[list[int]], workers: int) -> Generator[int]:
     if workers <= 1:
-        _keep_memory()
+        reuse_freed_memory()  # or most of the time would go to page faults of short-lived arrays
         with threadpool_limits(1):
             for chunk in chunks:
                 yield _write_images(folder, seed, chunk)
@@ -138,15 +138,7 @@ def _write_chunks(folder: Path, seed: int, chunks: list[list[int]], workers: int
 def _begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the work after the current chunks
     threadpool_limits(1)  # the matrix products are so small that more threads only wait for one another
-    _keep_memory()
-
-
-def _keep_memory() -> None:
-    """Make glibc keep freed memory, as most of the time would go to page faults of short-lived arrays.
-
-    Its threshold for handing memory back to the system rises to the largest block that was freed so far.
-    """
-    np.empty(24 * 2**20, dtype=np.uint8)
+    reuse_freed_memory()
 
 
 def _write_images(folder: Path, seed: int, numbers: Iterable[int]) -> int:
