@@ -76,13 +76,7 @@ class ThreadedExecutor:
         def task(item: T) -> R:
             if control.stopped():
                 raise Stopped
-            with thread_pools(len(sys.modules)).limit(limits=1, user_api="openmp"):  # a limit of each thread
-                try:
-                    return work(item, control)
-                except (LatentscanError, Stopped):
-                    raise
-                except Exception as error:
-                    raise failure(error, describe(item)) from error
+            return _single_threaded(lambda: work(item, control), lambda: describe(item))
 
         with thread_pools(len(sys.modules)).limit(limits=1), ThreadPoolExecutor(self.count) as pool:
             try:
@@ -111,12 +105,7 @@ class ThreadedExecutor:
         from dask.threaded import get  # dask.compute would import distributed wherever it is installed
 
         def task(item: T) -> P:
-            try:
-                return leaf(item)
-            except LatentscanError:
-                raise
-            except Exception as error:
-                raise failure(error, describe(item)) from error
+            return _single_threaded(lambda: leaf(item), lambda: describe(item))
 
         def posttask(key: str, *_: object) -> None:
             if key.startswith(_LEAF):
@@ -135,6 +124,17 @@ class ThreadedExecutor:
 
 
 IN_PROCESS = ThreadedExecutor()
+
+
+def _single_threaded(function: Callable[[], R], name: Callable[[], str]) -> R:
+    """Call a function with OpenMP limited to one thread in this thread; name its task in errors."""
+    try:
+        with thread_pools(len(sys.modules)).limit(limits=1, user_api="openmp"):
+            return function()
+    except (LatentscanError, Stopped):
+        raise
+    except Exception as error:
+        raise failure(error, name()) from error
 
 
 def tree_of(leaves: Sequence[Delayed], merge: Callable[[Sequence[Delayed]], Delayed]) -> Delayed:

@@ -50,8 +50,14 @@ class Scales:
         self.tasks.append(len(items))
 
 
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> list[LatentStore]:
+    """Return a store, one of ten times the rows in as many blocks, and one of ten times the blocks."""
+    sizes = ((160, 16), (1600, 16), (1600, 160))
+    return [store_of(tmp_path_factory.mktemp("store"), rows, blocks) for rows, blocks in sizes]
+
+
 def store_of(folder: Path, rows: int, blocks: int) -> LatentStore:
-    folder.mkdir(parents=True)
     np.save(folder / "z.npy", np.random.default_rng(0).standard_normal((rows, 3), np.float32))
     ingest({"z": folder / "z.npy"}, str(folder / "z.zarr"), chunk_rows=rows // blocks)
     return open_store(str(folder / "z.zarr"))
@@ -68,11 +74,9 @@ def sent(store: LatentStore, name: str) -> Scales:
 
 
 @pytest.mark.parametrize("name", ["stats", "axes", "pca", "check"])
-def test_ten_times_the_rows_in_as_many_blocks_are_as_much(tmp_path: Path, name: str) -> None:
-    few, many, longer = (
-        sent(store_of(tmp_path / f"{rows}-{blocks}", rows, blocks), name)
-        for rows, blocks in ((160, 16), (1600, 16), (1600, 160))
-    )
+def test_ten_times_the_rows_in_as_many_blocks_are_as_much(stores: list[LatentStore], name: str) -> None:
+    few, many, longer = (sent(store, name) for store in stores)
+    assert few.tasks
     assert few.tasks == many.tasks
     assert sum(many.weights) == pytest.approx(sum(few.weights), rel=0.02)
     assert sum(longer.tasks) == pytest.approx(10 * sum(many.tasks), abs=FAN_IN)

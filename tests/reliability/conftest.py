@@ -128,7 +128,7 @@ class Site:
             if result := found():
                 return result
             assert command is None or command.process.poll() is None, f"{what} not seen: {command.said}"
-            time.sleep(0.05)
+            time.sleep(0.02)
         raise AssertionError(f"{what}: not within {PATIENCE_S:.0f} s: {command and command.said}")
 
     def at_work(self, number: int = 0, amount: int = 0) -> tuple[str, str] | None:
@@ -136,7 +136,7 @@ class Site:
         told = {}
         for topic, events in self.client.get_events().items():
             for _, event in events if topic.startswith("Client-") else ():
-                if isinstance(event, list | tuple):  # not what the scheduler tells of the client
+                if isinstance(event, list | tuple):  # not what the scheduler logs of the client
                     run, task, where, done, _ = event
                     told[f"latentscan-{run}-{task:09d}"] = where and task >= number and done >= amount
         for worker, keys in self.client.processing().items():
@@ -156,7 +156,7 @@ class Site:
             key, worker = self.wait_for("a task", lambda: self.at_work(number, amount), command)
             pid = self._pid(worker)
             os.kill(pid, signal.SIGSTOP)
-            time.sleep(0.2)  # what it said before is heard by then
+            time.sleep(0.2)  # events that it sent before have arrived by then
             if key in self.client.processing().get(worker, ()):
                 return pid
             os.kill(pid, signal.SIGCONT)
@@ -180,7 +180,7 @@ class Site:
         return file
 
     def is_idle(self) -> bool:
-        """Tell whether the scheduler knows no task of latentscan, and no worker is at one."""
+        """Return whether the scheduler knows no task of latentscan, and no worker is at one."""
         if any(key.startswith("latentscan-") for keys in self.client.processing().values() for key in keys):
             return False
         return not any(self.client.run(lambda dask_worker: len(dask_worker.state.executing)).values())
@@ -220,8 +220,13 @@ class Frozen:
     results: Path
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run last what waits for a stopped worker: all other tests of the session run meanwhile."""
+    items.sort(key=lambda item: "frozen" in getattr(item, "fixturenames", ()))
+
+
 def numbers(store: Path) -> dict[str, bytes]:
-    """Give every chunk of every array of a store, by its path."""
+    """Return every chunk of every array of a store, by its path."""
     files = {str(path.relative_to(store)): path for path in store.rglob("*") if path.is_file()}
     return {
         name: path.read_bytes()
@@ -231,7 +236,7 @@ def numbers(store: Path) -> dict[str, bytes]:
 
 
 def analysis(name: str, *where: str | Path) -> tuple[str | Path, ...]:
-    """Give the command of an analysis that takes some seconds."""
+    """Return the command of an analysis that takes some seconds."""
     given = [(key.replace("_", "-"), value) for key, value in ANALYSES[name].items()]
     options = [f"--no-{key}" if value is False else f"--{key}={value}" for key, value in given]
     return (name, *options, *where)
@@ -245,7 +250,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder that is not the repository, for all."""
+    """Return a folder that is not the repository, for all."""
     return tmp_path_factory.mktemp("faults")
 
 
@@ -275,7 +280,7 @@ def analyse(start: Callable[..., Command], latents: Path) -> Callable[..., Comma
 
 @pytest.fixture(scope="session")
 def parameters() -> dict[str, dict[str, Any]]:
-    """Give the parameters of analyses that take some seconds."""
+    """Return the parameters of analyses that take some seconds."""
     return ANALYSES
 
 
@@ -286,7 +291,7 @@ def _numbers() -> Callable[[Path], dict[str, bytes]]:
 
 @pytest.fixture(scope="session")
 def site(folder: Path) -> Iterator[Site]:
-    """Give a cluster whose workers come back."""
+    """Return a cluster whose workers come back."""
     running = Site(folder, nannies=True)
     yield running
     running.close()
@@ -308,7 +313,7 @@ def new_site(folder: Path) -> Iterator[Callable[..., Site]]:
 
 @pytest.fixture(scope="session")
 def latents(folder: Path) -> Path:
-    """Give a store of z-points, which no test writes into."""
+    """Return a store of z-points, which no test writes into."""
     rng = np.random.default_rng(3)
     centres = rng.normal(0, 4, (30, 24))
     np.save(folder / "z.npy", rng.normal(centres[rng.integers(0, 30, ROWS)]).astype(np.float32))
@@ -318,7 +323,7 @@ def latents(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def undisturbed(folder: Path, latents: Path) -> Callable[[str], dict[str, bytes]]:
-    """Give what an analysis finds in one process, on a good day."""
+    """Return what an analysis finds in one process, on a good day."""
     found: dict[str, dict[str, bytes]] = {}
 
     def find(name: str) -> dict[str, bytes]:
@@ -350,6 +355,6 @@ def frozen(folder: Path, latents: Path) -> Iterator[Frozen]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _frozen_early(request: pytest.FixtureRequest) -> None:
-    """Begin with what takes long, if it is asked for at all, so that other tests run meanwhile."""
+    """Begin with what takes long, if a test of the session needs it, so that other tests run meanwhile."""
     if any("frozen" in getattr(item, "fixturenames", ()) for item in request.session.items):
         request.getfixturevalue("frozen")

@@ -26,7 +26,7 @@ FEW, MANY = 5, 20  # blocks, of 50
 
 @pytest.fixture(scope="module")
 def asked(folder: Path) -> tuple[str, str]:
-    """Give a user's own encoder, and images that keep it busy for some seconds."""
+    """Return a user's own encoder, and images that keep it busy for some seconds."""
     import keras
 
     keras.utils.set_random_seed(0)
@@ -42,7 +42,7 @@ def asked(folder: Path) -> tuple[str, str]:
 
 
 def committed(store: Path) -> dict[str, tuple[int, int]]:
-    """Give every chunk of the blocks that are committed, and which file it is, last written when."""
+    """Return every chunk of the blocks that are committed, and which file it is, last written when."""
     blocks = {path.parent.parent.name for path in store.glob("digest/c/*/0/0")}
     return {
         str(path): (path.stat().st_ino, path.stat().st_mtime_ns)

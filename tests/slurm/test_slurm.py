@@ -50,7 +50,7 @@ def done(*command: str | Path, environment: dict[str, str] | None = None, folder
 
 
 def processes_under(configuration: Path) -> list[str]:
-    """Give the command lines of all processes that belong to the SLURM of this configuration."""
+    """Return the command lines of all processes that belong to the SLURM of this configuration."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -63,7 +63,7 @@ def processes_under(configuration: Path) -> list[str]:
 
 
 def left(look: Callable[[], Sized]) -> Sized:
-    """Give what is still there after a while, which is what it takes a job to end."""
+    """Return what is still there after a while, which is what it takes a job to end."""
     deadline = time.monotonic() + 20
     while len(there := look()) and time.monotonic() < deadline:
         time.sleep(0.2)
