@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from rich.console import RenderableType
 
-    from latentscan.analyses.cost import Cost
+    from latentscan.scan.cost import Cost
     from latentscan.store.results import Result
     from latentscan.store.schema import Schema
 

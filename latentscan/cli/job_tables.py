@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from latentscan.analyses.cost import Cost
     from latentscan.jobs.plan import Plan, PlannedStep
     from latentscan.jobs.record import JobRecord, StepRecord
+    from latentscan.scan.cost import Cost
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 

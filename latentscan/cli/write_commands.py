@@ -11,7 +11,8 @@ from latentscan.cli.cluster_options import Connection, on_workers
 from latentscan.cli.exit_codes import check_picture, counted, reported
 from latentscan.cli.model_options import pick, with_options
 from latentscan.cli.terminal import note, terminal_progress
-from latentscan.encoding.encode import EncodeParameters, encode_images
+from latentscan.encoding.encode import encode_images
+from latentscan.encoding.parameters import EncodeParameters
 from latentscan.errors import SOME_REJECTED, UsageError
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.parameters import TrainParameters

@@ -5,52 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from latentscan.encoding.parameters import DEFAULT_LIMIT, ON_DISK, Noise
 from latentscan.errors import UsageError
 from latentscan.paths import as_path, is_url
-from latentscan.store.schema import DEFAULT_CHUNK_ROWS, Compression
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
+    from latentscan.encoding.parameters import EncodeParameters
     from latentscan.execution.executor import Executor
     from latentscan.progress import Progress
     from latentscan.store.summary import Summary
-
-ON_DISK = "a model on a disk; copy it to where all workers see it"
-DEFAULT_LIMIT = 5.0  # of |epsilon|, where the run does not say
-
-
-class EncodeParameters(BaseModel):
-    """How images become rows of a store."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    root: str | None = Field(default=None, description="the folder that a list's paths are relative to")
-    chunk_rows: int = Field(default=DEFAULT_CHUNK_ROWS, ge=1, description="images of a block")
-    seed: int | None = Field(default=None, ge=0, lt=2**63, description="seed of epsilon; 0 if left out")
-    epsilon_limit: float | None = Field(
-        default=None, ge=0, description="largest |epsilon|; the run's own, or 5, if left out"
-    )
-    epsilon_factor: float | None = Field(
-        default=None, ge=0, description="factor on epsilon; the run's own, or 1, if left out"
-    )
-    compression: Compression = Field(
-        default="none", description="of the chunks; pays off on a slow network only"
-    )
-    outputs: str | None = Field(default=None, description="which output is which, such as mu=0,logvar=1")
-    pixel_limit: int | None = Field(
-        default=None, ge=1, description="reject images of more pixels; 64 million if left out"
-    )
-    override_preprocessing: bool = Field(
-        default=False, description="allow another preprocessing than that of the training"
-    )
-    retry_rejected: bool = Field(default=False, description="read images again that were rejected before")
-    trust_model: bool = Field(
-        default=False, description="load a model file that can run code (.h5, SavedModel, Lambda)"
-    )
 
 
 def encode_images(
@@ -86,7 +52,7 @@ def encode_images(
     for name, path in (("--model", Path(model)), ("--images", as_path(images))):
         if not path.exists():
             raise UsageError(f"{name} {path}: does not exist")
-    from latentscan.encoding.pipeline import Noise, chosen_preprocessing, encode, open_source
+    from latentscan.encoding.pipeline import chosen_preprocessing, encode, open_source
     from latentscan.models.encoder import load_encoder
 
     named = named_outputs(parameters.outputs)

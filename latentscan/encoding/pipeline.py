@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from latentscan.encoding.parameters import Noise
     from latentscan.execution.executor import Control, Executor
     from latentscan.images.source import ImageSource, Pixels
     from latentscan.models.encoder import Encoder
@@ -40,15 +41,6 @@ if TYPE_CHECKING:
 DECODED_AHEAD = 3  # batches decoded or being decoded while the encoder works on one
 PROBE_ROWS = 16  # images with which an encoder is tried before anything is written
 PIECE_ROWS = 32  # images that a decoding thread takes at a time
-
-
-@dataclass(frozen=True)
-class Noise:
-    """How z is drawn from mu and logvar: the seed, the limit of |epsilon|, and the factor on epsilon."""
-
-    seed: int = 0
-    limit: float = 5.0
-    factor: float = 1.0
 
 
 def encode(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from latentscan.analyses.cost import Cost
-from latentscan.jobs.plan_encoding import PlannedEncoding, store_begun
+from latentscan.encoding.cost import PlannedEncoding, store_begun
 from latentscan.jobs.run import is_kept
 from latentscan.jobs.spec import COMPARE, ENCODE, Step
+from latentscan.scan.cost import Cost
 from latentscan.store.reader import open_store
 from latentscan.table import ANALYSES
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from latentscan.analyses.compare.analysis import CompareParameters
-    from latentscan.jobs.spec import Encode, Job
+    from latentscan.encoding.parameters import Encode
+    from latentscan.jobs.spec import Job
     from latentscan.store.reader import LatentStore
     from latentscan.store.schema import Schema
 

@@ -11,7 +11,7 @@ from latentscan.errors import SOME_REJECTED
 from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.jobs.journal import Journal, ended_by_failure
 from latentscan.jobs.record import StepRecord, new_record, write_job
-from latentscan.jobs.spec import COMPARE, ENCODE, Encode
+from latentscan.jobs.spec import COMPARE, ENCODE
 from latentscan.paths import store_names
 from latentscan.progress import SILENT
 from latentscan.store.metadata import RESULTS
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from latentscan.analyses.compare.analysis import CompareParameters
+    from latentscan.encoding.parameters import Encode
     from latentscan.execution.distributed import DistributedExecutor
     from latentscan.execution.executor import Executor
     from latentscan.jobs.record import JobRecord

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from latentscan.cluster.yaml_file import read_yaml_texts
-from latentscan.encoding.encode import ON_DISK, EncodeParameters
+from latentscan.encoding.parameters import Encode, Names
 from latentscan.errors import UsageError
-from latentscan.images.preprocessing import Preprocessing
-from latentscan.paths import absolute, is_url
+from latentscan.paths import absolute
 from latentscan.table import ANALYSES
 
 if TYPE_CHECKING:
@@ -25,44 +24,10 @@ M = TypeVar("M", bound=BaseModel)
 ENCODE, COMPARE = "encode", "compare"
 
 
-def _several(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-def _on_disk(model: str) -> str:
-    if is_url(model):
-        raise ValueError(f"expected {ON_DISK}")
-    return model
-
-
-Name = Annotated[str, Field(min_length=1)]
-Several = Annotated[tuple[Name, ...], BeforeValidator(_several), Field(min_length=1)]
-Models = Annotated[
-    tuple[Annotated[Name, AfterValidator(_on_disk)], ...], BeforeValidator(_several), Field(min_length=1)
-]
-
-
-class Encode(EncodeParameters, Preprocessing):
-    """The part `encode` of a job: its own keys, and those of the verb."""
-
-    images: str = Field(min_length=1, description="where the images are")
-    model: Models = Field(description="a run folder or a model file for each store")
-
-    @property
-    def preprocessing(self) -> dict[str, Any]:
-        """Those keys of the preprocessing that are asked for."""
-        return self.model_dump(include=self.model_fields_set & set(Preprocessing.model_fields))
-
-    @property
-    def parameters(self) -> EncodeParameters:
-        """The keys that are the verb's."""
-        return EncodeParameters(**self.model_dump(include=set(EncodeParameters.model_fields)))
-
-
 class _Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    store: Several
+    store: Names
     encode: Encode | None = None
     analyses: tuple[dict[str, dict[str, Any] | None], ...] = ()
     results: str | None = Field(default=None, min_length=1)

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.encoding.pipeline import PIECE_ROWS, Noise, encode
+from latentscan.encoding.parameters import Noise
+from latentscan.encoding.pipeline import PIECE_ROWS, encode
 from latentscan.images.open import open_images
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.parameters import TrainParameters

@@ -15,7 +15,8 @@ import pytest
 import xarray as xr
 import zarr
 
-from latentscan.encoding.pipeline import Noise, chosen_preprocessing, encode, open_source
+from latentscan.encoding.parameters import Noise
+from latentscan.encoding.pipeline import chosen_preprocessing, encode, open_source
 from latentscan.errors import SOME_REJECTED, StoreError, UsageError
 from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.images.preprocessing import Preprocessing

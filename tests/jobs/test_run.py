@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from latentscan.encoding.encode import EncodeParameters, encode_images
+from latentscan.encoding.cost import TOGETHER
+from latentscan.encoding.encode import encode_images
 from latentscan.encoding.ingest import ingest
+from latentscan.encoding.parameters import EncodeParameters
 from latentscan.errors import StoreError, UsageError
 from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.jobs import detached as detached_module
 from latentscan.jobs import journal as journal_module
-from latentscan.jobs import plan_encoding
 from latentscan.jobs.detached import run_detached, submit_detached
 from latentscan.jobs.journal import CancelledJobError, Journal, SupersededError
 from latentscan.jobs.plan import all_there, plan_job
@@ -295,7 +296,7 @@ def test_encoding_comes_first(tmp_path: Path, encoded: dict[str, Any]) -> None:
 def test_what_a_plan_takes_for_granted() -> None:
     from latentscan.models.encoder import load_encoder
 
-    assert inspect.signature(load_encoder).parameters["batch_size"].default == plan_encoding.TOGETHER
+    assert inspect.signature(load_encoder).parameters["batch_size"].default == TOGETHER
 
 
 def test_a_model_at_a_url_is_refused(tmp_path: Path) -> None:

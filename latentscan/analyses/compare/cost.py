@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from latentscan.analyses.cost import PATH_BYTES, Cost, gathering, in_turn, merges, one_pass, ranges
 from latentscan.analyses.kmeans.analysis import KMeansParameters
 from latentscan.analyses.stats import StatsParameters
 from latentscan.analyses.tsne.analysis import TsneParameters
 from latentscan.analyses.tsne.cost import search
+from latentscan.scan.cost import PATH_BYTES, Cost, gathering, in_turn, merges, one_pass, ranges
 from latentscan.store.schema import DEFAULT_CHUNK_ROWS
 
 if TYPE_CHECKING:

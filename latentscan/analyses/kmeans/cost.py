@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from latentscan.analyses.cost import Cost, gathering, in_turn, one_pass
 from latentscan.analyses.kmeans.reference import MOST_ROWS
 from latentscan.analyses.kmeans.training import TRIALS, WINDOW_BATCHES, Schedule, initial_rows
 from latentscan.analyses.pca import PcaParameters
 from latentscan.kernels.tiles import TILE_ROWS
+from latentscan.scan.cost import Cost, gathering, in_turn, one_pass
 
 if TYPE_CHECKING:
     from latentscan.analyses.kmeans.analysis import KMeansParameters

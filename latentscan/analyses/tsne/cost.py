@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from latentscan.analyses.cost import Cost, gathering, in_turn, one_pass, ranges
 from latentscan.analyses.neighbours.graph import TASK_BLOCKS
 from latentscan.analyses.neighbours.index import BLOCK, EXACT_ROWS, RECALL_QUERIES
 from latentscan.analyses.pca import PcaParameters
 from latentscan.analyses.tsne.transform import BATCH_IMAGES, NEIGHBOURS
+from latentscan.scan.cost import Cost, gathering, in_turn, one_pass, ranges
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,18 +7,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from latentscan.analyses.cost import Cost, latent_bytes, one_pass
 from latentscan.errors import UsageError
 from latentscan.images.folder import FileSource
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.run_folder import RunFolder
 from latentscan.paths import as_path
+from latentscan.scan.cost import Cost, latent_bytes, one_pass
 from latentscan.store.metadata import SEAL, read_root
 from latentscan.store.schema import Schema
 
 if TYPE_CHECKING:
+    from latentscan.encoding.parameters import Encode
     from latentscan.images.source import ImageSource
-    from latentscan.jobs.spec import Encode
     from latentscan.models.run_folder import RunRecord
 
 TOGETHER = 256  # images that are encoded at once, unless they are large; the encoder is not imported here

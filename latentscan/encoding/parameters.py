@@ -1,0 +1,98 @@
+"""What encoding takes: one model of parameters for the command, for job files and for Python."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from latentscan.images.preprocessing import Preprocessing
+from latentscan.paths import is_url
+from latentscan.store.schema import DEFAULT_CHUNK_ROWS, Compression
+
+ON_DISK = "a model on a disk; copy it to where all workers see it"
+DEFAULT_LIMIT = 5.0  # of |epsilon|, where the run does not say
+
+
+def _several(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _on_disk(model: str) -> str:
+    if is_url(model):
+        raise ValueError(f"expected {ON_DISK}")
+    return model
+
+
+Name = Annotated[str, Field(min_length=1)]
+Names = Annotated[tuple[Name, ...], BeforeValidator(_several), Field(min_length=1)]
+Models = Annotated[
+    tuple[Annotated[Name, AfterValidator(_on_disk)], ...], BeforeValidator(_several), Field(min_length=1)
+]
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How z is sampled from mu and logvar.
+
+    Parameters
+    ----------
+    seed
+        Seed of epsilon; an image and a seed have one epsilon, whatever the chunking.
+    limit
+        Largest absolute value of an element of epsilon.
+    factor
+        Factor on epsilon.
+    """
+
+    seed: int = 0
+    limit: float = DEFAULT_LIMIT
+    factor: float = 1.0
+
+
+class EncodeParameters(BaseModel):
+    """How images become rows of a store."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    root: str | None = Field(default=None, description="the folder that a list's paths are relative to")
+    chunk_rows: int = Field(default=DEFAULT_CHUNK_ROWS, ge=1, description="images of a block")
+    seed: int | None = Field(default=None, ge=0, lt=2**63, description="seed of epsilon; 0 if left out")
+    epsilon_limit: float | None = Field(
+        default=None, ge=0, description="largest |epsilon|; the run's own, or 5, if left out"
+    )
+    epsilon_factor: float | None = Field(
+        default=None, ge=0, description="factor on epsilon; the run's own, or 1, if left out"
+    )
+    compression: Compression = Field(
+        default="none", description="of the chunks; pays off on a slow network only"
+    )
+    outputs: str | None = Field(default=None, description="which output is which, such as mu=0,logvar=1")
+    pixel_limit: int | None = Field(
+        default=None, ge=1, description="reject images of more pixels; 64 million if left out"
+    )
+    override_preprocessing: bool = Field(
+        default=False, description="allow another preprocessing than that of the training"
+    )
+    retry_rejected: bool = Field(default=False, description="read images again that were rejected before")
+    trust_model: bool = Field(
+        default=False, description="load a model file that can run code (.h5, SavedModel, Lambda)"
+    )
+
+
+class Encode(EncodeParameters, Preprocessing):
+    """The part `encode` of a job: images, a model for each store, and the parameters of encoding."""
+
+    images: str = Field(min_length=1, description="where the images are")
+    model: Models = Field(description="a run folder or a model file for each store")
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """Those fields of the preprocessing that are asked for."""
+        return self.model_dump(include=self.model_fields_set & set(Preprocessing.model_fields))
+
+    @property
+    def parameters(self) -> EncodeParameters:
+        """The fields that are the parameters of encoding."""
+        return EncodeParameters(**self.model_dump(include=set(EncodeParameters.model_fields)))
