@@ -11,8 +11,8 @@ from latentscan.analyses.axes import axes
 from latentscan.analyses.cache import Run
 from latentscan.analyses.compare.analysis import CompareParameters, Comparison, compare
 from latentscan.analyses.pca import pca
+from latentscan.encoding.encode import encode
 from latentscan.encoding.parameters import Noise
-from latentscan.encoding.pipeline import encode
 from latentscan.gallery import draw_results
 from latentscan.images.open import open_images
 from latentscan.images.preprocessing import Preprocessing

@@ -109,8 +109,15 @@ def parameter(name: str, value: object = None) -> str:
     return f"{_OPEN}{json.dumps([name, None if value is None else shown(value)])}{_CLOSE}"
 
 
-def command(name: str, **arguments: str | bool) -> str:
-    """Return a mark that stands for a command with arguments in a message; ``True`` is a mere flag.
+def command(name: str, **arguments: object) -> str:
+    """Return a mark that stands for a command with arguments in a message.
+
+    Parameters
+    ----------
+    name
+        The command.
+    arguments
+        Texts, numbers, or lists of them, by name; ``True`` is a mere flag.
 
     Examples
     --------
@@ -200,10 +207,18 @@ def _spell(mark: list[Any], face: Face) -> str:
     return f"{name}={value}" if face == "python" else f"{name}: {value}"
 
 
-def _spell_command(name: str, arguments: dict[str, str | bool], face: Face) -> str:
+def _spell_command(name: str, arguments: dict[str, Any], face: Face) -> str:
     if face == "python":
         return f"latentscan.{name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
     words = ["latentscan", *name.split()]
     for key, value in arguments.items():
-        words += [f"--{key.replace('_', '-')}", *([] if value is True else [str(value)])]
+        words += [f"--{key.replace('_', '-')}", *([] if value is True else [_word(value)])]
     return shlex.join(words)
+
+
+def _word(value: Any) -> str:
+    """Write a value as an option takes it: an interval as LOW:HIGH, other lists with commas."""
+    if not isinstance(value, list):
+        return str(value)
+    is_interval = len(value) == 2 and all(isinstance(part, float) for part in value)
+    return (":" if is_interval else ",").join(_word(part) for part in value)

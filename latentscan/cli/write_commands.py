@@ -89,7 +89,7 @@ def train(
     options: dict[str, Any],
 ) -> None:
     """Train an autoencoder or a variational autoencoder; a resumed run keeps what is not named anew."""
-    from latentscan.encoding.pipeline import open_source
+    from latentscan.encoding.encode import open_source
     from latentscan.models.run_folder import RunFolder
 
     if kind == "ae":
@@ -124,7 +124,7 @@ def train(
 
 
 @on_workers
-@with_options(EncodeParameters, Preprocessing)
+@with_options(EncodeParameters)
 def encode(
     model: Annotated[str, typer.Option(help="a run folder, or a .keras encoder", show_default=False)],
     images: ImagesOption,
@@ -134,12 +134,11 @@ def encode(
     connection: Connection,
 ) -> None:
     """Write mu, logvar and z of every image into a store."""
-    preprocessing = {name: value for name, value in options.items() if name in Preprocessing.model_fields}
     parameters = pick(EncodeParameters, options)
     note("starting TensorFlow")
     summary = encode_images(
-        *(model, images, store, parameters, preprocessing),
-        open_workers=connection.open,
+        *(model, images, store, parameters),
+        open_executor=connection.open,
         progress=terminal_progress(),
     )
     _report(store, summary)

@@ -74,7 +74,7 @@ class PlannedEncoding:
 
     @cached_property
     def _source(self) -> ImageSource:
-        from latentscan.encoding.pipeline import open_source
+        from latentscan.encoding.encode import open_source
 
         own = self._record.preprocessing.model_dump() if self._record is not None else {}
         chosen = Preprocessing.model_validate({**own, **self.asked.preprocessing})

@@ -1,22 +1,45 @@
-"""What encoding takes beside a model, images and a store, for the command and for job files."""
+"""images -> encoder -> store: the one function behind the command, the step of a job, and Python."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from latentscan.encoding.parameters import DEFAULT_LIMIT, ON_DISK, Noise
-from latentscan.errors import UsageError
+from latentscan.encoding.pipeline import EncodingTask
+from latentscan.encoding.resume_command import encode_command
+from latentscan.errors import ParameterError, UsageError, parameter, spelled
+from latentscan.execution.threaded import IN_PROCESS
+from latentscan.images.open import open_images
+from latentscan.images.preprocessing import Preprocessing
+from latentscan.images.source import PIXEL_LIMIT, Status
 from latentscan.paths import as_path, is_url
+from latentscan.progress import SILENT
+from latentscan.scan.reduce import map_reduce, naming
+from latentscan.scan.rejects import summarise
+from latentscan.store.image_array import is_zarr, open_array_source
+from latentscan.store.schema import DEFAULT_CHUNK_ROWS, Compression, Schema
+from latentscan.store.writer import create_store, retract_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from latentscan.encoding.parameters import EncodeParameters
     from latentscan.execution.executor import Executor
-    from latentscan.progress import Progress
+    from latentscan.images.source import ImageSource
+    from latentscan.models.encoder import Encoder
+    from latentscan.paths import AnyPath
+    from latentscan.progress import Advance, Progress
+    from latentscan.store.reader import LatentStore
     from latentscan.store.summary import Summary
+
+PROBE_ROWS = 16  # images with which an encoder is tried before anything is written
 
 
 def encode_images(
@@ -24,10 +47,9 @@ def encode_images(
     images: str,
     store: str,
     parameters: EncodeParameters,
-    preprocessing: Mapping[str, Any],
     *,
-    open_workers: Callable[[], AbstractContextManager[Executor]],
-    progress: Progress,
+    open_executor: Callable[[], AbstractContextManager[Executor]] = lambda: nullcontext(IN_PROCESS),
+    progress: Progress = SILENT,
 ) -> Summary:
     """Load an encoder and write the latents of images into a store, or what is missing of them.
 
@@ -35,59 +57,188 @@ def encode_images(
     ----------
     model
         A run folder, or a model file, which is loaded in this process.
-    preprocessing
-        Those fields of `Preprocessing` that are asked for; the others are those of the training.
-    open_workers
-        Gives the workers, once all else is found to be right.
+    images
+        A folder of images, CelebA's folder, a list of paths, or an array; a path or a URL.
+    store
+        The store to write, or to go on with; a path or a URL.
+    parameters
+        How images become rows.
+    open_executor
+        Returns where blocks are encoded; called once all else is found to be right.
+    progress
+        Hears of images that are encoded.
 
     Raises
     ------
     UsageError
         If the model or the images do not exist, or what is asked for does not fit the encoder or the store.
+    UnsafeInputError
+        If the model could run code, and is not trusted.
     StoreError
         If the store is damaged.
     """
     if is_url(model):
-        raise UsageError(f"--model {model}: expected {ON_DISK}")
-    for name, path in (("--model", Path(model)), ("--images", as_path(images))):
+        raise ParameterError(f"expected {ON_DISK}", field="model", value=model)
+    for field, path in (("model", as_path(model)), ("images", as_path(images))):
         if not path.exists():
-            raise UsageError(f"{name} {path}: does not exist")
-    from latentscan.encoding.pipeline import chosen_preprocessing, encode, open_source
-    from latentscan.models.encoder import load_encoder
+            raise ParameterError("does not exist", field=field, value=path)
+    from latentscan.models.encoder import load_encoder  # Keras takes seconds to start
 
-    named = named_outputs(parameters.outputs)
-    encoder = load_encoder(Path(model), outputs=named, trust=parameters.trust_model)
-    chosen = chosen_preprocessing(encoder, preprocessing, override=parameters.override_preprocessing)
-    if "logvar" not in encoder.outputs:
-        _refuse_noise(parameters)
-    noise = Noise(
-        parameters.seed or 0,
-        _first(parameters.epsilon_limit, encoder.epsilon_limit, DEFAULT_LIMIT),
-        _first(parameters.epsilon_factor, encoder.epsilon_factor, 1.0),
+    encoder = load_encoder(
+        Path(model), outputs=named_outputs(parameters.outputs), trust=parameters.trust_model
     )
-    root = None if parameters.root is None else as_path(parameters.root)
-    encoder = encoder.with_preprocessing(chosen)
-    source = open_source(as_path(images), chosen, root=root, pixel_limit=parameters.pixel_limit)
-    with open_workers() as executor:
+    chosen = chosen_preprocessing(
+        encoder, parameters.preprocessing, override=parameters.override_preprocessing
+    )
+    noise = _noise(encoder, parameters)
+    source = open_source(as_path(images), chosen, root=parameters.root, pixel_limit=parameters.pixel_limit)
+    with open_executor() as executor:
         return encode(
-            encoder,
+            encoder.with_preprocessing(chosen),
             source,
             store,
             noise=noise,
             chunk_rows=parameters.chunk_rows,
             compression=parameters.compression,
             retry_rejected=parameters.retry_rejected,
+            # for whoever reads the store, with latentscan or without
+            resume_command=spelled(encode_command(model, images, store, parameters), "command line"),
             executor=executor,
             progress=progress,
         )
 
 
-def named_outputs(text: str | None) -> dict[str, int] | None:
-    """Read which output of a model is which.
+def encode(
+    encoder: Encoder,
+    source: ImageSource,
+    location: str,
+    *,
+    noise: Noise,
+    chunk_rows: int = DEFAULT_CHUNK_ROWS,
+    compression: Compression = "none",
+    retry_rejected: bool = False,
+    resume_command: str = "",
+    executor: Executor = IN_PROCESS,
+    progress: Progress = SILENT,
+) -> Summary:
+    """Write `mu`, `logvar` and `z` of every image into a store, or what is missing of it.
+
+    Parameters
+    ----------
+    encoder
+        A trained encoder; one without mu and logvar writes `z` alone.
+    source
+        The images, prepared as the encoder takes them.
+    location
+        The store to write, or to go on with.
+    noise
+        How z is sampled; an image has the same z whatever the chunking or the number of runs.
+    chunk_rows
+        Images of a block: what is encoded, committed and resumed as one.
+    compression
+        Of the chunks.
+    retry_rejected
+        Write anew the blocks in which images were rejected, in case these can be read now.
+    resume_command
+        The command that writes the rest, which a new store records.
+    executor
+        Where blocks are encoded: by this process, one after another, or by workers, a block a task, for which
+        the worker reads the images itself.
+    progress
+        Hears of images that are encoded.
 
     Raises
     ------
     UsageError
+        If the encoder gives no finite number for a probe batch of good images, or the store was begun with
+        other images, another encoder or other parameters; or if not even one of the first images exists.
+    StoreError
+        If the store is damaged.
+    """
+    _probe(encoder, source)
+    schema = _schema(encoder, source, chunk_rows, compression)
+    store = create_store(location, schema, _provenance(encoder, source, noise), resume_command=resume_command)
+    if retry_rejected:
+        retract_blocks(location, _blocks_with_rejects(store, executor, progress))
+    committed = store.committed()
+    missing: list[int] = np.flatnonzero(~committed).tolist()
+    written = sum(len(schema.rows(block)) for block in missing)
+    with progress.task("encode", len(source), "images", done=len(source) - written) as advance:
+        task = EncodingTask(encoder, source, store, noise, executor.count if executor.in_process else 1)
+        reasons = _write_blocks(task, missing, executor, advance)
+    return summarise(store, written, reasons, executor=executor, progress=progress)
+
+
+def open_source(
+    location: str | AnyPath,
+    preprocessing: Preprocessing,
+    *,
+    root: str | AnyPath | None = None,
+    pixel_limit: int | None = None,
+) -> ImageSource:
+    """Open images of any kind that `open_images` knows, or a Zarr array of them.
+
+    Parameters
+    ----------
+    location
+        Path or URL of the images.
+    preprocessing
+        How they are cropped and resized.
+    root
+        The folder of a list's paths; its own if None.
+    pixel_limit
+        Images of more pixels are rejected; `PIXEL_LIMIT` if None.
+
+    Raises
+    ------
+    UsageError
+        If there are no images, or `root` or `pixel_limit` is given for an array.
+    """
+    if is_zarr(location):
+        for field, value in (("root", root), ("pixel_limit", pixel_limit)):
+            if value is not None:
+                raise ParameterError(f"{location} is an array; leave it out", field=field, value=value)
+        return open_array_source(location, preprocessing)
+    return open_images(location, preprocessing, root=root, pixel_limit=pixel_limit or PIXEL_LIMIT)
+
+
+def chosen_preprocessing(encoder: Encoder, asked: Mapping[str, Any], *, override: bool) -> Preprocessing:
+    """Return the preprocessing of an encoder's training, with those fields replaced that are asked for.
+
+    Parameters
+    ----------
+    encoder
+        Knows the preprocessing of its training, or what fits its input.
+    asked
+        Fields of `Preprocessing`, by name.
+    override
+        Whether they may differ from those of the training.
+
+    Raises
+    ------
+    ParameterError
+        If they differ, and must not.
+    """
+    own = encoder.default_preprocessing
+    chosen = Preprocessing.model_validate({**own.model_dump(), **asked})
+    changed = [name for name in asked if getattr(chosen, name) != getattr(own, name)]
+    if encoder.preprocessing is not None and changed and not override:
+        trained = ", ".join(parameter(name, getattr(own, name)) for name in changed)
+        raise ParameterError(
+            f"encoder {encoder.name} was trained with {trained}; leave it out, or give "
+            f"{parameter('override_preprocessing', True)} to encode otherwise all the same",
+            field=changed[0],
+            value=getattr(chosen, changed[0]),
+        )
+    return chosen
+
+
+def named_outputs(text: str | None) -> dict[str, int] | None:
+    """Return which output of a model is which, from its text.
+
+    Raises
+    ------
+    ParameterError
         If it says something else.
 
     Examples
@@ -100,17 +251,119 @@ def named_outputs(text: str | None) -> dict[str, int] | None:
     try:
         return {name.strip(): int(number) for name, number in (part.split("=") for part in text.split(","))}
     except ValueError:
-        raise UsageError(f"--outputs {text}: expected name=number pairs, such as mu=0,logvar=1") from None
+        raise ParameterError(
+            "expected name=number pairs, such as mu=0,logvar=1", field="outputs", value=text
+        ) from None
 
 
-def _refuse_noise(parameters: EncodeParameters) -> None:
-    given = [
-        name for name in ("epsilon_factor", "epsilon_limit", "seed") if getattr(parameters, name) is not None
-    ]
-    if given:
-        flags = " and ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise UsageError(f"leave out {flags}: the encoder has no logvar")
+@dataclass(frozen=True)
+class _ByThisThread:
+    """Ties a task to the thread that runs it itself: an interruption stops it by itself."""
+
+    advance: Advance
+
+    def stopped(self) -> bool:
+        return False
+
+
+def _write_blocks(
+    task: EncodingTask, blocks: Sequence[int], executor: Executor, advance: Advance
+) -> dict[int, str]:
+    """Write blocks, and return why images were rejected, by row.
+
+    This process takes all blocks as one task, so that the stages overlap across their borders.
+    """
+    if executor.in_process:
+        return task(blocks, _ByThisThread(advance))
+    name = naming(task.store)
+    found = executor.run_tasks(
+        task,
+        [(block,) for block in blocks],
+        describe=lambda one: name(one[0]),
+        report=advance,
+        accelerated=True,
+    )
+    return {row: reason for part in found for row, reason in part.items()}
+
+
+def _noise(encoder: Encoder, parameters: EncodeParameters) -> Noise:
+    """Return how z is sampled: what is asked for, else that of the training.
+
+    Raises
+    ------
+    ParameterError
+        If something is asked for of an encoder that has no logvar.
+    """
+    names = ("seed", "epsilon_limit", "epsilon_factor")
+    given = {name: value for name in names if (value := getattr(parameters, name)) is not None}
+    if given and "logvar" not in encoder.outputs:
+        field, value = next(iter(given.items()))
+        left_out = " and ".join(parameter(name) for name in given)
+        raise ParameterError(f"the encoder has no logvar; leave out {left_out}", field=field, value=value)
+    return Noise(
+        parameters.seed or 0,
+        _first(parameters.epsilon_limit, encoder.epsilon_limit, DEFAULT_LIMIT),
+        _first(parameters.epsilon_factor, encoder.epsilon_factor, 1.0),
+    )
 
 
 def _first(*values: float | None) -> float:
     return next(value for value in values if value is not None)
+
+
+def _probe(encoder: Encoder, source: ImageSource) -> None:
+    """Try the encoder on the first images, before anything is written."""
+    probe = source.read(0, min(PROBE_ROWS, len(source)))
+    encoder.probe(probe.values[probe.status == Status.GOOD])
+    if (probe.status == Status.MISSING).all():
+        raise UsageError(
+            f"none of the first {len(probe.status)} images exists ({source.paths[0]}, ...); "
+            f"give the folder that their paths are relative to as {parameter('root')}"
+        )
+
+
+def _provenance(encoder: Encoder, source: ImageSource, noise: Noise) -> dict[str, Any]:
+    return {
+        "encoder": {
+            "name": encoder.name,
+            "sha256": encoder.sha256,
+            "outputs": dict(zip(encoder.outputs, encoder.positions, strict=True)),
+        },
+        "source": source.describe(),
+        "preprocessing": encoder.default_preprocessing.model_dump(mode="json"),
+        "seed": noise.seed,
+        "epsilon_limit": noise.limit,
+        "epsilon_factor": noise.factor,
+        "versions": {**encoder.versions, "zarr": version("zarr"), "pillow": version("pillow")},
+    }
+
+
+def _blocks_with_rejects(store: LatentStore, executor: Executor, progress: Progress) -> list[int]:
+    digests = store.digests()
+
+    def rejected(block: int) -> list[int]:
+        status = store.read_block(block, ("status",), digests[block])["status"]
+        return [block] if status.any() else []
+
+    written = np.flatnonzero(digests.any(axis=(1, 2))).tolist()
+    if not written:
+        return []
+    return map_reduce(
+        *(written, rejected, list.__add__),
+        label="look for rejected images",
+        describe=naming(store),
+        executor=executor,
+        progress=progress,
+    )
+
+
+def _schema(encoder: Encoder, source: ImageSource, chunk_rows: int, compression: Compression) -> Schema:
+    return Schema(
+        images=len(source),
+        components=encoder.components,
+        latents=("mu", "logvar", "z") if "logvar" in encoder.outputs else ("z",),
+        chunk_rows=chunk_rows,
+        labels=source.attributes.labels if source.attributes is not None else (),
+        split=source.split is not None,
+        compression=compression,
+    )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.errors import UsageError
+from latentscan.encoding.resume_command import ingest_command
+from latentscan.errors import ParameterError, UsageError, spelled
 from latentscan.execution.threaded import IN_PROCESS
 from latentscan.images.arrays import map_npy
 from latentscan.progress import SILENT
@@ -45,9 +46,17 @@ def ingest(
     Parameters
     ----------
     files
-        The .npy file of each of `mu`, `logvar`, `z` that there is, (images, components).
-    workers
+        The .npy file of each of `mu`, `logvar`, `z` that is known, (image, component).
+    location
+        The store to write, or to go on with; a path or a URL.
+    chunk_rows
+        Images of a block: what is written, committed and resumed as one.
+    compression
+        Of the chunks.
+    executor
         Where blocks are read and written; all workers have to see the files.
+    progress
+        Hears of images that are written.
 
     Raises
     ------
@@ -60,7 +69,13 @@ def ingest(
     images, components = _common_shape(files, arrays)
     schema = Schema(images, components, tuple(arrays), chunk_rows, compression=compression)
     source = {name: {"name": files[name].name, "sha256": _sha256(files[name])} for name in arrays}
-    store = create_store(location, schema, {"source": {"kind": "latents", **source}})
+    resuming = ingest_command(files, location, {"chunk_rows": chunk_rows, "compression": compression})
+    store = create_store(
+        location,
+        schema,
+        {"source": {"kind": "latents", **source}},
+        resume_command=spelled(resuming, "command line"),
+    )
     missing = np.flatnonzero(~store.committed()).tolist()
     written = sum(len(schema.rows(block)) for block in missing)
     absolute = {name: files[name].absolute() for name in arrays}
@@ -94,7 +109,9 @@ def _read_block(files: Mapping[str, Path], rows: range) -> dict[str, NDArray[Any
 def _common_shape(files: Mapping[str, Path], arrays: Mapping[str, NDArray[Any]]) -> tuple[int, int]:
     for name, array in arrays.items():
         if array.ndim != 2 or array.dtype.kind != "f" or 0 in array.shape:
-            raise UsageError(f"{files[name]}: {array.dtype} of shape {array.shape}; expected {_EXPECTED}")
+            raise ParameterError(
+                f"{array.dtype} of shape {array.shape}; expected {_EXPECTED}", field=name, value=files[name]
+            )
     shapes = {name: array.shape for name, array in arrays.items()}
     if len(set(shapes.values())) != 1:
         raise UsageError(f"the latents differ in shape: {shapes}; expected the same images and components")

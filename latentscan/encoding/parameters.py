@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from latentscan.images.preprocessing import Preprocessing
-from latentscan.paths import is_url
+from latentscan.paths import absolute, is_url
 from latentscan.store.schema import DEFAULT_CHUNK_ROWS, Compression
 
 ON_DISK = "a model on a disk; copy it to where all workers see it"
@@ -26,6 +26,7 @@ def _on_disk(model: str) -> str:
 
 
 Name = Annotated[str, Field(min_length=1)]
+Location = Annotated[str, AfterValidator(absolute)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(_several), Field(min_length=1)]
 Models = Annotated[
     tuple[Annotated[Name, AfterValidator(_on_disk)], ...], BeforeValidator(_several), Field(min_length=1)
@@ -51,12 +52,16 @@ class Noise:
     factor: float = 1.0
 
 
-class EncodeParameters(BaseModel):
-    """How images become rows of a store."""
+class EncodeParameters(Preprocessing):
+    """How images become rows of a store.
+
+    Of the fields of `Preprocessing`, those that are set replace those of the training; the others are not
+    taken from here.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    root: str | None = Field(default=None, description="the folder that a list's paths are relative to")
+    root: Location | None = Field(default=None, description="the folder that a list's paths are relative to")
     chunk_rows: int = Field(default=DEFAULT_CHUNK_ROWS, ge=1, description="images of a block")
     seed: int | None = Field(default=None, ge=0, lt=2**63, description="seed of epsilon; 0 if left out")
     epsilon_limit: float | None = Field(
@@ -80,19 +85,20 @@ class EncodeParameters(BaseModel):
         default=False, description="load a model file that can run code (.h5, SavedModel, Lambda)"
     )
 
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """Those fields of the preprocessing that are set, by name."""
+        return self.model_dump(include=self.model_fields_set & set(Preprocessing.model_fields))
 
-class Encode(EncodeParameters, Preprocessing):
+
+class Encode(EncodeParameters):
     """The part `encode` of a job: images, a model for each store, and the parameters of encoding."""
 
     images: str = Field(min_length=1, description="where the images are")
     model: Models = Field(description="a run folder or a model file for each store")
 
     @property
-    def preprocessing(self) -> dict[str, Any]:
-        """Those fields of the preprocessing that are asked for."""
-        return self.model_dump(include=self.model_fields_set & set(Preprocessing.model_fields))
-
-    @property
     def parameters(self) -> EncodeParameters:
-        """The fields that are the parameters of encoding."""
-        return EncodeParameters(**self.model_dump(include=set(EncodeParameters.model_fields)))
+        """Those fields that are set, but for the images and the models."""
+        own = self.model_dump(include=set(EncodeParameters.model_fields), exclude_unset=True)
+        return EncodeParameters(**own)

@@ -88,6 +88,11 @@ class DistributedExecutor:
         self._checked_at = self._workers_seen_at = self._notified_at = time.monotonic()
 
     @property
+    def in_process(self) -> bool:
+        """Whether tasks run in this process."""
+        return False
+
+    @property
     def count(self) -> int:
         """How many tasks run at once."""
         return max(1, int(self.scheduler_info()["total_threads"]))

@@ -52,6 +52,10 @@ class Executor(Protocol):
     """Where tasks run; their results do not depend on it."""
 
     @property
+    def in_process(self) -> bool:
+        """Whether tasks run in this process, with all of its processors and what it has in memory."""
+
+    @property
     def count(self) -> int:
         """How many tasks run at once."""
 

@@ -48,6 +48,11 @@ class ThreadedExecutor:
     limit: int | None = None
 
     @property
+    def in_process(self) -> bool:
+        """Whether tasks run in this process."""
+        return True
+
+    @property
     def count(self) -> int:
         """How many tasks run at once."""
         return self.limit or processors()

@@ -179,8 +179,7 @@ def _encode(job: Job, step: Step, run: Run) -> Summary:
         asked.images,
         step.stores[0],
         asked.parameters,
-        asked.preprocessing,
-        open_workers=lambda: nullcontext(run.executor),
+        open_executor=lambda: nullcontext(run.executor),
         progress=run.progress,
     )
 

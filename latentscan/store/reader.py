@@ -13,7 +13,6 @@ from latentscan.errors import StoreError
 from latentscan.paths import absolute, is_url
 from latentscan.store.atomic import backing
 from latentscan.store.chunks import READ_ERRORS, ChunkError, checksum_of, digest_of, read_files
-from latentscan.store.command import command_that_wrote
 from latentscan.store.metadata import SEAL, no_store, read_root
 from latentscan.store.schema import FORMAT_VERSION, Schema
 
@@ -102,7 +101,12 @@ class LatentStore:
 
     def completing_command(self) -> str:
         """Say which command writes the blocks that are missing, as far as the store knows it."""
-        return command_that_wrote(self.location, self.schema, self.attributes)
+        return self.resume_command or "repeat the command that wrote it"
+
+    @property
+    def resume_command(self) -> str:
+        """The command that writes the blocks that are missing; empty where the store does not know it."""
+        return str(self.attributes.get("resume_command", ""))
 
     def digests(self) -> NDArray[np.uint8]:
         """Read the commit record, (block, array, 32).

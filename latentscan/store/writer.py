@@ -31,7 +31,9 @@ _STATUS_MEANINGS: dict[str, Any] = {  # as the CF conventions write it
 }
 
 
-def create_store(location: str, schema: Schema, provenance: Mapping[str, Any]) -> LatentStore:
+def create_store(
+    location: str, schema: Schema, provenance: Mapping[str, Any], *, resume_command: str = ""
+) -> LatentStore:
     """Create an empty store, or open the one that was begun with the same schema and provenance.
 
     Parameters
@@ -43,6 +45,8 @@ def create_store(location: str, schema: Schema, provenance: Mapping[str, Any]) -
     provenance
         How its rows come about, as JSON: it is stored in the group's attributes, and a store is resumed
         only with the same, except for versions and names of files.
+    resume_command
+        The command that writes what is missing; it is stored too, and not compared.
 
     Raises
     ------
@@ -54,7 +58,8 @@ def create_store(location: str, schema: Schema, provenance: Mapping[str, Any]) -
     root = read_root(location)
     if root is None or SEAL not in root.get("attributes", {}):
         _require_vacant(location, schema)
-        publish(location, "", lambda group: _lay_out(group, schema, provenance))
+        attributes = {**provenance, "resume_command": resume_command}
+        publish(location, "", lambda group: _lay_out(group, schema, attributes))
     store = open_store(location, writable=True)
     _require_same(store, schema, provenance)
     return store

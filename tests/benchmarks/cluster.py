@@ -30,8 +30,8 @@ from latentscan.analyses.cache import Run
 from latentscan.analyses.kmeans.analysis import KMeansParameters, kmeans
 from latentscan.analyses.neighbours.graph import GraphParameters, neighbour_graph
 from latentscan.analyses.stats import StatsParameters, stats
+from latentscan.encoding.encode import encode
 from latentscan.encoding.parameters import Noise
-from latentscan.encoding.pipeline import encode
 from latentscan.execution.distributed import DistributedExecutor
 from latentscan.images.open import open_images
 from latentscan.images.preprocessing import Preprocessing

@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latentscan.encoding.encode import encode
 from latentscan.encoding.parameters import Noise
-from latentscan.encoding.pipeline import PIECE_ROWS, encode
+from latentscan.encoding.pipeline import PIECE_ROWS
 from latentscan.images.open import open_images
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.parameters import TrainParameters

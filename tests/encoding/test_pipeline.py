@@ -1,333 +1,219 @@
-"""images -> encoder -> store with a real encoder on real files, whole, interrupted, and in other blocks."""
+"""decode -> encode -> finish -> write, stage by stage."""
 
 from __future__ import annotations
 
-import shlex
-import signal
-import subprocess
-import sys
-import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 import pytest
-import xarray as xr
-import zarr
+from hypothesis import given
+from hypothesis import strategies as st
 
 from latentscan.encoding.parameters import Noise
-from latentscan.encoding.pipeline import chosen_preprocessing, encode, open_source
-from latentscan.errors import SOME_REJECTED, StoreError, UsageError
-from latentscan.execution.threaded import ThreadedExecutor
+from latentscan.encoding.pipeline import (
+    DECODED_AHEAD,
+    Batch,
+    EncodedBlock,
+    EncodingTask,
+    decode_ahead,
+    encode_block,
+    finish_block,
+)
+from latentscan.execution.executor import Stopped
+from latentscan.images.arrays import ArraySource
 from latentscan.images.preprocessing import Preprocessing
-from latentscan.images.source import Status
+from latentscan.images.source import Pixels, Status
 from latentscan.kernels.epsilon import epsilon
-from latentscan.models.encoder import load_encoder
-from latentscan.store.reader import open_store
-from latentscan.synth.dataset import synthesize
+from latentscan.store.schema import Schema
+from latentscan.store.writer import create_store
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from latentscan.models.encoder import Encoder
+    from latentscan.store.reader import LatentStore
 
 SIZE = 32
-IMAGES = 150
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's own encoder with mu and logvar."""
-    keras.utils.set_random_seed(0)
-    inputs = keras.Input((SIZE, SIZE, 3))
-    x = keras.layers.Conv2D(8, 3, strides=2, activation="relu")(inputs)
-    x = keras.layers.Flatten()(x)
-    outputs = [keras.layers.Dense(6, name="mu")(x), keras.layers.Dense(6, name="logvar")(x)]
-    path: Path = tmp_path_factory.mktemp("model") / "encoder.keras"
-    keras.Model(inputs, outputs).save(path)
-    return path
+class Control:
+    """Counts images, and stops a task once so many calls of `stopped` were answered."""
+
+    def __init__(self, patience: int = 1000) -> None:
+        self.done = 0
+        self._patience = patience
+
+    def stopped(self) -> bool:
+        self._patience -= 1
+        return self._patience < 0
+
+    def advance(self, amount: int, /, **_figures: float) -> None:
+        self.done += amount
 
 
-@pytest.fixture(scope="module")
-def encoder(model: Path) -> Encoder:
-    return load_encoder(model, batch_size=32)
+class RecordingSource(ArraySource):
+    """Images in memory, and the rows that were decoded of them, in the order in which that was begun."""
+
+    def __init__(self, images: int) -> None:
+        rng = np.random.default_rng(5)
+        pixels = rng.integers(0, 256, (images, SIZE, SIZE, 3), np.uint8)
+        super().__init__(pixels, "memory", Preprocessing(size=SIZE))
+        self.begun: deque[range] = deque()
+
+    def read(self, start: int, stop: int) -> Pixels:
+        self.begun.append(range(start, stop))
+        return super().read(start, stop)
 
 
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory: Path = tmp_path_factory.mktemp("faces")
-    synthesize(directory, IMAGES, workers=1)
-    return directory
+def batches_of(rows: Sequence[range]) -> list[tuple[int, range]]:
+    return list(enumerate(rows))
 
 
-def run(encoder: Encoder, images: Path, store: Path, **kwargs: Any) -> Any:
-    preprocessing = encoder.default_preprocessing
-    source = open_source(images, preprocessing)
-    noise = kwargs.pop("noise", Noise(seed=3))
-    return encode(encoder, source, str(store), noise=noise, **kwargs)
+def store_for(folder: Path, images: int, chunk_rows: int) -> LatentStore:
+    schema = Schema(images, 6, ("mu", "logvar", "z"), chunk_rows)
+    return create_store(str(folder / "z.zarr"), schema, {})
 
 
-def files(store: Path) -> dict[str, bytes]:
-    return {p.relative_to(store).as_posix(): p.read_bytes() for p in store.rglob("*") if p.is_file()}
+def files(store: LatentStore) -> dict[str, bytes]:
+    from pathlib import Path
+
+    root = Path(store.location)
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
-def array(store: Path, name: str) -> Any:
-    return np.asarray(zarr.open_group(str(store), mode="r")[name][:])  # type: ignore[index]
+@given(st.lists(st.integers(1, 80), min_size=1, max_size=6), st.integers(1, 3))
+def test_batches_come_in_order_with_the_pixels_of_their_rows(lengths: list[int], threads: int) -> None:
+    ends = np.cumsum(lengths).tolist()
+    rows = [range(end - length, end) for end, length in zip(ends, lengths, strict=True)]
+    source = RecordingSource(ends[-1])
+    found = list(decode_ahead(source, batches_of(rows), threads))
+    assert [(batch.block, batch.rows) for batch in found] == batches_of(rows)
+    for batch in found:
+        np.testing.assert_array_equal(batch.values, source.read(batch.rows.start, batch.rows.stop).values)
+        assert not batch.status.any()
 
 
-def test_every_image_has_its_row(encoder: Encoder, faces: Path, tmp_path: Path) -> None:
-    summary = run(encoder, faces, tmp_path / "z.zarr", chunk_rows=64)
-    assert (summary.images, summary.written, dict(summary.rejected)) == (IMAGES, IMAGES, {})
-    source = open_source(faces, encoder.default_preprocessing)
-    expected = encoder(source.read(40, 70).values)
-    np.testing.assert_array_equal(array(tmp_path / "z.zarr", "mu")[40:70], expected["mu"])
-    dataset = xr.open_zarr(tmp_path / "z.zarr").load()
-    assert dataset["path"].values[149] == "000150.jpg"
-    assert set(dataset["split"].values.tolist()) == {0, 1, 2}
-    assert dataset["attribute"].sizes["label"] == 40
-    mu, logvar = dataset["mu"].values, dataset["logvar"].values.astype(np.float64)
-    noise = epsilon(3, 0, IMAGES, 6)
-    np.testing.assert_allclose(dataset["z"].values, mu + np.exp(logvar / 2) * noise, rtol=1e-5, atol=1e-5)
-    for key in ("format_version", "encoder", "source", "preprocessing", "seed", "epsilon_limit", "versions"):
-        assert key in dataset.attrs
-    assert str(tmp_path) not in str(dataset.attrs)
+def test_a_few_batches_are_decoded_ahead_and_no_more() -> None:
+    source = RecordingSource(80)
+    rows = [range(start, start + 10) for start in range(0, 80, 10)]
+    decoded = decode_ahead(source, batches_of(rows), 1)
+    next(decoded)
+    decoded.close()  # waits for what is being decoded, and drops the rest
+    assert 1 <= len(source.begun) <= DECODED_AHEAD
+    source.begun.clear()
+    decoded = decode_ahead(source, batches_of(rows), 1)
+    for _ in range(3):
+        next(decoded)
+    decoded.close()
+    assert len(source.begun) <= 2 + DECODED_AHEAD
 
 
-def test_latents_do_not_depend_on_blocks_or_threads(encoder: Encoder, faces: Path, tmp_path: Path) -> None:
-    run(encoder, faces, tmp_path / "a.zarr", chunk_rows=64)
-    run(encoder, faces, tmp_path / "b.zarr", chunk_rows=50, executor=ThreadedExecutor(1))
-    run(
-        encoder, faces, tmp_path / "c.zarr", chunk_rows=1000, executor=ThreadedExecutor(3), compression="zstd"
-    )
-    for name in ("mu", "logvar", "z"):
-        first = array(tmp_path / "a.zarr", name)
-        np.testing.assert_array_equal(array(tmp_path / "b.zarr", name), first)
-        np.testing.assert_array_equal(array(tmp_path / "c.zarr", name), first)
+def test_reasons_are_by_row_whatever_the_pieces() -> None:
+    def piece(status: list[int], reasons: dict[int, str]) -> Pixels:
+        return Pixels(np.zeros((len(status), 2, 2, 3), np.uint8), np.array(status, np.uint8), reasons)
+
+    batch = Batch(3, range(40, 45), [piece([0, 5], {1: "cut"}), piece([3, 0, 4], {0: "empty", 2: "text"})])
+    assert batch.reasons == {41: "cut", 42: "empty", 44: "text"}
+    assert batch.status.tolist() == [0, 5, 3, 0, 4]
+    assert batch.values.shape == (5, 2, 2, 3)
 
 
-def test_noise_is_as_asked(encoder: Encoder, faces: Path, tmp_path: Path) -> None:
-    run(encoder, faces, tmp_path / "a.zarr", noise=Noise(factor=0))
-    np.testing.assert_array_equal(array(tmp_path / "a.zarr", "z"), array(tmp_path / "a.zarr", "mu"))
-    run(encoder, faces, tmp_path / "b.zarr", noise=Noise(seed=1))
-    run(encoder, faces, tmp_path / "c.zarr", noise=Noise(seed=2))
-    assert (array(tmp_path / "b.zarr", "z") != array(tmp_path / "c.zarr", "z")).any()
+def test_a_block_is_encoded_batch_by_batch(encoder: Encoder) -> None:
+    source, control = RecordingSource(70), Control()
+    rows = [range(32), range(32, 64), range(64, 70)]
+    encoded = encode_block(encoder, 4, decode_ahead(source, [(4, part) for part in rows], 1), control)
+    assert (encoded.block, control.done) == (4, 70)
+    for part in rows:
+        for name, values in encoder(source.read(part.start, part.stop).values).items():
+            np.testing.assert_array_equal(encoded.arrays[name][part.start : part.stop], values)
 
 
-def test_an_autoencoder_writes_z_alone(faces: Path, tmp_path: Path) -> None:
-    inputs = keras.Input((SIZE, SIZE, 3))
-    z = keras.layers.Dense(4)(keras.layers.Flatten()(inputs))
-    keras.Model(inputs, z).save(tmp_path / "ae.keras")
-    run(load_encoder(tmp_path / "ae.keras"), faces, tmp_path / "z.zarr")
-    store = open_store(str(tmp_path / "z.zarr"))
-    assert store.schema.latents == ("z",)
+def test_a_block_that_nobody_waits_for_is_given_up(encoder: Encoder) -> None:
+    source, control = RecordingSource(90), Control(patience=1)
+    rows = [(0, range(start, start + 30)) for start in range(0, 90, 30)]
+    with pytest.raises(Stopped):
+        encode_block(encoder, 0, decode_ahead(source, rows, 1), control)
+    assert control.done == 60
 
 
-@pytest.fixture
-def bad_folder(faces: Path, tmp_path: Path) -> Path:
-    """Ten files, of which four are no images that can be decoded."""
-    folder = tmp_path / "bad"
-    folder.mkdir()
-    good = sorted((faces / "img_align_celeba").iterdir())
-    for number in range(10):
-        (folder / f"{number}.jpg").write_bytes(good[number].read_bytes())
-    (folder / "2.jpg").write_bytes(good[2].read_bytes()[:2000])
-    (folder / "4.jpg").write_bytes(b"")
-    (folder / "5.jpg").write_text("no image")
-    (folder / "9.jpg").unlink()
-    (folder / "9.jpg").symlink_to(folder / "vanished.jpg")
-    return folder
-
-
-def test_a_rejected_image_is_nan_and_moves_no_other(
-    encoder: Encoder, faces: Path, bad_folder: Path, tmp_path: Path
-) -> None:
-    summary = run(encoder, bad_folder, tmp_path / "bad.zarr", chunk_rows=4)
-    run(encoder, faces, tmp_path / "good.zarr")
-    status = array(tmp_path / "bad.zarr", "status")
-    rejected = {
-        2: Status.DAMAGED,
-        4: Status.EMPTY,
-        5: Status.NOT_AN_IMAGE,
-        9: Status.MISSING,
+def encoded_rows(**changed: Any) -> EncodedBlock:
+    rng = np.random.default_rng(1)
+    arrays: dict[str, Any] = {
+        "mu": rng.standard_normal((4, 3)).astype(np.float32),
+        "logvar": rng.normal(-3, 1, (4, 3)).astype(np.float32),
+        "status": np.zeros(4, np.uint8),
     }
-    assert {row: Status(code) for row, code in enumerate(status) if code} == rejected
-    good = [row for row in range(10) if row not in rejected]
+    return EncodedBlock(2, {**arrays, **changed})
+
+
+def test_z_is_that_of_its_rows_and_seed() -> None:
+    source, encoded = RecordingSource(12), encoded_rows()
+    noise = Noise(seed=9, limit=1.5, factor=2)
+    z = finish_block(encoded, range(8, 12), source=source, noise=noise).arrays["z"]
+    mu, logvar = encoded.arrays["mu"], encoded.arrays["logvar"].astype(np.float64)
+    expected = mu + np.exp(logvar / 2) * epsilon(9, 8, 12, 3, 1.5) * 2
+    np.testing.assert_allclose(z, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_finished_block_has_nan_for_rejected_rows_and_leaves_the_encoded_one_as_it_is() -> None:
+    source = RecordingSource(12)
+    status = np.array([0, Status.EMPTY, 0, 0], np.uint8)
+    mu = encoded_rows().arrays["mu"].copy()
+    mu[3, 1] = np.inf
+    encoded = encoded_rows(status=status, mu=mu)
+    before = {name: values.copy() for name, values in encoded.arrays.items()}
+    finished = finish_block(encoded, range(8, 12), source=source, noise=Noise())
+    assert finished.arrays["status"].tolist() == [0, Status.EMPTY, 0, Status.NOT_FINITE]
+    assert finished.arrays["path"].tolist() == ["8", "9", "10", "11"]
     for name in ("mu", "logvar", "z"):
-        found, expected = array(tmp_path / "bad.zarr", name), array(tmp_path / "good.zarr", name)
-        np.testing.assert_array_equal(found[good], expected[good])
-        assert np.isnan(found[list(rejected)]).all()
-    assert dict(summary.rejected) == dict.fromkeys(rejected.values(), 1)
-    assert [path for path, _ in summary.named] == ["2.jpg", "4.jpg", "5.jpg", "9.jpg"]
+        assert np.isnan(finished.arrays[name][[1, 3]]).all()
+        assert np.isfinite(finished.arrays[name][[0, 2]]).all()
+    for name, values in before.items():
+        np.testing.assert_array_equal(encoded.arrays[name], values)
+    assert set(encoded.arrays) == set(before)
 
 
-def test_a_row_that_is_not_finite_is_rejected(faces: Path, tmp_path: Path) -> None:
-    inputs = keras.Input((SIZE, SIZE, 3))
-    x = keras.layers.Flatten()(inputs)
-    outputs = [keras.layers.Dense(2)(x), keras.layers.Dense(2, bias_initializer="ones")(x) * 1e4]
-    keras.Model(inputs, outputs).save(tmp_path / "wild.keras")
-    summary = run(load_encoder(tmp_path / "wild.keras"), faces, tmp_path / "z.zarr")
-    assert summary.rejected[Status.NOT_FINITE] > 0
-    z, status = array(tmp_path / "z.zarr", "z"), array(tmp_path / "z.zarr", "status")
-    assert np.isnan(z[status != 0]).all()
-    assert np.isfinite(z[status == 0]).all()
+def test_one_task_for_all_blocks_writes_what_a_task_for_each_writes(encoder: Encoder, tmp_path: Path) -> None:
+    source, control = RecordingSource(75), Control()
+    together = store_for(tmp_path / "together", 75, 20)
+    assert EncodingTask(encoder, source, together, Noise(3), threads=2)(range(4), control) == {}
+    assert control.done == 75
+    apart = store_for(tmp_path / "apart", 75, 20)
+    for block in (2, 0, 3, 1):
+        EncodingTask(encoder, source, apart, Noise(3))([block], control)
+    assert together.committed().all()
+    assert files(together) == files(apart)
 
 
-def test_an_encoder_that_gives_no_number_is_refused_before_anything_is_written(
-    faces: Path, tmp_path: Path
-) -> None:
-    inputs = keras.Input((SIZE, SIZE, 3))
-    z = keras.layers.Dense(2, bias_initializer=keras.initializers.Constant(np.nan))(
-        keras.layers.Flatten()(inputs)
-    )
-    keras.Model(inputs, z).save(tmp_path / "broken.keras")
-    with pytest.raises(UsageError, match="expected finite z"):
-        run(load_encoder(tmp_path / "broken.keras"), faces, tmp_path / "z.zarr")
-    assert not (tmp_path / "z.zarr").exists()
+def test_batches_of_the_next_block_are_decoded_while_one_is_encoded(encoder: Encoder, tmp_path: Path) -> None:
+    source, store = RecordingSource(40), store_for(tmp_path, 40, 10)
+    begun: list[int] = []
+
+    class Watching(Control):
+        def advance(self, amount: int, /, **_figures: float) -> None:
+            begun.append(max(rows.stop for rows in source.begun))
+
+    EncodingTask(encoder, source, store, Noise())(range(4), Watching())
+    assert begun[0] > 10, "nothing of the second block was begun when the first was encoded"
 
 
-def test_a_finished_store_is_left_as_it_is(encoder: Encoder, faces: Path, tmp_path: Path) -> None:
-    run(encoder, faces, tmp_path / "z.zarr", chunk_rows=64)
-    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "z.zarr").rglob("*")}
-    assert run(encoder, faces, tmp_path / "z.zarr", chunk_rows=64).written == 0
-    with pytest.raises(UsageError, match="seed = 3, now it is 4"):
-        run(encoder, faces, tmp_path / "z.zarr", chunk_rows=64, noise=Noise(seed=4))
-    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "z.zarr").rglob("*")} == before
+def test_a_committed_block_is_not_written_again(encoder: Encoder, tmp_path: Path) -> None:
+    source, store, control = RecordingSource(40), store_for(tmp_path, 40, 10), Control()
+    EncodingTask(encoder, source, store, Noise())([1], control)
+    source.begun.clear()
+    EncodingTask(encoder, source, store, Noise())(range(4), control)
+    assert control.done == 50
+    assert sorted(rows.start for rows in source.begun) == [0, 20, 30]
 
 
-def test_other_images_do_not_go_into_a_store(encoder: Encoder, bad_folder: Path, tmp_path: Path) -> None:
-    run(encoder, bad_folder, tmp_path / "z.zarr")
-    (bad_folder / "0.jpg").rename(bad_folder / "00.jpg")
-    with pytest.raises(UsageError, match="begun with source"):
-        run(encoder, bad_folder, tmp_path / "z.zarr")
-
-
-def test_rejected_images_can_be_read_again(
-    encoder: Encoder, faces: Path, bad_folder: Path, tmp_path: Path
-) -> None:
-    run(encoder, bad_folder, tmp_path / "z.zarr", chunk_rows=4)
-    good = sorted((faces / "img_align_celeba").iterdir())
-    for number in (2, 4, 5, 9):
-        (bad_folder / f"{number}.jpg").unlink()
-        (bad_folder / f"{number}.jpg").write_bytes(good[number].read_bytes())
-    assert sum(run(encoder, bad_folder, tmp_path / "z.zarr", chunk_rows=4).rejected.values()) == 4
-    summary = run(encoder, bad_folder, tmp_path / "z.zarr", chunk_rows=4, retry_rejected=True)
-    assert (summary.written, dict(summary.rejected)) == (10, {})
-    run(encoder, faces, tmp_path / "good.zarr")
-    np.testing.assert_array_equal(array(tmp_path / "z.zarr", "mu"), array(tmp_path / "good.zarr", "mu")[:10])
-
-
-def test_paths_that_lead_nowhere_are_refused_before_anything_is_written(
-    encoder: Encoder, tmp_path: Path
-) -> None:
-    (tmp_path / "list.txt").write_text("a.jpg\nb.jpg\n")
-    with pytest.raises(UsageError, match="--root"):
-        run(encoder, tmp_path / "list.txt", tmp_path / "z.zarr")
-    assert not (tmp_path / "z.zarr").exists()
-
-
-def test_what_decides_rows_is_not_changed_by_a_resume(model: Path, faces: Path, tmp_path: Path) -> None:
-    swapped = load_encoder(model, outputs={"mu": 1, "logvar": 0}, batch_size=32)
-    run(swapped, faces, tmp_path / "z.zarr", chunk_rows=64)
-    with pytest.raises(UsageError, match=r"encoder\.outputs\.logvar = 0, now it is 1"):
-        run(load_encoder(model, batch_size=32), faces, tmp_path / "z.zarr", chunk_rows=64)
-    source = open_source(faces, swapped.default_preprocessing, pixel_limit=1000)
-    with pytest.raises(UsageError, match=r"source\.pixel_limit = 64000000, now it is 1000"):
-        encode(swapped, source, str(tmp_path / "z.zarr"), noise=Noise(seed=3), chunk_rows=64)
-
-
-def test_the_completing_command_names_what_is_not_usual(model: Path, faces: Path, tmp_path: Path) -> None:
-    swapped = load_encoder(model, outputs={"mu": 1, "logvar": 0}, batch_size=32)
-    run(swapped, faces, tmp_path / "my z.zarr", chunk_rows=64, noise=Noise(seed=3, limit=2))
-    command = shlex.split(open_store(str(tmp_path / "my z.zarr")).completing_command())
-    assert command == [
-        *("latentscan", "encode", "--model", "encoder.keras", "--images", faces.name),
-        *("--store", str(tmp_path / "my z.zarr"), "--outputs", "mu=1,logvar=0", "--seed", "3"),
-        *("--epsilon-limit", "2", "--chunk-rows", "64"),
-    ]
-
-
-def test_a_damaged_chunk_of_a_zarr_array_rejects_its_own_images(
-    encoder: Encoder, faces: Path, tmp_path: Path
-) -> None:
-    pixels = open_source(faces, encoder.default_preprocessing).read(0, 20).values
-    zarr.create_array(str(tmp_path / "pixels.zarr"), data=pixels, chunks=(8, SIZE, SIZE, 3))
-    (tmp_path / "pixels.zarr" / "c" / "1" / "0" / "0" / "0").write_bytes(b"no chunk")
-    summary = run(encoder, tmp_path / "pixels.zarr", tmp_path / "z.zarr")
-    assert dict(summary.rejected) == {Status.DAMAGED: 8}
-    assert np.flatnonzero(array(tmp_path / "z.zarr", "status")).tolist() == list(range(8, 16))
-
-
-def test_a_damaged_status_is_no_good_image(encoder: Encoder, faces: Path, tmp_path: Path) -> None:
-    run(encoder, faces, tmp_path / "z.zarr", chunk_rows=64)
-    (tmp_path / "z.zarr" / "status" / "c" / "1").unlink()
-    with pytest.raises(StoreError, match="status/c/1 is missing"):
-        run(encoder, faces, tmp_path / "z.zarr", chunk_rows=64)
-
-
-def test_a_zarr_array_of_images_is_a_source(encoder: Encoder, faces: Path, tmp_path: Path) -> None:
-    pixels = open_source(faces, encoder.default_preprocessing).read(0, 20).values
-    zarr.create_array(str(tmp_path / "pixels.zarr"), data=pixels, chunks=(8, SIZE, SIZE, 3))
-    run(encoder, tmp_path / "pixels.zarr", tmp_path / "z.zarr")
-    run(encoder, faces, tmp_path / "faces.zarr")
-    np.testing.assert_array_equal(array(tmp_path / "z.zarr", "mu"), array(tmp_path / "faces.zarr", "mu")[:20])
-
-
-def test_preprocessing_of_the_training_changes_only_when_asked(encoder: Encoder) -> None:
-    trained = encoder.with_preprocessing(Preprocessing(size=SIZE, crop=150))
-    assert chosen_preprocessing(trained, {"crop": "150"}, override=False).crop == 150
-    with pytest.raises(UsageError, match="trained with crop = 150"):
-        chosen_preprocessing(trained, {"crop": "none"}, override=False)
-    assert chosen_preprocessing(trained, {"crop": "none"}, override=True).crop == "none"
-
-
-def command(model: Path, images: Path, store: Path) -> list[str]:
-    return [
-        *(sys.executable, "-m", "latentscan", "encode", "--model", str(model), "--images", str(images)),
-        *("--store", str(store), "--chunk-rows", "8"),
-    ]
-
-
-def wait_for_blocks(process: subprocess.Popen[bytes], store: Path, blocks: int) -> None:
-    deadline = time.monotonic() + 120
-    while len(list(store.glob("digest/c/*/0/0"))) < blocks:
-        assert process.poll() is None, "it ended too early"
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-
-
-@pytest.fixture(scope="module")
-def whole(model: Path, faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The store that an uninterrupted run of the command writes."""
-    store: Path = tmp_path_factory.mktemp("whole") / "z.zarr"
-    subprocess.run(command(model, faces, store), check=True, capture_output=True)
-    return store
-
-
-@pytest.mark.parametrize(("sent", "exit_code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
-def test_an_interrupted_run_goes_on_to_the_same_bytes(
-    model: Path, faces: Path, whole: Path, tmp_path: Path, sent: signal.Signals, exit_code: int
-) -> None:
-    with subprocess.Popen(command(model, faces, tmp_path / "z.zarr")) as process:
-        wait_for_blocks(process, tmp_path / "z.zarr", 3)
-        process.send_signal(sent)
-        assert process.wait(60) == exit_code
-    committed = open_store(str(tmp_path / "z.zarr")).committed()
-    assert 3 <= committed.sum() < len(committed)
-    chunks = [tmp_path / "z.zarr" / "z" / "c" / str(block) / "0" for block in np.flatnonzero(committed)]
-    before = [chunk.stat().st_mtime_ns for chunk in chunks]
-
-    subprocess.run(command(model, faces, tmp_path / "z.zarr"), check=True, capture_output=True)
-    assert files(tmp_path / "z.zarr") == files(whole)
-    assert [chunk.stat().st_mtime_ns for chunk in chunks] == before, "a committed block was written again"
-
-
-def test_the_command_names_rejected_images_and_exits_with_3(
-    model: Path, bad_folder: Path, tmp_path: Path
-) -> None:
-    done = subprocess.run(
-        command(model, bad_folder, tmp_path / "z.zarr"), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == SOME_REJECTED, done.stderr
-    assert done.stdout == ""
-    assert "4 images rejected" in done.stderr
-    assert "4.jpg: " in done.stderr
+def test_an_interrupted_task_has_committed_whole_blocks_only(encoder: Encoder, tmp_path: Path) -> None:
+    source, store = RecordingSource(60), store_for(tmp_path, 60, 10)
+    with pytest.raises(Stopped):
+        EncodingTask(encoder, source, store, Noise())(range(6), Control(patience=3))
+    assert store.committed().tolist() == [True, True, True, False, False, False]
+    EncodingTask(encoder, source, store, Noise())(range(6), Control())
+    whole = store_for(tmp_path / "whole", 60, 10)
+    EncodingTask(encoder, source, whole, Noise())(range(6), Control())
+    assert files(store) == files(whole)

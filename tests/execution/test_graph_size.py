@@ -33,6 +33,7 @@ class Scales:
     weights: list[int] = field(default_factory=list)
     tasks: list[int] = field(default_factory=list)
     count: int = 2
+    in_process: bool = False
 
     def threads_per_task(self, tasks: int) -> int:
         return 1

@@ -38,6 +38,7 @@ class Recorder:
 
     def __init__(self, count: int) -> None:
         self.count = count
+        self.in_process = False
         self.tasks = 0
         self.peak_bytes = 0
         self._thread = ThreadedExecutor(1)
