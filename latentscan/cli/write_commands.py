@@ -11,7 +11,6 @@ from latentscan.cli.cluster_options import Connection, on_workers
 from latentscan.cli.exit_codes import check_picture, counted, reported
 from latentscan.cli.model_options import pick, with_options
 from latentscan.cli.terminal import note, terminal_progress
-from latentscan.encoding.encode import encode_images
 from latentscan.encoding.parameters import EncodeParameters
 from latentscan.errors import SOME_REJECTED, UsageError
 from latentscan.images.preprocessing import Preprocessing
@@ -134,6 +133,8 @@ def encode(
     connection: Connection,
 ) -> None:
     """Write mu, logvar and z of every image into a store."""
+    from latentscan.encoding.encode import encode_images
+
     parameters = pick(EncodeParameters, options)
     note("starting TensorFlow")
     summary = encode_images(

@@ -7,7 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from latentscan.errors import UsageError
+from latentscan.encoding.encode import open_source
+from latentscan.encoding.pipeline import DECODED_AHEAD
+from latentscan.errors import ParameterError
 from latentscan.images.folder import FileSource
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.run_folder import RunFolder
@@ -22,19 +24,27 @@ if TYPE_CHECKING:
     from latentscan.models.run_folder import RunRecord
 
 TOGETHER = 256  # images that are encoded at once, unless they are large; the encoder is not imported here
-PIXEL_BYTES = 3 * 5  # as they are decoded, and as float32
+PIXEL_BYTES = 3 * (1 + DECODED_AHEAD) + 3 * 4  # as batches are decoded, and one of them as float32
 SAMPLED_FILES = 256  # whose sizes stand for those of all
 
 
 @dataclass(frozen=True)
 class PlannedEncoding:
-    """Images that would be encoded with a model, a run folder or a file."""
+    """Images that would be encoded with a model.
+
+    Parameters
+    ----------
+    asked
+        What is asked for.
+    model
+        The run folder, or the file; one of those that are asked for.
+    """
 
     asked: Encode
     model: str
 
     def schema(self) -> Schema | None:
-        """Give the schema of the store that it would write; None where only the model itself can tell.
+        """Return the schema of the store that would be written; None where only the model itself can tell.
 
         Raises
         ------
@@ -56,7 +66,15 @@ class PlannedEncoding:
         )
 
     def cost(self, schema: Schema | None, missing: int | None) -> Cost | None:
-        """Give the cost of writing the blocks that are missing, all of them if None; a task writes one."""
+        """Return the cost of writing blocks, a task a block.
+
+        Parameters
+        ----------
+        schema
+            That of the store; the cost is None where it is.
+        missing
+            How many blocks are to be written; all of them if None.
+        """
         if schema is None:
             return None
         blocks = schema.blocks if missing is None else missing
@@ -69,13 +87,11 @@ class PlannedEncoding:
     def _record(self) -> RunRecord | None:
         """What is known of the training; None for a model of the user's."""
         if not Path(self.model).exists():
-            raise UsageError(f"--model {self.model}: does not exist")
+            raise ParameterError("does not exist", field="model", value=self.model)
         return RunFolder(Path(self.model)).read_record() if Path(self.model).is_dir() else None
 
     @cached_property
     def _source(self) -> ImageSource:
-        from latentscan.encoding.encode import open_source
-
         own = self._record.preprocessing.model_dump() if self._record is not None else {}
         chosen = Preprocessing.model_validate({**own, **self.asked.preprocessing})
         root = None if self.asked.root is None else as_path(self.asked.root)
@@ -103,6 +119,6 @@ class PlannedEncoding:
 
 
 def store_begun(location: str) -> bool:
-    """Tell whether there is a latent store, if only an unfinished one."""
+    """Return whether a location holds a latent store, if only an unfinished one."""
     root = read_root(location)
     return root is not None and SEAL in root.get("attributes", {})
