@@ -7,6 +7,7 @@ is raised: the command line spells ``--chunk-rows 5``, Python ``chunk_rows=5``, 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from dataclasses import dataclass
@@ -135,9 +136,11 @@ def spelled(text: str, face: Face) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a value on one line, cut where it is long."""
+    """Return a value on one line, cut where it is long, unless it is a path or a URL."""
     text = "nothing" if value is None else " ".join(str(value).split())
-    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
+    is_location = isinstance(value, os.PathLike) or "://" in text
+    whole = is_location or len(text) <= _LONGEST_VALUE
+    return text if whole else f"{text[: _LONGEST_VALUE - 3]}..."
 
 
 @dataclass(frozen=True)

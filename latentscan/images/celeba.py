@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from latentscan.errors import UsageError
+from latentscan.errors import ParameterError, UsageError
 from latentscan.images.folder import FileSource, list_image_files, natural_key, relative_path
 from latentscan.images.source import PIXEL_LIMIT, Attributes
 
@@ -41,8 +41,9 @@ def open_celeba(root: AnyPath, preprocessing: Preprocessing, pixel_limit: int = 
     faces = root / FACES / FACES if (root / FACES / FACES).is_dir() else root / FACES
     on_disk = list_image_files(faces)
     if not on_disk:
-        msg = f"{faces}: no images; unpack CelebA's aligned faces into this folder"
-        raise UsageError(msg)
+        raise ParameterError(
+            "no images; unpack CelebA's aligned faces into this folder", field="images", value=faces
+        )
     attribute_list, partition_list = _find(root, "list_attr_celeba"), _find(root, "list_eval_partition")
     labels, flags = _read_attributes(attribute_list) if attribute_list else ((), {})
     partition = _read_partition(partition_list) if partition_list else {}

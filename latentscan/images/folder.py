@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from latentscan.errors import UsageError
+from latentscan.errors import ParameterError, UsageError
 from latentscan.images.decoding import decode_bytes, decode_image, decode_rows
 from latentscan.images.fetch import fetch, whole
 from latentscan.images.reopen import Reopenable
@@ -159,8 +159,9 @@ def open_folder(root: AnyPath, preprocessing: Preprocessing, pixel_limit: int = 
     """
     paths = list_image_files(root)
     if not paths:
-        msg = f"{root}: no images; looked in it and its folders for {', '.join(EXTENSIONS)}"
-        raise UsageError(msg)
+        raise ParameterError(
+            f"no images; looked in it and its folders for {', '.join(EXTENSIONS)}", field="images", value=root
+        )
     return FileSource("folder", root.absolute().name, root, paths, preprocessing, pixel_limit)
 
 

@@ -1,10 +1,10 @@
-"""One door to every kind of images that lie on disk."""
+"""One door to every kind of images on a disk or at a URL."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from latentscan.errors import UsageError
+from latentscan.errors import ParameterError
 from latentscan.images.arrays import open_npy
 from latentscan.images.celeba import FACES, open_celeba
 from latentscan.images.folder import open_folder
@@ -28,17 +28,27 @@ def open_images(
     root: str | AnyPath | None = None,
     pixel_limit: int = PIXEL_LIMIT,
 ) -> FileSource | ArraySource:
-    """Open the images at a location, of the kind that lies there; `root` is the folder of a list's paths.
+    """Open the images at a location, whatever kind of source it is.
 
-    Both are paths or URLs such as s3://bucket/faces. What is opened may be sent to other machines: it is
-    opened there again, from the same place.
+    What is opened may be sent to other machines: it is opened there again, from the same location.
+
+    Parameters
+    ----------
+    location
+        Path, or URL such as s3://bucket/faces.
+    preprocessing
+        How images are cropped and resized.
+    root
+        The folder that a list's paths are relative to; its own if None.
+    pixel_limit
+        Images of more pixels are rejected.
 
     Raises
     ------
     UsageError
-        Nothing is there, it holds no images, it is of no known kind, or a list is malformed.
+        If the location does not exist, holds no images, is of no known kind, or a list is malformed.
     UnsafeInputError
-        An array holds Python objects.
+        If an array holds Python objects.
     """
     source = _open(as_path(location), preprocessing, None if root is None else as_path(root), pixel_limit)
     return source.opened_by(
@@ -57,17 +67,20 @@ def _open(
     if path.is_file() and suffix in (".txt", ".csv"):
         return open_list(path, preprocessing, root, pixel_limit)
     if root is not None:
-        msg = f"{path}: a root ({root}) goes with a .txt or .csv list only; leave it out"
-        raise UsageError(msg)
+        raise ParameterError(
+            f"only for a .txt or .csv list, not for {path}; leave it out", field="root", value=root
+        )
     if (path / FACES).is_dir():
         return open_celeba(path, preprocessing, pixel_limit)
     if path.is_dir():
         return open_folder(path, preprocessing, pixel_limit)
     if path.is_file() and suffix == ".npy":
         if isinstance(path, RemotePath):
-            msg = f"{path}: a .npy file cannot be mapped from a URL; copy it to a disk, or use a Zarr array"
-            raise UsageError(msg)
+            raise ParameterError(
+                "a .npy file cannot be mapped from a URL; copy it to a disk, or use a Zarr array",
+                field="images",
+                value=path,
+            )
         return open_npy(path, preprocessing)
-    found = "a file of no known kind" if path.exists() else "nothing is there"
-    msg = f"{path}: {found}; expected {_KINDS}"
-    raise UsageError(msg)
+    found = "is a file of no known kind" if path.exists() else "does not exist"
+    raise ParameterError(f"{found}; expected {_KINDS}", field="images", value=path)

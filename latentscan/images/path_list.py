@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from latentscan.errors import UsageError
+from latentscan.errors import ParameterError, UsageError
 from latentscan.images.folder import EXTENSIONS, FileSource, relative_path
 from latentscan.images.source import PIXEL_LIMIT
 
@@ -46,8 +46,11 @@ def open_list(
     """
     root = file.parent if root is None else root
     if not root.is_dir():
-        msg = f"{root}: the root of the paths in {file} is no folder; give the folder they are relative to"
-        raise UsageError(msg)
+        raise ParameterError(
+            f"is no folder; give the folder that the paths in {file} are relative to",
+            field="root",
+            value=root,
+        )
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             read_rows = _csv_rows if file.suffix.lower() == ".csv" else _text_rows

@@ -75,7 +75,7 @@ def _reopened(opening: Opening) -> ImageSource:
         source = opening.opener(opening.location, **dict(opening.options))
     except UsageError as error:
         raise UsageError(
-            f"the worker on {host} sees no images at {opening.location}; {remedy}. {error}"
+            f"the worker on {host} sees no images at {opening.location}; {remedy}. {error.args[0]}"
         ) from error
     found, expected = source.describe(), dict(opening.description)
     if found != expected:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.errors import UsageError
+from latentscan.errors import ParameterError, UsageError, command
 from latentscan.models.backend import keras
 from latentscan.models.loading import compile_fixed, load_model
 from latentscan.models.run_folder import RunFolder
@@ -72,16 +72,20 @@ def load_decoder(path: Path, *, trust: bool = False, batch_size: int = 64) -> De
     """
     folder = RunFolder(path)
     if folder.record.exists() and not folder.decoder.exists():
-        raise UsageError(
-            f"{path}: this run has no decoder.keras: no epoch was finished; go on with `train --resume`"
+        raise ParameterError(
+            f"this run has no decoder.keras: no epoch was finished; go on with "
+            f"{command('train', resume=True)}",
+            field="model",
+            value=path,
         )
     model = load_model(folder.decoder if folder.record.exists() else path, trust=trust)
     inputs = [tuple(tensor.shape) for tensor in model.inputs]
     outputs = [tuple(tensor.shape) for tensor in model.outputs]
     if not (len(inputs) == len(outputs) == 1 and len(inputs[0]) == 2 and _is_image(outputs[0])):
-        raise UsageError(
-            f"{path}: expected a decoder of (n, components) into (n, size, size, 3), "
-            f"got {inputs} into {outputs}"
+        raise ParameterError(
+            f"expected a decoder of (n, components) into (n, size, size, 3), got {inputs} into {outputs}",
+            field="model",
+            value=path,
         )
     return Decoder(
         name=path.resolve().name,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.errors import UsageError
+from latentscan.errors import ParameterError, UsageError, command, parameter
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.backend import keras, versions
 from latentscan.models.loading import Packed, compile_fixed, load_model, packed, sha256, unpacked
@@ -91,7 +91,7 @@ class Encoder:
         if pixels.dtype != np.uint8 or pixels.shape[1:] != shape[1:] or len(pixels) > self.batch_size:
             raise UsageError(
                 f"encoder {self.name}: expected pixels (n <= {shape[0]}, {shape[1]}, {shape[2]}, 3) uint8, "
-                f"got {pixels.shape} {pixels.dtype}; give --size {shape[1]}"
+                f"got {pixels.shape} {pixels.dtype}; give {parameter('size', shape[1])}"
             )
         batch = pixels
         if len(pixels) < self.batch_size:
@@ -149,8 +149,11 @@ def load_encoder(
     folder = RunFolder(path)
     record = folder.read_record() if folder.record.exists() else None
     if record is not None and not folder.encoder.exists():
-        raise UsageError(
-            f"{path}: this run has no encoder.keras: no epoch was finished; go on with `train --resume`"
+        raise ParameterError(
+            f"this run has no encoder.keras: no epoch was finished; go on with "
+            f"{command('train', resume=True)}",
+            field="model",
+            value=path,
         )
     file = path if record is None else folder.encoder
     model = load_model(file, trust=trust)
@@ -192,18 +195,20 @@ def check_input(encoder: Encoder, preprocessing: Preprocessing) -> None:
     """
     size, got = encoder.input_size, preprocessing.size
     if size is not None and size != got:
-        raise UsageError(
-            f"encoder {encoder.name}: expected images of ({size}, {size}, 3), got ({got}, {got}, 3) "
-            f"from the preprocessing: give --size {size}"
+        raise ParameterError(
+            f"encoder {encoder.name} takes images of ({size}, {size}, 3); give {parameter('size', size)}",
+            field="size",
+            value=got,
         )
     low, high = preprocessing.value_range
     if _takes_bytes(encoder.model) != (max(abs(low), abs(high)) > 2):
         expected = (
             "0..255 (it rescales them itself)" if _takes_bytes(encoder.model) else "about 0..1 or -1..1"
         )
-        raise UsageError(
-            f"encoder {encoder.name}: expected values in {expected}, "
-            f"got {low:g}..{high:g} from the preprocessing: change its value_range"
+        raise ParameterError(
+            f"encoder {encoder.name} takes values in {expected}",
+            field="value_range",
+            value=f"{low:g}:{high:g}",
         )
 
 
@@ -220,9 +225,11 @@ def _takes_bytes(model: Any) -> bool:
 def _input_size(model: Any, path: Path) -> int | None:
     shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
     if len(shapes) != 1 or len(shapes[0]) != 3 or shapes[0][2] != 3 or shapes[0][0] != shapes[0][1]:
-        raise UsageError(
-            f"{path}: expected one input of square RGB images, (size, size, 3), got {_listed(shapes)}; "
-            "an encoder of grey images or of channels first cannot be used"
+        raise ParameterError(
+            f"expected one input of square RGB images, (size, size, 3), got {_listed(shapes)}; "
+            "an encoder of grey images or of channels first cannot be used",
+            field="model",
+            value=path,
         )
     size = shapes[0][0]
     return None if size is None else int(size)
@@ -232,28 +239,31 @@ def _positions(model: Any, path: Path, outputs: Mapping[str, int] | None) -> Map
     shapes = [tuple(tensor.shape) for tensor in model.outputs]
     if outputs is None:
         if len(shapes) not in POSITIONAL:
-            raise UsageError(
-                f"{path}: expected 1 output (z), 2 (mu, logvar) or 3 (mu, logvar, z), "
-                f"got {len(shapes)}: {_listed(shapes)}; name them by --outputs mu=0,logvar=1"
+            raise ParameterError(
+                f"expected 1 output (z), 2 (mu, logvar) or 3 (mu, logvar, z), got {len(shapes)}: "
+                f"{_listed(shapes)}; say which is which, such as {parameter('outputs', 'mu=0,logvar=1')}",
+                field="model",
+                value=path,
             )
         found = {name: at for at, name in enumerate(POSITIONAL[len(shapes)])}
         _check_names(path, _output_names(model), found)
         return found
     if set(outputs) not in ({"z"}, {"mu", "logvar"}, {"mu", "logvar", "z"}):
-        raise UsageError(
-            f"{path}: expected --outputs to name z, or mu and logvar, got {', '.join(outputs) or 'none'}"
+        raise ParameterError(
+            "expected z, or mu and logvar, to be named", field="outputs", value=_as_text(outputs)
         )
     for name, at in outputs.items():
         if not 0 <= at < len(shapes):
-            raise UsageError(
-                f"{path}: expected --outputs {name}=0..{len(shapes) - 1}, got {at}; "
-                f"the outputs are {_listed(shapes)}"
+            raise ParameterError(
+                f"expected {name}=0..{len(shapes) - 1}; the outputs of {path} are {_listed(shapes)}",
+                field="outputs",
+                value=_as_text(outputs),
             )
     return outputs
 
 
 def _output_names(model: Any) -> list[str]:
-    """Give the keys of a dictionary of outputs, in the order in which Keras flattens it, or layers' names."""
+    """Return the keys of a dictionary of outputs, in Keras's order, else the names of the last layers."""
     names = sorted(model.output) if isinstance(model.output, dict) else getattr(model, "output_names", [])
     return [str(name) for name in names]
 
@@ -263,9 +273,12 @@ def _check_names(path: Path, names: list[str], positions: Mapping[str, int]) -> 
     spoken = {at: name for at, name in enumerate(names) if re.search(r"log_?var", name, re.IGNORECASE)}
     if "logvar" in positions and spoken and positions["logvar"] not in spoken:
         at = next(iter(spoken))
-        raise UsageError(
-            f"{path}: expected output {positions['logvar']} to be logvar, but output {at} is called "
-            f"{names[at]}; say which is which, such as --outputs mu={1 - min(at, 1)},logvar={at}"
+        other = parameter("outputs", f"mu={1 - min(at, 1)},logvar={at}")
+        raise ParameterError(
+            f"expected output {positions['logvar']} to be logvar, but output {at} is called {names[at]}; "
+            f"say which is which, such as {other}",
+            field="model",
+            value=path,
         )
 
 
@@ -273,12 +286,21 @@ def _components(model: Any, path: Path, positions: Mapping[str, int]) -> int:
     shapes = {name: tuple(model.outputs[at].shape) for name, at in positions.items()}
     for name, shape in shapes.items():
         if len(shape) != 2 or shape[1] is None:
-            raise UsageError(f"{path}: expected {name} of shape (n, components), got {_listed([shape])}")
+            raise ParameterError(
+                f"expected {name} of shape (n, components), got {_listed([shape])}", field="model", value=path
+            )
     if len(set(shapes.values())) != 1:
-        raise UsageError(
-            f"{path}: expected mu and logvar of one shape, got {_listed(shapes.values())}; see --outputs"
+        raise ParameterError(
+            f"expected mu and logvar of one shape, got {_listed(shapes.values())}; "
+            f"see {parameter('outputs')}",
+            field="model",
+            value=path,
         )
     return int(next(iter(shapes.values()))[1])
+
+
+def _as_text(outputs: Mapping[str, int]) -> str:
+    return ",".join(f"{name}={at}" for name, at in outputs.items())
 
 
 def _listed(shapes: Any) -> str:

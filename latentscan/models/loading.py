@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latentscan.errors import UnsafeInputError, UsageError
+from latentscan.errors import ParameterError, UnsafeInputError, UsageError, parameter
 from latentscan.models.autoencoder import Sampling
 from latentscan.models.backend import keras
 
@@ -36,15 +36,23 @@ def load_model(path: Path, *, trust: bool) -> Any:
         If there is no such file, or Keras cannot read it.
     """
     if not path.exists():
-        raise UsageError(f"{path}: no such file or folder; expected a run folder or a .keras file")
+        raise ParameterError(
+            "does not exist; expected a run folder or a .keras file", field="model", value=path
+        )
     kind = "SavedModel" if path.is_dir() else path.suffix.lower()
     if kind == "SavedModel" and not (path / "saved_model.pb").exists():
-        raise UsageError(
-            f"{path}: neither a run folder (no run.json) nor a SavedModel (no saved_model.pb); "
-            "expected a run folder or a .keras file"
+        raise ParameterError(
+            "neither a run folder (no run.json) nor a SavedModel (no saved_model.pb); "
+            "expected a run folder or a .keras file",
+            field="model",
+            value=path,
         )
     if kind not in {".keras", ".h5", ".hdf5", "SavedModel"}:
-        raise UsageError(f"{path}: expected a run folder or a .keras file (or, trusted, .h5 or SavedModel)")
+        raise ParameterError(
+            "expected a run folder or a .keras file (or, trusted, .h5 or SavedModel)",
+            field="model",
+            value=path,
+        )
     if kind != ".keras" and not trust:
         raise _unsafe(path, f"a model in the format {kind}")
     try:
@@ -56,9 +64,11 @@ def load_model(path: Path, *, trust: bool) -> Any:
     except (ValueError, TypeError, KeyError, OSError, AttributeError, ImportError, RuntimeError) as error:
         if "safe_mode=False" in str(error):
             raise _unsafe(path, "a layer that holds code (Lambda or alike)") from None
-        raise UsageError(
-            f"{path}: expected a model that Keras {keras.__version__} can read, got {_reason(error)}; "
-            "save it with model.save('encoder.keras') and layers that come with Keras"
+        raise ParameterError(
+            f"expected a model that Keras {keras.__version__} can read, got {_reason(error)}; "
+            "save it with model.save('encoder.keras') and layers that come with Keras",
+            field="model",
+            value=path,
         ) from None
 
 
@@ -154,7 +164,7 @@ def _saved_model(path: Path) -> Any:
 def _unsafe(path: Path, what: str) -> UnsafeInputError:
     return UnsafeInputError(
         f"{path}: holds {what}, which can run any code while it is loaded: expected a .keras file of "
-        "plain layers; if you know who made it, repeat with --trust-model"
+        f"plain layers; if you know who made it, repeat with {parameter('trust_model', True)}"
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.errors import UsageError
+from latentscan.errors import ParameterError
 from latentscan.models.backend import keras
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def build_encoder(parameters: TrainParameters, size: int) -> Any:
 
     Raises
     ------
-    UsageError
+    ParameterError
         If the layers of stride 2 do not divide `size`.
     """
     check_size(parameters, size)
@@ -58,7 +58,7 @@ def build_decoder(parameters: TrainParameters, size: int) -> Any:
 
     Raises
     ------
-    UsageError
+    ParameterError
         If the layers of stride 2 do not divide `size`.
     """
     check_size(parameters, size)
@@ -80,15 +80,17 @@ def check_size(parameters: TrainParameters, size: int) -> None:
 
     Raises
     ------
-    UsageError
+    ParameterError
         With the nearest sizes that fit.
     """
     step = 2 ** len(parameters.filters)
     if size % step:
         fits = [str(fit) for fit in (size // step * step, (size // step + 1) * step) if fit >= 8]
-        raise UsageError(
-            f"images of {size}×{size} do not fit {len(parameters.filters)} convolutions of stride 2: "
-            f"expected a multiple of {step}, nearest {' or '.join(fits)} (--size {fits[-1]})"
+        raise ParameterError(
+            f"does not fit {len(parameters.filters)} convolutions of stride 2; "
+            f"expected a multiple of {step}, such as {' or '.join(fits)}",
+            field="size",
+            value=size,
         )
 
 

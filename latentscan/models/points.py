@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from latentscan.errors import UsageError
+from latentscan.errors import ParameterError, UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +30,7 @@ def uniform_points(count: int, components: int, bound: float, seed: int) -> NDAr
         If the bound is not a positive number.
     """
     if not 0 < bound < np.inf:
-        raise UsageError(f"uniform z-points in ±{bound}: expected a positive bound, such as 3")
+        raise ParameterError("expected a positive bound, such as 3", field="uniform", value=bound)
     return np.random.default_rng(seed).uniform(-bound, bound, (count, components)).astype(np.float32)
 
 

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from latentscan.errors import UsageError
+from latentscan.errors import ParameterError, UsageError, parameter
 from latentscan.models.backend import versions
 from latentscan.models.run_folder import Epoch, RunFolder, RunRecord, Start
 
@@ -30,13 +30,17 @@ def first_record(
         If the folder holds a run already.
     """
     if folder.path.is_dir() and any(folder.path.iterdir()) and not folder.record.exists():
-        raise UsageError(
-            f"{folder.path}: holds something else than a training; choose a new or an empty folder for --out"
+        raise ParameterError(
+            "holds something else than a training; choose a new or an empty folder",
+            field="out",
+            value=folder.path,
         )
     if folder.record.exists():
-        raise UsageError(
-            f"{folder.path}: holds a training already, expected an empty or new folder: "
-            "go on with it by `--resume`, or choose another --out"
+        raise ParameterError(
+            f"holds a training already; go on with it by {parameter('resume', True)}, or choose a new or an "
+            "empty folder",
+            field="out",
+            value=folder.path,
         )
     return RunRecord(
         parameters=parameters,
@@ -66,7 +70,7 @@ def resumed_record(
     if contradictions:
         raise UsageError(
             f"{folder.record}: cannot resume with other parameters: {'; '.join(contradictions)}. "
-            "Give the recorded values, or train into another --out"
+            f"Give the recorded values, or train into another folder, {parameter('out')}"
         )
     history = folder.finished()
     if resume_from is not None:
@@ -74,9 +78,11 @@ def resumed_record(
             resume_from == 0 or (resume_from <= len(history) and folder.checkpoint(resume_from).exists())
         ):
             there = [str(row.epoch) for row in history if folder.checkpoint(row.epoch).exists()]
-            raise UsageError(
-                f"{folder.path}: cannot resume from epoch {resume_from}: "
-                f"expected 0 or an epoch with a checkpoint, which are {', '.join(there) or 'none'}"
+            raise ParameterError(
+                f"{folder.path}: expected 0 or an epoch with a checkpoint, which are "
+                f"{', '.join(there) or 'none'}",
+                field="resume_from",
+                value=resume_from,
             )
         history = history[:resume_from]
     update = {
@@ -116,12 +122,18 @@ def _contradictions(
     }
     free = FREE if resume_from is None else FREE | {"seed"}
     found = [
-        f"{name} is {recorded.get(name)} in the record, got {got.get(name)}"
+        f"{_named(name)} is {recorded.get(name)} in the record, got {got.get(name)}"
         for name in recorded | got
         if name not in free and recorded.get(name) != got.get(name)
     ]
     if parameters.epochs < record.parameters.epochs:
         found.append(
-            f"epochs is {record.parameters.epochs} in the record and may only grow, got {parameters.epochs}"
+            f"{_named('epochs')} is {record.parameters.epochs} in the record and may only grow, "
+            f"got {parameters.epochs}"
         )
     return found
+
+
+def _named(name: str) -> str:
+    is_parameter = not name.startswith("source.")
+    return parameter(name.removeprefix("preprocessing.")) if is_parameter else f"the {name}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from latentscan.errors import UsageError
+from latentscan.errors import UsageError, command, problems_of
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.parameters import TrainParameters
 
@@ -114,13 +114,12 @@ class RunFolder:
             return RunRecord.model_validate_json(self.record.read_bytes())
         except FileNotFoundError:
             raise UsageError(
-                f"{self.path}: expected a run folder, made by `latentscan train`, but it has no run.json"
+                f"{self.path}: expected a run folder, made by {command('train')}, but it has no run.json"
             ) from None
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the document"
+            first = next(problems_of(error))
             raise UsageError(
-                f"{self.record}: {where}: {first['msg']}; expected the record of a run"
+                f"{self.record} is no record of a run: {first.where or 'the document'}: {first.expected}"
             ) from None
 
     def write_record(self, record: RunRecord) -> None:

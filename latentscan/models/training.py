@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.errors import LatentscanError, UsageError
+from latentscan.errors import LatentscanError, ParameterError, UsageError, parameter
 from latentscan.models.autoencoder import build_autoencoder
 from latentscan.models.backend import keras
 from latentscan.models.batches import Batches
@@ -100,12 +100,14 @@ def _training_rows(source: ImageSource, parameters: TrainParameters) -> NDArray[
     if parameters.split == "train" and source.split is not None:
         rows = rows[source.split == 0]
         if not len(rows) and len(source):
-            raise UsageError(
-                f"none of the {len(source)} images is in the training part of the source's split: "
-                "expected some, or `--split all` to train on every image"
+            raise ParameterError(
+                f"none of the {len(source)} images is in the training part of the source's split; "
+                f"give {parameter('split', 'all')} to train on every image",
+                field="split",
+                value=parameters.split,
             )
     if not len(rows):
-        raise UsageError("the source holds no images: expected at least one to train on")
+        raise UsageError("no images; expected at least one to train on")
     return rows
 
 
@@ -183,12 +185,12 @@ def _radii(model: Any, probe: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 def _diverged(what: str, epoch: int) -> LatentscanError:
     good = (
-        f"the last good checkpoint is epoch {epoch - 1}: go on from it with `--resume`"
+        f"the last good checkpoint is epoch {epoch - 1}: go on from it with {parameter('resume', True)}"
         if epoch > 1
-        else "no epoch was finished: start again with `--resume`"
+        else f"no epoch was finished: start again with {parameter('resume', True)}"
     )
     return LatentscanError(
-        f"training stopped: {what}, expected finite numbers; {good} and a lower --learning-rate"
+        f"training stopped: {what}, expected finite numbers; {good} and a lower {parameter('learning_rate')}"
     )
 
 
@@ -221,6 +223,7 @@ def _load_checkpoint(model: Any, folder: RunFolder, epoch: int, learning_rate: f
     except (OSError, ValueError, KeyError) as error:
         raise UsageError(
             f"{path}: expected a checkpoint of this network, got {type(error).__name__}: "
-            f"{str(error).splitlines()[0]}; go on from an earlier epoch with `--resume-from {epoch - 1}`"
+            f"{str(error).splitlines()[0]}; go on from an earlier epoch with "
+            f"{parameter('resume_from', epoch - 1)}"
         ) from None
     model.optimizer.learning_rate = learning_rate

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from threadpoolctl import threadpool_limits
 
-from latentscan.errors import UsageError
+from latentscan.errors import ParameterError, UsageError, parameter
 from latentscan.execution.worker import reuse_freed_memory
 from latentscan.processors import processors
 from latentscan.progress import SILENT
@@ -40,11 +40,24 @@ _CELEBA_TRAIN, _CELEBA_VALID, _CELEBA_TEST = 162_770, 19_867, 19_962
 def synthesize(
     directory: Path, images: int, *, seed: int = 0, workers: int | None = None, progress: Progress = SILENT
 ) -> int:
-    """Write `images` procedural faces, or those still missing, and give the number of images written.
+    """Write procedural faces, or those still missing, and return how many were written.
 
     The directory gets CelebA's `img_align_celeba/000001.jpg ...`, `list_attr_celeba.txt` and
-    `list_eval_partition.txt`. Image i is the same in data sets of any size and for any number of `workers`
-    (processes; None: one for each core): an interrupted data set can be completed, a complete one enlarged.
+    `list_eval_partition.txt`. Image i is the same in data sets of any size and for any number of `workers`:
+    an interrupted data set can be completed, a complete one enlarged.
+
+    Parameters
+    ----------
+    directory
+        The folder to fill.
+    images
+        How many images it holds in the end.
+    seed
+        Seed of all faces.
+    workers
+        How many processes paint; None for one a processor.
+    progress
+        Hears of images that are written.
 
     Raises
     ------
@@ -54,7 +67,7 @@ def synthesize(
     workers = workers if workers is not None else processors()
     for name, value, least in (("images", images, 1), ("workers", workers, 1), ("seed", seed, 0)):
         if not least <= value < 2**63:
-            raise UsageError(f"{name} is {value}; expected a whole number of at least {least}")
+            raise ParameterError(f"expected a whole number of at least {least}", field=name, value=value)
     present = _begin(directory, images, seed)
     missing = [number for number in range(1, images + 1) if image_name(number) not in present]
     chunks = [missing[start : start + _CHUNK] for start in range(0, len(missing), _CHUNK)]
@@ -67,12 +80,12 @@ def synthesize(
 
 
 def image_name(number: int) -> str:
-    """Give CelebA's file name of an image; the first is number 1."""
+    """Return CelebA's file name of an image; the first is number 1."""
     return f"{number:06d}.jpg"
 
 
 def _begin(directory: Path, images: int, seed: int) -> set[str]:
-    """Check that the directory is free or ours, record the seed, and give the names of the images it has."""
+    """Check that the directory is free or ours, record the seed, and return the names of its images."""
     folder, record_file = directory / IMAGES, directory / RECORD
     folder_exists = folder.is_dir()
     names = {entry.name for entry in os.scandir(directory)} if directory.is_dir() else set()
@@ -101,14 +114,18 @@ def _check_record(record_file: Path, images: int, seed: int) -> None:
             f"{record_file} is no record of a synthetic data set; choose another directory"
         ) from error
     if begun[:2] != (_FORMAT, seed):
-        raise UsageError(
-            f"{record_file.parent} was begun with seed {begun[1]} (format {begun[0]}), "
-            f"and seed {seed} (format {_FORMAT}) was asked for; use --seed {begun[1]} or another directory"
+        raise ParameterError(
+            f"{record_file.parent} was begun with {parameter('seed', begun[1])} (format {begun[0]}, and this "
+            f"version writes {_FORMAT}); give the same seed, or choose another directory",
+            field="seed",
+            value=seed,
         )
     if begun[2] > images:
-        raise UsageError(
-            f"{record_file.parent} was begun for {begun[2]} images, and {images} were asked for; "
-            f"use --images {begun[2]} or more, or another directory"
+        raise ParameterError(
+            f"{record_file.parent} was begun for {parameter('images', begun[2])}; give as many or more, or "
+            "choose another directory",
+            field="images",
+            value=images,
         )
 
 

@@ -53,7 +53,7 @@ def test_a_resumed_run_keeps_what_is_not_named_anew(faces: Path, trained: Path) 
     ("words", "message"),
     [
         (("--epochs", 2), "--resume"),
-        (("--epochs", 9, "--resume", "--z-dim", 7), "z_dim"),
+        (("--epochs", 9, "--resume", "--z-dim", 7), "--z-dim"),
         (("--resume", "--resume-from", 1), "not both"),
         (("--learning-rate", -1), "--learning-rate -1"),
         (("--filters", "4,x"), "--filters 4,x"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from latentscan.errors import UnsafeInputError, UsageError
+from latentscan.errors import ParameterError, UnsafeInputError, UsageError
 from latentscan.images.arrays import ArraySource
 from latentscan.images.folder import natural_key
 from latentscan.images.open import open_images
@@ -335,16 +335,18 @@ def test_what_holds_no_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "celeba/img_align_celeba").mkdir(parents=True)
     paint(tmp_path / "one.png")
     (tmp_path / "list.txt").write_text("one.png")
-    cases: list[tuple[str, dict[str, Any], str]] = [
-        ("empty", {}, "no images; looked in it and its folders for .jpg"),
-        ("celeba", {}, "no images; unpack CelebA"),
-        ("nowhere", {}, "nothing is there; expected a folder"),
-        ("nowhere.csv", {}, "nothing is there"),
-        ("one.png", {}, "a file of no known kind"),
-        ("list.txt", {"root": tmp_path / "nowhere"}, "is no folder"),
-        ("empty", {"root": tmp_path}, "goes with a .txt or .csv list only"),
+    cases: list[tuple[str, dict[str, Any], str, str]] = [
+        ("empty", {}, "images", ".jpg"),
+        ("celeba", {}, "images", "unpack CelebA"),
+        ("nowhere", {}, "images", "expected a folder"),
+        ("nowhere.csv", {}, "images", "does not exist"),
+        ("one.png", {}, "images", "expected a folder"),
+        ("list.txt", {"root": tmp_path / "nowhere"}, "root", "give the folder"),
+        ("empty", {"root": tmp_path}, "root", "leave it out"),
     ]
-    for name, options, message in cases:
-        with pytest.raises(UsageError) as caught:
+    for name, options, field, remedy in cases:
+        with pytest.raises(ParameterError) as caught:
             opened(tmp_path / name, **options)
-        assert message in str(caught.value)
+        assert caught.value.field == field
+        assert str(options.get("root", tmp_path / name)) in str(caught.value)
+        assert remedy in caught.value.problem

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from latentscan.errors import UsageError
+from latentscan.errors import ParameterError, UsageError
 from latentscan.models.backend import keras
 from latentscan.models.decoder import load_decoder
 from latentscan.models.points import normal_points
@@ -36,8 +36,8 @@ def test_points_of_another_space_are_refused(vae_run: Path) -> None:
 
 
 def test_what_is_no_decoder_is_refused(tmp_path: Path, vae_run: Path) -> None:
-    with pytest.raises(UsageError, match=r"expected a decoder of \(n, components\) into"):
+    with pytest.raises(ParameterError, match=r"expected a decoder of \(n, components\) into"):
         load_decoder(vae_run / "encoder.keras")
     shutil.copy(vae_run / "run.json", tmp_path)
-    with pytest.raises(UsageError, match=r"has no decoder\.keras"):
+    with pytest.raises(ParameterError, match=r"has no decoder\.keras"):
         load_decoder(tmp_path)

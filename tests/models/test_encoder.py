@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from latentscan.errors import UnsafeInputError, UsageError
+from latentscan.errors import ParameterError, UnsafeInputError, UsageError
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.backend import keras
 from latentscan.models.encoder import check_input, load_encoder
@@ -147,65 +147,55 @@ def test_images_of_any_size_are_taken_where_the_model_takes_them(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("heads", "shape", "outputs", "message"),
+    ("heads", "shape", "outputs", "field", "said"),
     [
         (
             (3, 3, 3, 3),
             (8, 8, 3),
             None,
-            "expected 1 output (z), 2 (mu, logvar) or 3 (mu, logvar, z), got 4: "
-            "(n, 3), (n, 3), (n, 3), (n, 3); name them by --outputs mu=0,logvar=1",
+            "model",
+            ["(n, 3), (n, 3), (n, 3), (n, 3)", "--outputs mu=0,logvar=1"],
         ),
-        ((3, 4), (8, 8, 3), None, "expected mu and logvar of one shape, got (n, 3), (n, 4); see --outputs"),
-        (
-            (3, 3),
-            (8, 8, 3),
-            {"mu": 0, "logvar": 2},
-            "expected --outputs logvar=0..1, got 2; the outputs are (n, 3), (n, 3)",
-        ),
-        ((3, 3), (8, 8, 3), {"mu": 0}, "expected --outputs to name z, or mu and logvar, got mu"),
-        (
-            (3,),
-            (8, 8, 1),
-            None,
-            "expected one input of square RGB images, (size, size, 3), got (8, 8, 1); "
-            "an encoder of grey images or of channels first cannot be used",
-        ),
-        (
-            (3,),
-            (8, 9, 3),
-            None,
-            "expected one input of square RGB images, (size, size, 3), got (8, 9, 3); "
-            "an encoder of grey images or of channels first cannot be used",
-        ),
+        ((3, 4), (8, 8, 3), None, "model", ["(n, 3), (n, 4)", "--outputs"]),
+        ((3, 3), (8, 8, 3), {"mu": 0, "logvar": 2}, "outputs", ["logvar=0..1", "(n, 3), (n, 3)"]),
+        ((3, 3), (8, 8, 3), {"mu": 0}, "outputs", ["--outputs mu=0"]),
+        ((3,), (8, 8, 1), None, "model", ["(size, size, 3)", "(8, 8, 1)"]),
+        ((3,), (8, 9, 3), None, "model", ["(size, size, 3)", "(8, 9, 3)"]),
     ],
 )
 def test_a_model_that_is_no_encoder_is_refused_with_what_it_has(
-    tmp_path: Path, heads: tuple[int, ...], shape: Shape, outputs: dict[str, int] | None, message: str
+    tmp_path: Path,
+    heads: tuple[int, ...],
+    shape: Shape,
+    outputs: dict[str, int] | None,
+    field: str,
+    said: list[str],
 ) -> None:
     path = save(tmp_path / "mine.keras", heads=heads, shape=shape)
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(ParameterError) as caught:
         load_encoder(path, outputs=outputs)
-    assert str(caught.value) == f"{path}: {message}"
+    assert caught.value.field == field
+    message = caught.value.spelled("command line")
+    assert [part for part in said if part not in message] == []
+    assert field == "outputs" or str(path) in message
 
 
 def test_an_output_that_is_no_row_of_components_is_refused(tmp_path: Path) -> None:
     image = keras.Input((8, 8, 3))
     path = tmp_path / "map.keras"
     keras.Model(image, layers.Conv2D(2, 3)(image)).save(path)
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(ParameterError) as caught:
         load_encoder(path)
-    assert str(caught.value) == f"{path}: expected z of shape (n, components), got (n, 6, 6, 2)"
+    assert (caught.value.field, caught.value.value) == ("model", path)
+    assert "(n, 6, 6, 2)" in str(caught.value)
 
 
 def test_h5_needs_trust(tmp_path: Path, eights: NDArray[np.uint8]) -> None:
     path = save(tmp_path / "old.h5")
     with pytest.raises(UnsafeInputError) as caught:
         load_encoder(path)
-    assert str(caught.value) == (
-        f"{path}: holds a model in the format .h5, which can run any code while it is loaded: "
-        "expected a .keras file of plain layers; if you know who made it, repeat with --trust-model"
-    )
+    assert str(path) in str(caught.value)
+    assert "--trust-model" in caught.value.spelled("command line")
     assert load_encoder(path, trust=True, batch_size=8)(eights)["mu"].shape == (5, 3)
 
 
@@ -213,7 +203,7 @@ def test_a_saved_model_needs_trust(tmp_path: Path, eights: NDArray[np.uint8]) ->
     path = tmp_path / "exported"
     model = keras.models.load_model(save(tmp_path / "mine.keras"))
     model.export(path, verbose=False)
-    with pytest.raises(UnsafeInputError, match=r"format SavedModel.*--trust-model"):
+    with pytest.raises(UnsafeInputError, match="SavedModel"):
         load_encoder(path)
     encoder = load_encoder(path, trust=True, batch_size=8)
     assert (encoder.name, encoder.outputs, encoder.input_size) == ("exported", ("mu", "logvar"), 8)
@@ -223,7 +213,7 @@ def test_a_saved_model_needs_trust(tmp_path: Path, eights: NDArray[np.uint8]) ->
 
 def test_a_layer_that_holds_code_needs_trust(tmp_path: Path, eights: NDArray[np.uint8]) -> None:
     path = save(tmp_path / "code.keras", last=layers.Lambda(lambda heads: heads[0] * 2))
-    with pytest.raises(UnsafeInputError, match=r"code\.keras: holds a layer that holds code.*--trust-model"):
+    with pytest.raises(UnsafeInputError, match="Lambda"):
         load_encoder(path)
     assert load_encoder(path, trust=True, batch_size=8)(eights)["mu"].shape == (5, 3)
 
@@ -237,7 +227,7 @@ class Unknown(keras.layers.Layer):  # type: ignore[misc]
 
 def test_a_custom_layer_is_refused_by_its_name(tmp_path: Path) -> None:
     path = save(tmp_path / "custom.keras", first=Unknown())
-    with pytest.raises(UsageError, match="can read, got Could not locate class 'Unknown'"):
+    with pytest.raises(ParameterError, match="'Unknown'"):
         load_encoder(path)
 
 
@@ -250,31 +240,27 @@ def test_files_that_are_no_models_are_refused(tmp_path: Path) -> None:
         bare.writestr("metadata.json", archive.read("metadata.json"))
     (tmp_path / "weights.pt").write_bytes(b"")
     (tmp_path / "empty").mkdir()
-    for name, message in (
-        ("cut.keras", "expected a model that Keras"),
-        ("junk.keras", "expected a model that Keras"),
-        ("bare.keras", "expected a model that Keras"),
-        ("weights.pt", "expected a run folder or a .keras file"),
-        ("empty", "neither a run folder"),
-        ("absent.keras", "no such file or folder"),
-    ):
-        with pytest.raises(UsageError, match=f"{name}: .*{message}"):
+    for name in ("cut.keras", "junk.keras", "bare.keras", "weights.pt", "empty", "absent.keras"):
+        with pytest.raises(ParameterError) as caught:
             load_encoder(tmp_path / name)
+        assert (caught.value.field, caught.value.value) == ("model", tmp_path / name)
+        assert ".keras" in caught.value.problem, "says what to give"
 
 
 def test_a_run_without_a_finished_epoch_is_refused(tmp_path: Path, vae_run: Path) -> None:
     shutil.copy(vae_run / "run.json", tmp_path)
-    with pytest.raises(UsageError, match=r"has no encoder\.keras: no epoch was finished"):
+    with pytest.raises(ParameterError) as caught:
         load_encoder(tmp_path)
+    assert (caught.value.field, caught.value.value) == ("model", tmp_path)
+    assert "latentscan train --resume" in caught.value.spelled("command line")
 
 
 def test_another_size_is_refused_with_both(vae_run: Path) -> None:
     encoder = load_encoder(vae_run)
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(ParameterError) as caught:
         encoder.with_preprocessing(Preprocessing(size=96))
-    assert str(caught.value) == (
-        "encoder vae: expected images of (32, 32, 3), got (96, 96, 3) from the preprocessing: give --size 32"
-    )
+    assert (caught.value.field, caught.value.value) == ("size", 96)
+    assert "--size 32" in caught.value.spelled("command line")
     with pytest.raises(
         UsageError, match=r"expected pixels \(n <= 256, 32, 32, 3\) uint8, got \(1, 96, 96, 3\)"
     ):
@@ -284,12 +270,8 @@ def test_another_size_is_refused_with_both(vae_run: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scale", "wrong", "right", "expected"),
-    [
-        (1 / 255, (0, 1), (0, 255), r"0\.\.255 \(it rescales them itself\), got 0\.\.1"),
-        (1 / 127.5, (-1, 1), (0, 255), r"0\.\.255 \(it rescales them itself\), got -1\.\.1"),
-        (2.0, (0, 255), (0, 1), r"about 0\.\.1 or -1\.\.1, got 0\.\.255"),
-    ],
+    ("scale", "wrong", "right"),
+    [(1 / 255, (0, 1), (0, 255)), (1 / 127.5, (-1, 1), (0, 255)), (2.0, (0, 255), (0, 1))],
 )
 def test_a_range_that_contradicts_the_rescaling_is_refused(
     tmp_path: Path,
@@ -297,13 +279,14 @@ def test_a_range_that_contradicts_the_rescaling_is_refused(
     scale: float,
     wrong: tuple[float, float],
     right: tuple[float, float],
-    expected: str,
 ) -> None:
     path = save(tmp_path / "mine.keras", first=layers.Rescaling(scale))
     encoder = load_encoder(path, batch_size=8)
     assert encoder.default_preprocessing.value_range == right
-    with pytest.raises(UsageError, match=f"expected values in {expected}"):
+    with pytest.raises(ParameterError) as caught:
         check_input(encoder, Preprocessing(size=8, value_range=wrong))
+    assert caught.value.field == "value_range"
+    assert f"{right[0]}..{right[1]}" in caught.value.problem
     model = keras.models.load_model(path)
     low, high = right
     mu = keras.ops.convert_to_numpy(model(low + eights * np.float32((high - low) / 255))[0])
@@ -324,8 +307,10 @@ def test_a_dictionary_of_outputs_is_not_taken_for_a_list(tmp_path: Path) -> None
     flat = keras.layers.Flatten()(inputs)
     outputs = {name: keras.layers.Dense(2)(flat) for name in ("z_mean", "z_log_var")}
     keras.Model(inputs, outputs).save(tmp_path / "e.keras")
-    with pytest.raises(UsageError, match=r"output 0 is called z_log_var; .*--outputs mu=1,logvar=0"):
+    with pytest.raises(ParameterError) as caught:
         load_encoder(tmp_path / "e.keras")
+    assert "output 0 is called z_log_var" in caught.value.problem
+    assert "--outputs mu=1,logvar=0" in caught.value.spelled("command line")
 
 
 @pytest.mark.parametrize("named", [("z_log_var", "z_mean"), ("logvar", "mu")])
@@ -333,6 +318,7 @@ def test_outputs_that_call_themselves_otherwise_are_refused(tmp_path: Path, name
     inputs = keras.Input((16, 16, 3))
     flat = keras.layers.Flatten()(inputs)
     keras.Model(inputs, [keras.layers.Dense(2, name=name)(flat) for name in named]).save(tmp_path / "e.keras")
-    with pytest.raises(UsageError, match="--outputs mu=1,logvar=0"):
+    with pytest.raises(ParameterError) as caught:
         load_encoder(tmp_path / "e.keras")
+    assert "--outputs mu=1,logvar=0" in caught.value.spelled("command line")
     assert load_encoder(tmp_path / "e.keras", outputs={"mu": 1, "logvar": 0}).positions == (1, 0)

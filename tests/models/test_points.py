@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from latentscan.errors import UsageError
+from latentscan.errors import ParameterError, UsageError
 from latentscan.models.points import gaussian_points, normal_points, uniform_points
 
 
@@ -28,7 +28,7 @@ def test_points_depend_on_the_seed_alone() -> None:
 
 @pytest.mark.parametrize("bound", [0, -1, np.nan, np.inf])
 def test_a_bound_that_is_none_is_refused(bound: float) -> None:
-    with pytest.raises(UsageError, match="expected a positive bound"):
+    with pytest.raises(ParameterError, match="expected a positive bound"):
         uniform_points(1, 1, bound, seed=0)
 
 

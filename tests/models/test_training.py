@@ -172,11 +172,7 @@ def test_only_the_training_part_of_a_split_is_used(
 
 
 @pytest.mark.parametrize(
-    ("count", "split", "message"),
-    [
-        (60, 1, "none of the 60 images is in the training part of the source's split"),
-        (0, None, "the source holds no images"),
-    ],
+    ("count", "split", "remedy"), [(60, 1, "--split all"), (0, None, "expected at least one")]
 )
 def test_nothing_to_train_on_is_an_error(
     tmp_path: Path,
@@ -186,11 +182,12 @@ def test_nothing_to_train_on_is_an_error(
     small: Preprocessing,
     count: int,
     split: int | None,
-    message: str,
+    remedy: str,
 ) -> None:
     parts = None if split is None else np.full(count, split, np.int8)
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(UsageError) as caught:
         train(make_source(images[:count], split=parts), tmp_path / "run", tiny_ae, small)
+    assert remedy in caught.value.spelled("command line")
     assert not (tmp_path / "run").exists()
 
 
@@ -211,10 +208,9 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_epoch(
     steep = tiny_vae.model_copy(update={"learning_rate": 1e30})
     with pytest.raises(LatentscanError) as caught:
         train(source, run, steep, small, resume=True)
-    assert str(caught.value) == (
-        "training stopped: the loss became nan at step 2 of epoch 2, expected finite numbers; "
-        "the last good checkpoint is epoch 1: go on from it with `--resume` and a lower --learning-rate"
-    )
+    message = caught.value.spelled("command line")
+    said = ("nan at step 2 of epoch 2", "checkpoint is epoch 1", "--resume", "--learning-rate")
+    assert [part for part in said if part not in message] == []
     assert {name: (run / name).read_bytes() for name in tree(run) - {"run.json"}} == before
     made = train(source, run, tiny_vae, small, resume=True)
     assert [row.epoch for row in made.history] == [1, 2, 3]
