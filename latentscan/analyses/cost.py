@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 def stats_cost(schema: Schema, _parameters: StatsParameters, _workers: int) -> Cost:
-    """Give what `stats` costs."""
+    """Return the cost of `stats`."""
     return one_pass(schema, ("mu", "logvar", "z"), tiles=3)
 
 
 def axes_cost(schema: Schema, _parameters: AxesParameters, _workers: int) -> Cost:
-    """Give what `axes` costs."""
+    """Return the cost of `axes`."""
     histograms = 2 * schema.components * BINS * 8
     return one_pass(schema, ("mu", "z"), copies=2.2, partial_bytes=histograms, task_bytes=4 * histograms)
 
 
 def pca_cost(schema: Schema, parameters: PcaParameters, _workers: int) -> Cost:
-    """Give what `pca` costs."""
+    """Return the cost of `pca`."""
     return one_pass(schema, (parameters.array,), partial_bytes=schema.components**2 * 8)

@@ -83,7 +83,7 @@ class ArraySource(Reopenable):
         return self._prepare(self._array.__getitem__, rows)
 
     def describe(self) -> dict[str, Any]:
-        """Give the kind, the name, the number of images, and a sha256 over all paths."""
+        """Return the kind, the name, the number of images, and a sha256 over all paths."""
         return describe_rows("array", self.name, self.paths)
 
     def _prepare(self, image: Callable[[int], Any], rows: Sequence[int]) -> Pixels:

@@ -109,7 +109,7 @@ def _read_partition(file: AnyPath) -> dict[str, int]:
 
 
 def _lines(file: AnyPath) -> Iterator[tuple[int, list[str]]]:
-    """Give the fields of every line that is not blank, with its number."""
+    """Return the fields of every line that is not blank, with its number."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             rows: Iterable[list[str]] = (

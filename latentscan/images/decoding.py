@@ -125,7 +125,7 @@ def decode_bytes(
 
 
 def crop_and_resize(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """Give the central crop of an 8-bit grey or RGB image as (size, size, 3).
+    """Return the central crop of an 8-bit grey or RGB image as (size, size, 3).
 
     Raises
     ------

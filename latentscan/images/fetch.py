@@ -32,7 +32,7 @@ def fetch(root: str, paths: Sequence[str]) -> Iterator[tuple[str, bytes | Except
 
 
 def whole(root: str, key: str, beginning: bytes | Exception, pixel_limit: int) -> bytes:
-    """Give the whole of an image file of which the beginning was fetched.
+    """Return the whole of an image file of which the beginning was fetched.
 
     Raises
     ------

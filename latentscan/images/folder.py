@@ -64,7 +64,7 @@ class FileSource(Reopenable):
         return decode_rows(rows, decode, self.preprocessing)
 
     def describe(self) -> dict[str, Any]:
-        """Give the kind, the name, the number of images, a sha256 over all paths, and the pixel limit."""
+        """Return the kind, the name, the number of images, a sha256 over all paths, and the pixel limit."""
         return {**describe_rows(self.kind, self.name, self.paths), "pixel_limit": self.pixel_limit}
 
     def _take_remote(self, root: str, rows: Sequence[int]) -> Pixels:
@@ -78,7 +78,7 @@ class FileSource(Reopenable):
 
 
 def describe_rows(kind: str, name: str, paths: Sequence[str]) -> dict[str, Any]:
-    """Give what identifies a source: the sha256 is over all paths, joined by newlines."""
+    """Return what identifies a source: the sha256 is over all paths, joined by newlines."""
     digest = hashlib.sha256()
     for row, path in enumerate(paths):
         digest.update(f"\n{path}".encode() if row else path.encode())

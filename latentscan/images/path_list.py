@@ -33,16 +33,27 @@ def open_list(
     root: AnyPath | None = None,
     pixel_limit: int = PIXEL_LIMIT,
 ) -> FileSource:
-    """Open the images that a file lists, in its order; paths are relative to `root`, or to the list's folder.
+    """Open the images that a file lists, in its order.
 
     A .txt file has one path a line; blank lines and lines beginning with # are skipped. A .csv file has a
     header; the path is in the column named path, file, filename, image or image_id, else in the first, and
     a column named split may say train, valid, test or 0, 1, 2.
 
+    Parameters
+    ----------
+    file
+        The list.
+    preprocessing
+        How images are cropped and resized.
+    root
+        The folder that its paths are relative to; the folder of the list if None.
+    pixel_limit
+        Images of more pixels are rejected.
+
     Raises
     ------
     UsageError
-        The list is malformed or empty, or a path leaves the root; the message names the file and the line.
+        If the list is malformed or empty, or a path leaves the root; the message names the file and the line.
     """
     root = file.parent if root is None else root
     if not root.is_dir():

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from latentscan.images.source import ImageSource
 
-_KEPT = 4  # sources that a process keeps open
+_MOST_OPEN = 4  # sources of a process
 _one_at_a_time = threading.Lock()  # of the threads that need a source, one opens it
 
 
@@ -37,10 +37,10 @@ class Reopenable(ABC):
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """Give what identifies the source."""
+        """Return what identifies the source."""
 
     def opened_by(self, opener: Callable[..., ImageSource], location: str, **options: Any) -> Self:
-        """Remember that ``opener(location, **options)`` gives this source, in whatever working directory."""
+        """Remember that ``opener(location, **options)`` opens this source, in any working directory."""
         object.__setattr__(self, "_opened", (opener, location, options))
         return self
 
@@ -67,7 +67,7 @@ def reopen(opening: Opening) -> ImageSource:
         return _reopened(opening)
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=_MOST_OPEN)
 def _reopened(opening: Opening) -> ImageSource:
     host = socket.gethostname()
     remedy = "give a path that all machines share, or a URL such as s3://bucket/faces"

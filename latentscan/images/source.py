@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PIXEL_LIMIT = 64_000_000  # images of more pixels are rejected before any is decoded, unless told otherwise
+PIXEL_LIMIT = 64_000_000  # images of more pixels are rejected before any is decoded, by default
 
 
 class Status(IntEnum):
@@ -73,4 +73,4 @@ class ImageSource(Protocol):
         """Decode the given rows in the given order; safe to call from several threads at once."""
 
     def describe(self) -> dict[str, Any]:
-        """Give what the store records of this source: kind, name, number of images, sha256 of all paths."""
+        """Return what the store records of this source: kind, name, number of images, sha256 of all paths."""

@@ -26,16 +26,26 @@ UNKNOWN = -1
 class Batches:
     """The training images of a source, by their position 0..len-1 in `rows`.
 
-    Decoded pixels stay in memory as far as `cache_bytes` reaches, so that later epochs decode only the rest.
     Rejected images are left out of their batch; `rejected` collects them as path -> reason.
+
+    Parameters
+    ----------
+    source
+        The images.
+    rows
+        The row numbers of the training images.
+    size
+        The side of an image, pixels.
+    cache_bytes
+        Memory for decoded pixels; later epochs decode only what exceeds it.
     """
 
     def __init__(self, source: ImageSource, rows: NDArray[np.intp], size: int, cache_bytes: int) -> None:
         self._source = source
         self._rows = rows
         shape = (size, size, 3)
-        self._kept = np.empty((min(len(rows), cache_bytes // int(np.prod(shape))), *shape), np.uint8)
-        self._is_kept = np.zeros(len(rows), bool)
+        self._cached = np.empty((min(len(rows), cache_bytes // int(np.prod(shape))), *shape), np.uint8)
+        self._is_cached = np.zeros(len(rows), bool)
         self._status = np.full(len(rows), UNKNOWN, np.int16)
         self._workers = min(processors(), 8)
         self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
@@ -82,11 +92,11 @@ class Batches:
     def take(self, positions: NDArray[np.intp]) -> NDArray[np.uint8]:
         """Return the pixels of the good images among `positions`, in their order; safe in threads."""
         positions = positions[self._status[positions] <= Status.GOOD]
-        values = np.empty((len(positions), *self._kept.shape[1:]), np.uint8)
-        kept = self._is_kept[positions]
-        values[kept] = self._kept[positions[kept]]
-        if not kept.all():
-            values[~kept] = self._decode(positions[~kept])
+        values = np.empty((len(positions), *self._cached.shape[1:]), np.uint8)
+        cached = self._is_cached[positions]
+        values[cached] = self._cached[positions[cached]]
+        if not cached.all():
+            values[~cached] = self._decode(positions[~cached])
         good = self._status[positions] == Status.GOOD
         return values if good.all() else values[good]
 
@@ -99,8 +109,8 @@ class Batches:
         for at in np.flatnonzero(pixels.status):
             reason = pixels.reasons.get(int(at), Status(pixels.status[at]).name)
             self.rejected[self._source.paths[int(self._rows[positions[at]])]] = reason
-        keep = (pixels.status == Status.GOOD) & (positions < len(self._kept))
-        self._kept[positions[keep]] = pixels.values[keep]
-        self._is_kept[positions[keep]] = True
+        fits = (pixels.status == Status.GOOD) & (positions < len(self._cached))
+        self._cached[positions[fits]] = pixels.values[fits]
+        self._is_cached[positions[fits]] = True
         self._status[positions] = pixels.status
         return pixels.values

@@ -61,7 +61,7 @@ class Decoder:
 
 
 def load_decoder(path: Path, *, trust: bool = False, batch_size: int = 64) -> Decoder:
-    """Load the decoder of a run folder, or of a model file of the user's that gives images in 0..1.
+    """Load the decoder of a run folder, or of a model file of the user's whose images are in 0..1.
 
     Raises
     ------

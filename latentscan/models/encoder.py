@@ -30,8 +30,24 @@ POSITIONAL = {1: ("z",), 2: ("mu", "logvar"), 3: ("mu", "logvar", "z")}
 class Encoder:
     """An encoder with what the store records of it.
 
-    `outputs` is ("z",) or ("mu", "logvar"). `input_size` is None where the model takes images of any size.
-    `preprocessing`, `epsilon_limit` and `epsilon_factor` are those of the training, None where unknown.
+    Parameters
+    ----------
+    name, sha256
+        The name and the hash of the model's file or folder.
+    components
+        Length of a latent row.
+    outputs
+        ("z",) or ("mu", "logvar").
+    input_size
+        The side of an image, pixels; None where the model takes images of any size.
+    preprocessing, epsilon_limit, epsilon_factor
+        Those of the training, None where unknown.
+    versions
+        Versions of what computes, by name.
+    batch_size
+        Images that are encoded together.
+    model, positions, file, trusted
+        The Keras model, the position of each of `outputs` among its own, and how it was loaded.
     """
 
     name: str
@@ -101,7 +117,7 @@ class Encoder:
         return {name: values[: len(pixels)] for name, values in zip(self.outputs, found, strict=True)}
 
     def probe(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Encode a probe batch, and make sure that the encoder gives finite numbers.
+        """Encode a probe batch, and check that the outputs are finite.
 
         Raises
         ------
@@ -136,8 +152,18 @@ def load_encoder(
 ) -> Encoder:
     """Load the encoder of a run folder, or of a model file of the user's.
 
-    A model's outputs are [z], [mu, logvar] or [mu, logvar, z], or what `outputs` says (name -> position). Of
-    three, mu and logvar are taken: z is drawn from them later, by a generator that depends on the row alone.
+    Of three outputs, mu and logvar are taken: z is sampled later, and depends on the row alone.
+
+    Parameters
+    ----------
+    path
+        The run folder, or the model file.
+    outputs
+        Position of each output by name; [z], [mu, logvar] or [mu, logvar, z] by their number if None.
+    trust
+        Whether to load files that can run code.
+    batch_size
+        Images that are encoded together.
 
     Raises
     ------
@@ -186,7 +212,7 @@ def _unpacked(content: Packed, own: dict[str, Any]) -> Encoder:
 
 
 def check_input(encoder: Encoder, preprocessing: Preprocessing) -> None:
-    """Make sure that images prepared in this way are what the encoder takes.
+    """Check that images prepared in this way are what the encoder takes.
 
     Raises
     ------
@@ -213,7 +239,7 @@ def check_input(encoder: Encoder, preprocessing: Preprocessing) -> None:
 
 
 def _takes_bytes(model: Any) -> bool:
-    """Tell whether a model wants 0..255: it takes integers, or begins by dividing by about 255."""
+    """Return whether a model wants 0..255: it takes integers, or begins by dividing by about 255."""
     if "int" in str(model.inputs[0].dtype):
         return True
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]

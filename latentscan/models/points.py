@@ -24,6 +24,15 @@ def normal_points(count: int, components: int, seed: int) -> NDArray[np.float32]
 def uniform_points(count: int, components: int, bound: float, seed: int) -> NDArray[np.float32]:
     """Draw (count, components) evenly from ±bound in every component.
 
+    Parameters
+    ----------
+    count, components
+        The shape.
+    bound
+        Largest absolute value.
+    seed
+        Seed of the generator.
+
     Raises
     ------
     UsageError
@@ -37,7 +46,16 @@ def uniform_points(count: int, components: int, bound: float, seed: int) -> NDAr
 def gaussian_points(
     count: int, mean: NDArray[np.floating], std: NDArray[np.floating], seed: int
 ) -> NDArray[np.float32]:
-    """Draw (count, components) from independent normal components of given mean and std (components,).
+    """Draw (count, components) from independent normal distributions.
+
+    Parameters
+    ----------
+    count
+        How many points.
+    mean, std
+        Of each component, (components,).
+    seed
+        Seed of the generator.
 
     Raises
     ------

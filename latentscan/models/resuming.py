@@ -22,7 +22,7 @@ FREE = frozenset({"epochs", "learning_rate", "cache_bytes", "source.name"})
 def first_record(
     folder: RunFolder, source: ImageSource, parameters: TrainParameters, preprocessing: Preprocessing
 ) -> RunRecord:
-    """Make the record of a new run.
+    """Return the record of a new run.
 
     Raises
     ------
@@ -59,6 +59,15 @@ def resumed_record(
     resume_from: int | None,
 ) -> tuple[RunRecord, tuple[Epoch, ...]]:
     """Read the record of a run that goes on, and the history that it goes on from.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    source, parameters, preprocessing
+        What is asked for now; it must not contradict the record, but for `FREE`.
+    resume_from
+        The epoch after which to go on; the last finished one if None.
 
     Raises
     ------

@@ -69,7 +69,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where each file of a run lies, and how it is read and replaced."""
+    """The paths of the files of a run, and how each is read and replaced."""
 
     path: Path
 
@@ -152,7 +152,7 @@ class RunFolder:
         return rows
 
     def set_aside(self, after_epoch: int) -> None:
-        """Move what lies after an epoch out of the way, if there is anything.
+        """Move the results of later epochs out of the way, if there are any.
 
         Later checkpoints and the models made from them go into a folder, the history stays beside as a copy.
         """
@@ -192,7 +192,7 @@ def replace(path: Path, content: bytes) -> None:
 
 
 def replace_all(writers: Mapping[Path, Callable[[Path], object]]) -> None:
-    """Let each writer write a file beside its path, then move all into place: they change together."""
+    """Write files beside their paths, then move all into place: they change together."""
     temporaries = {path: path.with_name(f".new-{path.name}") for path in writers}
     for path, write in writers.items():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -55,9 +55,25 @@ def train(
 ) -> Training:
     """Train an autoencoder into a run folder, or go on with one.
 
-    `resume` goes on after the last finished epoch, `resume_from` after the given one; what lay after it is
-    set aside. A resumed training repeats an uninterrupted one: the order of images and the epsilon of an
-    epoch depend on (seed, epoch) alone, and a checkpoint holds the optimizer's state too.
+    A resumed training repeats an uninterrupted one: the order of images and the epsilon of an epoch depend on
+    (seed, epoch) alone, and a checkpoint holds the optimizer's state too.
+
+    Parameters
+    ----------
+    source
+        The images, prepared as `preprocessing` says.
+    run
+        The run folder.
+    parameters
+        What decides the training.
+    preprocessing
+        How the images are prepared; recorded for the encoder.
+    resume
+        Whether to go on after the last finished epoch.
+    resume_from
+        The epoch after which to go on; the results of later ones are set aside.
+    progress
+        Hears of images, with the losses so far.
 
     Raises
     ------
@@ -65,7 +81,7 @@ def train(
         If the images do not fit the network, none can be used, the folder holds a run already, or what is
         resumed contradicts its run.json.
     LatentscanError
-        If the loss or a weight is not finite; the checkpoints of the epochs before are kept.
+        If the loss or a weight is not finite; the checkpoints of earlier epochs remain.
     """
     check_size(parameters, preprocessing.size)
     rows = _training_rows(source, parameters)
@@ -168,7 +184,7 @@ class _Figures:
                 self._sums[label] = self._sums.get(label, 0.0) + images * value
 
     def shown(self) -> dict[str, float]:
-        """Give what a progress bar has room for: the loss, and the part of it that is the KL loss."""
+        """Return what a progress bar has room for: the loss, and the part of it that is the KL loss."""
         names = {"total_loss": "loss", "kl_loss": "kl"}
         return {names[name]: value for name, value in self.losses().items() if name in names}
 

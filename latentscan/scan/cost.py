@@ -1,7 +1,7 @@
 """The cost of a pass over a store, known before it runs: tasks, bytes read, and the memory of a task.
 
 All of it follows from the schema of a store, the parameters, and the number of workers, as if every image
-were good. The bytes are those of the rows that tasks read; what lies around them on disk is left out.
+were good. The bytes are those of the rows that tasks read; what is around them on disk is left out.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Cost:
     needs: tuple[tuple[str, BaseModel], ...] = ()
 
     def __add__(self, other: Cost) -> Cost:
-        """Give what both cost, one after the other."""
+        """Return the cost of both, one after the other."""
         needs = dict.fromkeys((*self.needs, *other.needs))
         return Cost(
             self.tasks + other.tasks,
@@ -56,17 +56,17 @@ class Cost:
         )
 
     def needing(self, *needs: tuple[str, BaseModel]) -> Cost:
-        """Give the same cost with what the work needs."""
+        """Return the same cost with other analyses that the work needs."""
         return replace(self, needs=needs)
 
 
 def in_turn(parts: Iterable[Cost]) -> Cost:
-    """Give what several pieces of work cost, one after another."""
+    """Return the cost of several pieces of work, one after another."""
     return sum(parts, start=Cost())
 
 
 def merges(leaves: int) -> int:
-    """Count the tasks that merge what so many tasks give.
+    """Count the tasks that merge the partials of so many tasks.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def merges(leaves: int) -> int:
 
 
 def latent_bytes(schema: Schema, rows: int, arrays: Iterable[str] = ("z",)) -> int:
-    """Give the bytes of so many rows of those of some arrays that a store has."""
+    """Return the bytes of so many rows of some arrays; those that a store lacks count nothing."""
     return rows * schema.components * 4 * len(set(arrays) & set(schema.latents))
 
 
@@ -94,10 +94,12 @@ def one_pass(
     partial_bytes: int = 0,
     task_bytes: int = 0,
 ) -> Cost:
-    """Give the cost of a reduction over all blocks.
+    """Return the cost of a reduction over all blocks.
 
     Parameters
     ----------
+    schema
+        That of the store.
     arrays
         The arrays that are read, beside `status`.
     copies
@@ -120,7 +122,7 @@ def one_pass(
 
 
 def gathering(schema: Schema, rows: int, array: str) -> Cost:
-    """Give the cost of reading so many rows of a random sample, whose blocks are read in full."""
+    """Return the cost of reading so many rows of a random sample, whose blocks are read in full."""
     rows = min(rows, schema.images)
     block_rows = min(schema.chunk_rows, schema.images)
     untouched = (1 - block_rows / schema.images) ** rows
@@ -130,9 +132,18 @@ def gathering(schema: Schema, rows: int, array: str) -> Cost:
 
 
 def ranges(schema: Schema, length: int, arrays: Iterable[str], *, row_bytes: int = 0) -> Cost:
-    """Give the cost of reading ranges of images of a length, with all of the blocks that they touch.
+    """Return the cost of reading ranges of images, a task a range, with all of the blocks that they touch.
 
-    A task reads one range; `row_bytes` are read of each image beside the arrays and its status.
+    Parameters
+    ----------
+    schema
+        That of the store.
+    length
+        Images of a range.
+    arrays
+        The arrays that are read, beside `status`.
+    row_bytes
+        What is read of each image besides.
     """
     count = -(-schema.images // length)
     ends = [min((number + 1) * length, schema.images) for number in range(count)]

@@ -28,7 +28,7 @@ Hill: TypeAlias = tuple[float, float, float, float]  # u, v and the radii along 
 
 
 def soft(distance: Plane, width: float = 1.0) -> Plane:
-    """Give the coverage 0..1 at a signed distance, inside positive, over an edge `width` pixels wide."""
+    """Return the coverage 0..1 at a signed distance, inside positive, over an edge `width` pixels wide."""
     mask = distance * (1.0 / width)
     mask += 0.5
     return clamp(mask)
@@ -40,12 +40,12 @@ def clamp(values: Plane, low: float = 0.0, high: float = 1.0) -> Plane:
 
 
 def ramp(values: Plane, start: float, end: float) -> Plane:
-    """Give 0 at `start` and before it, 1 at `end` and beyond it, and a straight rise between them."""
+    """Return 0 at `start` and before it, 1 at `end` and beyond it, and a straight rise between them."""
     return clamp((values - start) * (1.0 / (end - start)))
 
 
 def blob(u: Plane, v: Plane, radius_u: float, radius_v: float) -> Plane:
-    """Give a smooth hill: 1 at the origin, 0 outside the ellipse of these radii."""
+    """Return a smooth hill: 1 at the origin, 0 outside the ellipse of these radii."""
     u, v = u * (1.0 / radius_u), v * (1.0 / radius_v)
     u *= u
     v *= v
@@ -56,13 +56,13 @@ def blob(u: Plane, v: Plane, radius_u: float, radius_v: float) -> Plane:
 
 
 def ellipse(u: Plane, v: Plane, radius_u: float, radius_v: float) -> Plane:
-    """Give the coverage of an ellipse around the origin, its edge about a pixel wide."""
+    """Return the coverage of an ellipse around the origin, its edge about a pixel wide."""
     u, v = u * (1.0 / radius_u), v * (1.0 / radius_v)
     return soft((1.0 - u * u - v * v) * (0.5 * min(radius_u, radius_v)))
 
 
 def levels(v: Plane) -> NDArray[np.intp]:
-    """Give the entries of an outline's table for pixels at these v."""
+    """Return the entries of an outline's table for pixels at these v."""
     return _entries((v - TOP) * STEPS)
 
 
@@ -89,14 +89,14 @@ class Outline:
         self._scale = 1.0 / np.sqrt(1.0 + slope * slope)
 
     def distance(self, u: Plane, level: NDArray[np.intp]) -> Plane:
-        """Give the signed distance of pixels to the outline, inside positive."""
+        """Return the signed distance of pixels to the outline, inside positive."""
         distance = _at(self.half_width, level)
         distance -= np.abs(u if self._centre is None else u - _at(self._centre, level))
         distance *= _at(self._scale, level)
         return distance
 
     def distance_and_place(self, u: Plane, level: NDArray[np.intp]) -> tuple[Plane, Plane]:
-        """Give the signed distance, and the place between the centre line 0 and the outline 1."""
+        """Return the signed distance, and the place between the centre line 0 and the outline 1."""
         half_width = _at(self.half_width, level)
         across = np.abs(u if self._centre is None else u - _at(self._centre, level))
         distance = half_width - across
@@ -140,7 +140,7 @@ class Patches(Patch):
 
 
 def planes(colour: Colour | Plane) -> Plane:
-    """Give a colour the shape that broadcasts over (3, height, width)."""
+    """Return a colour the shape that broadcasts over (3, height, width)."""
     if isinstance(colour, tuple):
         return np.array(colour, dtype=np.float32).reshape(3, 1, 1)
     return colour
@@ -174,7 +174,7 @@ class Canvas:
         self._v_of_x, self._v_of_y = self.x * -s, self.y * c
 
     def box(self, u: float, v: float, half_width: float, half_height: float) -> Box:
-        """Give the slices of the window around a point that holds the box of these half sizes."""
+        """Return the slices of the window around a point that holds the box of these half sizes."""
         x, y = self._pixel(u, v)
         tilt = abs(self._sin)
         dx, dy = half_width * self._cos + half_height * tilt, half_height * self._cos + half_width * tilt
@@ -230,7 +230,7 @@ class Canvas:
 
 @cache
 def grain_sheet() -> Plane:
-    """Give the film grain, standard normal, that every portrait takes a piece of; it fits a cache."""
+    """Return the film grain, standard normal, that every portrait takes a piece of; it fits a cache."""
     sheet = np.random.Generator(np.random.Philox(key=1)).standard_normal(
         (HEIGHT + GRAIN_PLACES, WIDTH + GRAIN_PLACES), np.float32
     )
@@ -240,7 +240,7 @@ def grain_sheet() -> Plane:
 
 @cache
 def strand_table() -> Plane:
-    """Give the brightness (4096,) of hairs side by side, -1..1: five octaves of noise, 8 entries a pixel."""
+    """Return the brightness (4096,) of hairs side by side, -1..1: five octaves of noise, 8 a pixel."""
     generator = np.random.Generator(np.random.Philox(key=2))
     table = np.zeros(4096, dtype=np.float32)
     for octave, amplitude in enumerate((0.25, 0.3, 0.35, 0.3, 0.25)):
@@ -253,5 +253,5 @@ def strand_table() -> Plane:
 
 
 def strands(across: Plane, phase: float = 0.0) -> Plane:
-    """Give the brightness -1..1 of hair at a place `across` the strands, pixels."""
+    """Return the brightness -1..1 of hair at a place `across` the strands, pixels."""
     return _at(strand_table(), _entries((across + (512.0 + 500.0 * phase)) * 8.0))

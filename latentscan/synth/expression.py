@@ -92,7 +92,7 @@ def _foreshortenings(scene: Scene) -> Plane:
 
 
 def _eyeball(scene: Scene, patch: Patch, v: Plane, upper: Plane) -> Plane:
-    """Give the colours of the eye without its lids."""
+    """Return the colours of the eye without its lids."""
     face = scene.face
     u = patch.u - 1.5 * face.shape.gaze + 5.0 * face.pose.yaw * 0.3
     radius = 5.3 * face.shape.eye_size**0.5
@@ -161,7 +161,7 @@ def _lip_tint(scene: Scene) -> Colour:
 
 
 def _mouth_inside(scene: Scene, patch: Patch, above: Plane, gap: float) -> Plane:
-    """Give the colours between the lips: upper teeth in the shade of the lip, darkness below."""
+    """Return the colours between the lips: upper teeth in the shade of the lip, darkness below."""
     teeth = soft(min(0.78 * gap, 5.0) - above, 1.5)
     fade = clamp(1.15 - (patch.u / 17.0) ** 2, 0.25, 1.0)
     fade *= clamp(0.62 + 0.16 * above)

@@ -54,7 +54,7 @@ class Haircut:
         return Outline(np.where(beyond > 0.0, -beyond, half).astype(np.float32))
 
     def from_face(self) -> Plane:
-        """Give the distance of each pixel to the edge of the opening for the face, inside positive."""
+        """Return the distance of each pixel to the edge of the opening for the face, inside positive."""
         scene, face = self._scene, self._scene.face
         line = (
             (-24.0 if face.has("Male") else -18.0)
@@ -82,7 +82,7 @@ class Haircut:
         return self._scene.place(0.0, -50.0, 20.0)[0] + 12.0 * self._scene.face.style.parting - self.centre
 
     def texture(self) -> Plane:
-        """Give the strands' brightness -1..1: parted hair bends around the face, other falls from above."""
+        """Return the strands' brightness -1..1: parted hair bends around the face, other falls from above."""
         face, patch = self._scene.face, self.patch
         from_parting = patch.u - self.parting
         if self.long and not self.bangs:
@@ -101,12 +101,12 @@ class Haircut:
 
 @lru_cache(maxsize=1)
 def haircut(scene: Scene) -> Haircut | None:
-    """Give the shape of the hair; None on a bald head. Several layers of one scene ask for it."""
+    """Return the shape of the hair; None on a bald head. Several layers of one scene ask for it."""
     return None if scene.face.has("Bald") else Haircut(scene)
 
 
 def parted_line(cut: Haircut) -> Plane:
-    """Give the darkness 0..1 of the line along which long hair parts."""
+    """Return the darkness 0..1 of the line along which long hair parts."""
     line: Plane = np.maximum(1.0 - np.abs(cut.patch.u - cut.parting) * 0.4, 0.0)
     line *= ramp(cut.below_crown, 32.0, 19.5)
     return line

@@ -80,7 +80,7 @@ def head(scene: Scene) -> None:
 
 
 def _skull(scene: Scene, v: Plane, place: Plane) -> Plane:
-    """Give the height of the bare skull: round across, flatter at the front, cut off below the chin.
+    """Return the height of the bare skull: round across, flatter at the front, cut off below the chin.
 
     To light it, one `v` (rows, 1) for a whole row is enough.
     """
@@ -152,7 +152,7 @@ def _lower_relief(scene: Scene) -> list[_Bump]:
 
 
 def _lit_skin(scene: Scene, relief: Plane, box: Box) -> Plane:
-    """Give the skin's colours (3, ...) over a window: wrapped Lambert light plus a soft gloss."""
+    """Return the skin's colours (3, ...) over a window: wrapped Lambert light plus a soft gloss."""
     face, light = scene.face, scene.face.light
     twice_x, twice_y = np.zeros_like(relief), np.zeros_like(relief)
     np.subtract(relief[:, 2:], relief[:, :-2], out=twice_x[:, 1:-1])
@@ -190,7 +190,7 @@ def _lit_skin(scene: Scene, relief: Plane, box: Box) -> Plane:
 
 
 def _complexion(scene: Scene) -> list[_Stain]:
-    """Give what reddens cheeks and nose, and darkens sockets, bags, nostrils and the mouth's corners."""
+    """Return what reddens cheeks and nose, and darkens sockets, bags, nostrils and the mouth's corners."""
     face, width = scene.face, scene.nose_width
     rosy, made_up = face.has("Rosy_Cheeks"), face.has("Heavy_Makeup")
     cheek = (1.0, 0.72, 0.73) if rosy else (1.0, 0.88, 0.87) if made_up else (1.0, 0.94, 0.92)

@@ -110,7 +110,7 @@ class Face:
     camera: Camera
 
     def has(self, attribute: str) -> bool:
-        """Tell whether a chosen attribute holds."""
+        """Return whether a chosen attribute holds."""
         return attribute in self.chosen
 
     @property

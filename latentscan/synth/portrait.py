@@ -46,7 +46,7 @@ def background(scene: Scene) -> None:
 
 @cache
 def _blend_weights() -> tuple[Plane, Plane]:
-    """Give the smooth weights (HEIGHT, grid) and (grid, WIDTH) of the background's grid points."""
+    """Return the smooth weights (HEIGHT, grid) and (grid, WIDTH) of the background's grid points."""
 
     def weights(length: int) -> NDArray[np.float32]:
         places = np.linspace(0.0, _GRID - 1.0, length)[:, np.newaxis]
@@ -92,7 +92,7 @@ def photograph(face: Face) -> Image.Image:
 
 
 def _expose(scene: Scene) -> Image.Image:
-    """Give the picture that the camera takes: exposure, colour balance, noise, and blur out of focus."""
+    """Return the picture that the camera takes: exposure, colour balance, noise, and blur out of focus."""
     camera, rgb = scene.face.camera, scene.canvas.rgb
     noise = camera.noise * scene.grain((slice(0, HEIGHT), slice(0, WIDTH)))
     noise += 110.0 * (1.0 - camera.contrast)

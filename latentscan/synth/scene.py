@@ -52,13 +52,13 @@ _OTHER_HAIR: tuple[Colour, ...] = (
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
-    """Give the colour at `share` 0..1 of the way from the first to the second."""
+    """Return the colour at `share` 0..1 of the way from the first to the second."""
     (r, g, b), rest = second, 1.0 - share
     return first[0] * rest + r * share, first[1] * rest + g * share, first[2] * rest + b * share
 
 
 def along(colours: tuple[Colour, ...], place: float) -> Colour:
-    """Give the colour at `place` 0..1 of a scale of colours."""
+    """Return the colour at `place` 0..1 of a scale of colours."""
     step = min(int(place * (len(colours) - 1)), len(colours) - 2)
     return mix(colours[step], colours[step + 1], place * (len(colours) - 1) - step)
 
@@ -78,19 +78,19 @@ class Scene:
         self.lamp_colour: Colour = (1.0 + face.light.warmth, 1.0, 1.0 - face.light.warmth)
 
     def place(self, x: float, y: float, z: float) -> tuple[float, float]:
-        """Give the (u, v) of a point of the head: x to the picture's right, y down, z towards the viewer."""
+        """Return the (u, v) of a point of the head: x to the right, y down, z to the viewer."""
         cos_yaw, sin_yaw, cos_pitch, sin_pitch = self._turn
         u0, v0 = self._origin
         depth = z * cos_yaw - x * sin_yaw
         return x * cos_yaw + z * sin_yaw - u0, y * cos_pitch + depth * sin_pitch - v0
 
     def eye(self, side: float) -> tuple[float, float]:
-        """Give the (u, v) of the middle of an eye."""
+        """Return the (u, v) of the middle of an eye."""
         shape = self.face.shape
         return self.place(19.5 * shape.eye_spacing * side, 0.9 * shape.asymmetry * side, EYE_Z)
 
     def mouth(self) -> tuple[float, float]:
-        """Give the (u, v) of the middle of the mouth."""
+        """Return the (u, v) of the middle of the mouth."""
         shape = self.face.shape
         return self.place(0.6 * shape.asymmetry, (43.0 + shape.mouth_height) * shape.face_length, 44.0)
 
@@ -101,13 +101,13 @@ class Scene:
         return 16.5 * shape.mouth_width * (1.0 + 0.22 * shape.smile * self.face.has("Smiling"))
 
     def nose(self) -> tuple[float, float]:
-        """Give the (u, v) of the tip of the nose."""
+        """Return the (u, v) of the tip of the nose."""
         shape = self.face.shape
         depth = 52.0 + 4.0 * (shape.nose_depth - 1.0) + 3.0 * self.face.has("Pointy_Nose")
         return self.place(0.0, 25.5 * shape.nose_length * shape.face_length, depth)
 
     def nostrils(self) -> tuple[float, float]:
-        """Give the (u, v) of the middle of the underside of the nose."""
+        """Return the (u, v) of the middle of the underside of the nose."""
         shape = self.face.shape
         u, v = self.place(0.0, 32.0 * shape.nose_length * shape.face_length, 47.0)
         return u, max(v, self.nose()[1] + 3.0)
@@ -120,18 +120,18 @@ class Scene:
         return width * (0.82 if face.has("Pointy_Nose") else 1.0) * (1.06 if face.has("Male") else 1.0)
 
     def foreshortening(self, side: float) -> float:
-        """Give how much narrower a turn of the head makes a side of the face; 1 straight ahead."""
+        """Return how much narrower a turn of the head makes a side of the face; 1 straight ahead."""
         yaw = self.face.pose.yaw
         return cos(yaw + 0.45 * side) / cos(0.45)
 
     def lit(self, colour: Colour, amount: float = 1.0) -> Colour:
-        """Give a matt colour as it looks under this light, `amount` of the lamp reaching it."""
+        """Return a matt colour as it looks under this light, `amount` of the lamp reaching it."""
         shade = self.face.light.ambient + self.face.light.strength * amount * 0.85
         lamp = self.lamp_colour
         return colour[0] * shade * lamp[0], colour[1] * shade * lamp[1], colour[2] * shade * lamp[2]
 
     def grain(self, box: Box, salt: int = 0) -> Plane:
-        """Give this face's own piece of film grain, standard normal, for a window of the canvas."""
+        """Return this face's own piece of film grain, standard normal, for a window of the canvas."""
         place = self.face.camera.grain_seed + 7919 * salt
         top, left = place % GRAIN_PLACES, place // GRAIN_PLACES % GRAIN_PLACES
         rows, columns = box
