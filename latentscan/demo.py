@@ -11,8 +11,8 @@ from latentscan.analyses.axes import axes
 from latentscan.analyses.cache import Run
 from latentscan.analyses.compare.analysis import CompareParameters, Comparison, compare
 from latentscan.analyses.pca import pca
-from latentscan.encoding.encode import encode
-from latentscan.encoding.parameters import Noise
+from latentscan.encoding.encode import encode_images
+from latentscan.encoding.parameters import EncodeParameters
 from latentscan.gallery import draw_results
 from latentscan.images.open import open_images
 from latentscan.images.preprocessing import Preprocessing
@@ -88,7 +88,8 @@ def run_demo(
         _train(source, out / kind, kind, epochs, preprocessing, progress)
     say("4. encode every face with both")
     for kind in KINDS:
-        _encode(source, out / kind, out / f"{kind}.zarr", progress)
+        places = (str(out / kind), str(faces), str(out / f"{kind}.zarr"))
+        encode_images(*places, EncodeParameters(), progress=progress)
     say("5. every analysis of both, and pictures")
     stores = {f"{kind}.zarr": open_store(str(out / f"{kind}.zarr")) for kind in KINDS}
     run = Run(progress=progress)
@@ -124,12 +125,6 @@ def _train(
     )
     resume = (run / "run.json").exists()
     train(source, run, parameters, preprocessing, resume=resume, progress=progress)
-
-
-def _encode(source: ImageSource, run: Path, store: Path, progress: Progress) -> None:
-    from latentscan.models.encoder import load_encoder
-
-    encode(load_encoder(run), source, str(store), noise=Noise(), progress=progress)
 
 
 def _draw(out: Path, source: ImageSource, comparison: Comparison) -> None:
