@@ -1,12 +1,9 @@
+"""Image files at URLs."""
+
 from __future__ import annotations
 
-import pickle
-import shutil
 import socket
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import fsspec  # type: ignore[import-untyped]
 import numpy as np
@@ -17,39 +14,22 @@ from PIL import Image
 from latentscan.errors import LatentscanError, ParameterError, UsageError
 from latentscan.images.folder import FileSource, natural_key
 from latentscan.images.open import open_images
-from latentscan.images.preprocessing import Preprocessing
 from latentscan.images.source import Status
 from latentscan.paths import RemotePath
 from latentscan.store.image_array import is_zarr, open_array_source
 from latentscan.synth.dataset import synthesize
+from tests.images.pictures import SMALL, paint_all, upload
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from latentscan.images.source import ImageSource
-
-SMALL = Preprocessing(crop="none", size=8, resampling="box")
 
 
 @pytest.fixture(params=["s3", "memory"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty place of every kind."""
     return str(request.getfixturevalue("s3")) if request.param == "s3" else f"memory://{tmp_path.name}"
-
-
-def paint(folder: Path, paths: Sequence[str]) -> None:
-    for colour, path in enumerate(paths):
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (8, 8), (colour, colour, colour)).save(folder / path, "PNG")
-
-
-def upload(folder: Path, url: str) -> str:
-    files = fsspec.get_mapper(url)
-    for file in folder.rglob("*"):
-        if file.is_file():
-            files[file.relative_to(folder).as_posix()] = file.read_bytes()
-    return url
 
 
 def assert_same(source: ImageSource, local: ImageSource) -> None:
@@ -72,9 +52,9 @@ def assert_same(source: ImageSource, local: ImageSource) -> None:
 
 def test_a_folder_has_the_rows_that_it_has_on_a_disk(place: str, tmp_path: Path) -> None:
     paths = ["b2/1.jpg", "b2/10.JPEG", "b10/ü 1.PNG", "IMG1.webp", "img1.webp", "img2.Tif", "img10.pgm"]
-    paint(tmp_path / "faces", paths)
+    paint_all(tmp_path / "faces", paths)
     for other in ("notes.txt", ".hidden.jpg", ".cache/1.jpg", "b2/.x/1.jpg", "b2/thumbs.db", "jpg"):
-        paint(tmp_path / "faces", [other])
+        paint_all(tmp_path / "faces", [other])
     source = open_images(upload(tmp_path / "faces", f"{place}/faces"), SMALL)
     assert list(source.paths) == paths == sorted(paths, key=natural_key)
     assert source.describe()["name"] == "faces"
@@ -83,14 +63,14 @@ def test_a_folder_has_the_rows_that_it_has_on_a_disk(place: str, tmp_path: Path)
 
 
 def test_a_bucket_may_be_the_folder(s3: str, tmp_path: Path) -> None:
-    paint(tmp_path / "faces", ["2.png", "10.png"])
+    paint_all(tmp_path / "faces", ["2.png", "10.png"])
     source = open_images(upload(tmp_path / "faces", s3), SMALL)
     assert list(source.paths) == ["2.png", "10.png"]
     assert source.describe()["name"] == s3.removeprefix("s3://")
 
 
 def test_bad_files_have_the_status_that_they_have_on_a_disk(place: str, tmp_path: Path) -> None:
-    paint(tmp_path / "faces", [f"{number}.png" for number in range(20)])
+    paint_all(tmp_path / "faces", [f"{number}.png" for number in range(20)])
     (tmp_path / "faces/3.png").write_bytes(b"")
     (tmp_path / "faces/4.png").write_bytes(b"no image")
     (tmp_path / "faces/5.png").write_bytes((tmp_path / "faces/6.png").read_bytes()[:50])
@@ -122,7 +102,7 @@ def test_celeba_is_read_with_its_lists(place: str, tmp_path: Path, nested: bool)
 
 
 def test_a_list_may_be_here_or_there_and_so_may_its_images(place: str, tmp_path: Path) -> None:
-    paint(tmp_path / "faces", ["1.png", "2.png"])
+    paint_all(tmp_path / "faces", ["1.png", "2.png"])
     (tmp_path / "faces/list.csv").write_text("path,split\n2.png,test\nnone.png,train\n1.png,valid\n")
     url = upload(tmp_path / "faces", f"{place}/faces")
     local = open_images(tmp_path / "faces/list.csv", SMALL)
@@ -160,7 +140,7 @@ def test_what_cannot_be_read_from_a_url_is_said(place: str, tmp_path: Path) -> N
 def test_a_file_that_must_not_be_read_is_unreadable(
     s3: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paint(tmp_path / "faces", ["1.png", "secret.png", "2.png"])
+    paint_all(tmp_path / "faces", ["1.png", "secret.png", "2.png"])
     upload(tmp_path / "faces", f"{s3}/faces")
     request.getfixturevalue("as_reader")
     pixels = open_images(f"{s3}/faces", SMALL).read(0, 3)
@@ -186,73 +166,3 @@ def test_a_server_that_is_gone_rejects_no_image(s3: str, monkeypatch: pytest.Mon
     source = FileSource("folder", "faces", RemotePath(s3), ["1.png"], SMALL)
     with pytest.raises(LatentscanError, match=f"{s3} cannot be reached"):
         source.read(0, 1)
-
-
-# --- other processes
-
-
-def elsewhere(pickled: bytes, expression: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Evaluate an expression of what was pickled, in a fresh process with another working directory."""
-    folder.mkdir(exist_ok=True)
-    (folder / "pickled").write_bytes(pickled)
-    script = (
-        "import pathlib, pickle\n"
-        f"it = pickle.loads(pathlib.Path('pickled').read_bytes())\nprint({expression})"
-    )
-    command = [sys.executable, "-W", "error", "-c", script]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-
-
-def sources(tmp_path: Path, s3: str) -> dict[str, ImageSource]:
-    """One of every kind, named relative to the working directory where that goes."""
-    paint(tmp_path / "faces", [f"{number}.png" for number in range(60)])
-    (tmp_path / "faces/list.txt").write_text("".join(f"{number}.png\n" for number in range(60)))
-    zarr.create_array(str(tmp_path / "a.zarr"), data=np.zeros((60, 8, 8), np.uint8))
-    np.save(tmp_path / "a.npy", np.zeros((60, 8, 8), np.uint8))
-    url = upload(tmp_path / "faces", f"{s3}/faces")
-    return {
-        "folder": open_images("faces", SMALL),
-        "list": open_images("faces/list.txt", SMALL, root="faces", pixel_limit=50),
-        "npy": open_images("a.npy", SMALL),
-        "zarr": open_array_source("a.zarr", SMALL),
-        "url": open_images(url, SMALL),
-    }
-
-
-def test_a_source_is_opened_again_by_another_process(
-    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    opened = sources(tmp_path, s3)
-    pickled = pickle.dumps(opened)
-    assert len(pickled) < 3000  # for 300 images
-    assert b"test" not in pickle.dumps(opened["url"])  # which is key and secret
-    row = "(len(one), one.describe(), one.read(50, 52).status.tolist())"
-    expression = f"{{name: {row} for name, one in it.items()}}"
-    done = elsewhere(pickled, expression, tmp_path / "other")
-    expected = {name: (60, one.describe(), one.read(50, 52).status.tolist()) for name, one in opened.items()}
-    assert (done.stdout, done.stderr) == (f"{expected}\n", "")
-
-
-def test_a_process_opens_a_source_once(tmp_path: Path) -> None:
-    paint(tmp_path / "faces", ["1.png", "2.png"])
-    pickled = pickle.dumps(open_images(tmp_path / "faces", SMALL))
-    with ThreadPoolExecutor(4) as pool:
-        copies: list[Any] = list(pool.map(pickle.loads, [pickled] * 8))
-    assert len({id(copy) for copy in copies}) == 1
-
-
-def test_other_images_on_the_machine_of_a_worker_are_an_error(tmp_path: Path) -> None:
-    host = socket.gethostname()
-    paint(tmp_path / "faces", ["1.png", "2.png"])
-    pickled = pickle.dumps(open_images(tmp_path / "faces", SMALL))
-    (tmp_path / "faces/2.png").rename(tmp_path / "faces/3.png")
-    done = elsewhere(pickled, "it", tmp_path / "other")
-    where = tmp_path / "faces"
-    assert f"UsageError: the worker on {host} sees other images at {where}: sha256 is" in done.stderr
-    paint(tmp_path / "faces", ["4.png"])
-    with pytest.raises(UsageError, match=f"{host} sees other images at {where}: images is 3, expected 2"):
-        pickle.loads(pickled)  # noqa: S301
-    shutil.rmtree(where)
-    with pytest.raises(UsageError, match=f"{host} sees no images at {where}; give a path that all machines"):
-        pickle.loads(pickled)  # noqa: S301

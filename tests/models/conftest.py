@@ -122,3 +122,8 @@ def ae_run(tmp_path_factory: pytest.TempPathFactory, tiny_ae: TrainParameters, s
     run = tmp_path_factory.mktemp("runs") / "ae"
     train(MemorySource(smooth_images(60)), run, tiny_ae, small)
     return run
+
+
+@pytest.fixture(scope="session")
+def eights() -> NDArray[np.uint8]:
+    return np.random.default_rng(5).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)

@@ -1,0 +1,84 @@
+"""CelebA's layout, with its lists."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from latentscan.errors import UsageError
+from latentscan.images.source import Status
+from tests.images.pictures import colours, opened, paint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def celeba(root: Path, faces: str = "img_align_celeba", suffix: str = ".txt", lists: str = "") -> Path:
+    for number in (1, 2, 4):
+        paint(root / faces / f"00000{number}.jpg", number)
+    (root / lists).mkdir(exist_ok=True)
+    if suffix == ".txt":
+        attributes = "2\nBald Male \n000001.jpg -1  1\n000003.jpg  1 -1\n"
+        partition = "000001.jpg 0\n000002.jpg 2\n000003.jpg 1\n"
+    else:
+        attributes = "image_id,Bald,Male\r\n000001.jpg,-1,1\r\n000003.jpg,1,-1\r\n"
+        partition = "image_id,partition\n000001.jpg,0\n000002.jpg,2\n000003.jpg,1\n"
+    (root / lists / f"list_attr_celeba{suffix}").write_bytes(attributes.encode())
+    (root / lists / f"list_eval_partition{suffix}").write_bytes(partition.encode())
+    return root
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".csv"])
+@pytest.mark.parametrize("faces", ["img_align_celeba", "img_align_celeba/img_align_celeba"])
+@pytest.mark.parametrize("lists", ["", "Anno"])
+def test_celeba_is_read_with_its_lists(tmp_path: Path, faces: str, suffix: str, lists: str) -> None:
+    source = opened(celeba(tmp_path, faces, suffix, lists))
+    assert list(source.paths) == [f"00000{number}.jpg" for number in (1, 2, 3, 4)]
+    assert source.split is not None
+    assert source.attributes is not None
+    assert source.split.dtype == source.attributes.values.dtype == np.int8
+    assert list(source.split) == [0, 2, 1, -1]
+    assert source.attributes.labels == ("Bald", "Male")
+    assert source.attributes.values.tolist() == [[-1, 1], [0, 0], [1, -1], [0, 0]]
+    pixels = source.read(0, 4)
+    assert colours(pixels) == [1, 2, 0, 4]
+    assert list(pixels.status) == [0, 0, Status.MISSING, 0]
+    assert source.describe()["kind"] == "celeba"
+
+
+def test_celeba_needs_no_lists(tmp_path: Path) -> None:
+    paint(tmp_path / "img_align_celeba/000001.jpg")
+    source = opened(tmp_path)
+    assert (list(source.paths), source.split, source.attributes) == (["000001.jpg"], None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("list_attr_celeba.txt", "", "line 1: ''; expected the number of images"),
+        ("list_attr_celeba.txt", "a b\n1.jpg 1 1\n", "line 1: 'a b'; expected the number of images"),
+        ("list_attr_celeba.txt", "1\n", "no header"),
+        ("list_attr_celeba.txt", "2\na b\n1.jpg 1 1\n", "line 1: 2 images announced, but 1 listed"),
+        ("list_attr_celeba.txt", "1\na b\n1.jpg 1\n", "line 3: 2 fields; expected a file name and 2"),
+        ("list_attr_celeba.txt", "1\na b\n1.jpg 1 2\n", "line 3: attribute '2'; expected 1 or -1"),
+        ("list_attr_celeba.txt", "1\na b\n\n1.jpg 1 x\n", "line 4: attribute 'x'"),
+        ("list_attr_celeba.txt", "1\na\n../1.jpg 1\n", "line 3: '../1.jpg' is no path below the root"),
+        ("list_attr_celeba.txt", "1\na\n/1.jpg 1\n", "line 3: '/1.jpg' is no path below the root"),
+        ("list_attr_celeba.csv", "", "no header"),
+        ("list_attr_celeba.csv", "image_id,a\n1.jpg,0\n", "line 2: attribute '0'"),
+        ("list_eval_partition.txt", "1.jpg 0\n1.jpg 3\n", "line 2: '1.jpg' is listed twice"),
+        ("list_eval_partition.txt", "1.jpg 3\n", "line 1: partition '3'; expected 0"),
+        ("list_eval_partition.txt", "1.jpg\n", "line 1: 1 fields"),
+        ("list_eval_partition.csv", "image_id,partition\n1.jpg,a\n", "line 2: partition 'a'"),
+        ("list_eval_partition.txt", "1.jpg 0\n\xff", "cannot be read"),
+    ],
+)
+def test_malformed_lists_of_celeba(tmp_path: Path, name: str, text: str, message: str) -> None:
+    paint(tmp_path / "img_align_celeba/1.jpg")
+    (tmp_path / name).write_bytes(text.encode("latin-1"))
+    with pytest.raises(UsageError) as caught:
+        opened(tmp_path)
+    assert str(caught.value).startswith(str(tmp_path / name))
+    assert message in str(caught.value)

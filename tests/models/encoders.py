@@ -1,0 +1,40 @@
+"""Encoders as users make them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from latentscan.models.backend import keras
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+layers = keras.layers
+Shape = tuple[int | None, ...]
+
+
+def save(
+    path: Path,
+    *,
+    heads: tuple[int, ...] = (3, 3),
+    shape: Shape = (8, 8, 3),
+    first: Any = None,
+    last: Any = None,
+) -> Path:
+    """Save an encoder as a user would make it: Flatten and one Dense layer for each head."""
+    image = keras.Input(shape)
+    x = layers.Flatten()(image if first is None else first(image))
+    outputs = [layers.Dense(units)(x) for units in heads]
+    if last is not None:
+        outputs.append(last(outputs))
+    keras.Model(image, outputs if len(outputs) > 1 else outputs[0]).save(path)
+    return path
+
+
+def direct(path: Path, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    outputs = keras.tree.flatten(keras.models.load_model(path)(pixels / np.float32(255)))
+    return [keras.ops.convert_to_numpy(output) for output in outputs]
