@@ -172,8 +172,8 @@ def check(
         f"{len(found.damaged_blocks)} of them damaged"
     )
     if repair and found.damages:
-        repair_store(store, found)
-        note("repaired: metadata is restored, and damaged blocks are marked as not written")
+        for done in repair_store(store, found):
+            note(f"repaired: {done}")
     if found.damaged_blocks or found.unwritten or (found.damages and not repair):
         steps = [] if repair or not found.damages else [f"latentscan check --store {store} --repair"]
         steps += [opened.completing_command()] if found.damaged_blocks or found.unwritten else []

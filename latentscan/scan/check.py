@@ -12,8 +12,10 @@ from latentscan.store.integrity import (
     Damage,
     check_block,
     check_metadata,
-    repair_coordinates,
+    check_results,
+    remove_obstacles,
     repair_metadata,
+    repair_results,
 )
 from latentscan.store.reader import open_store
 from latentscan.store.writer import retract_blocks
@@ -26,7 +28,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a check found: damages, those of blocks in block order, and the blocks that are not written."""
+    """What a check found.
+
+    Parameters
+    ----------
+    blocks
+        Number of blocks of the store.
+    damages
+        Those of metadata, those of results, and those of blocks in block order.
+    unwritten
+        The blocks that are not written.
+    """
 
     blocks: int
     damages: tuple[Damage, ...]
@@ -41,7 +53,23 @@ class Findings:
 def check_store(
     store: LatentStore, *, executor: Executor = IN_PROCESS, progress: Progress = SILENT
 ) -> Findings:
-    """Compare every committed block of a store with its digest, and the metadata with its sealed copy."""
+    """Compare all that a store holds with what was written.
+
+    Every committed block is compared with its digest, metadata with what was sealed, every cached result with
+    its hash, and the list of results with the results.
+
+    Parameters
+    ----------
+    executor
+        Where blocks are read.
+    progress
+        Reports the blocks that are done.
+
+    Raises
+    ------
+    StoreError
+        If a server refuses or does not answer.
+    """
     blocks = store.schema.blocks
 
     def leaf(block: int) -> Findings:
@@ -60,15 +88,34 @@ def check_store(
         executor=executor,
         progress=progress,
     )
-    return Findings(blocks, check_metadata(store) + found.damages, found.unwritten)
+    damages = check_metadata(store) + check_results(store) + found.damages
+    return Findings(blocks, damages, found.unwritten)
 
 
-def repair_store(location: str, findings: Findings) -> None:
-    """Restore damaged metadata, and mark damaged blocks as not written.
+def repair_store(location: str, findings: Findings) -> list[str]:
+    """Repair what a check found, and return what was done.
 
-    The command that wrote the store writes such blocks anew.
+    Damaged metadata is restored from what is sealed. Damaged results are removed, and computed again when
+    they are asked for next. Damaged blocks are marked as not written, and the command that wrote the store
+    writes them again.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be written.
     """
+    done = []
     if any(damage.block is None for damage in findings.damages):
-        repair_metadata(location, findings.damages)
-        repair_coordinates(open_store(location, writable=True))
-    retract_blocks(location, findings.damaged_blocks)
+        store = open_store(location, writable=True)
+        repair_metadata(store, findings.damages)
+        removed = repair_results(store, findings.damages)
+        done.append("metadata and the list of results are restored")
+        if removed:
+            done.append(
+                f"damaged results are removed, to be computed again when asked for: {', '.join(removed)}"
+            )
+    if findings.damaged_blocks:
+        remove_obstacles(open_store(location), findings.damages)
+        retract_blocks(location, findings.damaged_blocks)
+        done.append("damaged blocks are marked as not written")
+    return done

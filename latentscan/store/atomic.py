@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from latentscan.errors import StoreError, UsageError
+from latentscan.errors import StoreError, UsageError, parameter
 from latentscan.paths import as_path, is_url, local_path
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ PAUSE_S = 0.02  # after the first of them, and so much longer after each other
 
 
 def backing(location: str, *, read_only: bool) -> Store:
-    """Give the zarr store object behind a location.
+    """Return the zarr store object behind a location.
 
     Raises
     ------
@@ -44,12 +44,12 @@ def backing(location: str, *, read_only: bool) -> Store:
 
 
 def publish(location: str, path: str, build: Callable[[zarr.Group], None]) -> dict[str, Any]:
-    """Create the group `path` of the store at `location` so that it is there whole or not at all.
+    """Create the group `path` of the store at `location`: the whole of it exists afterwards, or nothing.
 
     `build` fills a group in memory. Its keys are copied, and the ``zarr.json`` that makes it a group
     comes last: whoever is interrupted leaves files that no reader looks at. What an earlier creation left
     and this one does not write is removed at the end, not at the beginning: several processes may create
-    the same group at once. Gives the metadata of the group, of its parents, and of what is in it, by path.
+    the same group at once. Returns the metadata of the group, of its parents, and of what is in it, by path.
     """
     import zarr
     from zarr.core.sync import sync
@@ -82,18 +82,19 @@ def publish(location: str, path: str, build: Callable[[zarr.Group], None]) -> di
 
 
 def require_folder_of(location: str, own: Container[str]) -> None:
-    """Refuse a file, or a folder that holds anything but its own.
+    """Refuse a file, or a folder that holds anything but its own, and what interrupted writers leave.
 
     Raises
     ------
     UsageError
-        If there is something else.
+        If the folder holds something else.
     """
     path = as_path(location, StoreError)
     folder = path.is_dir()
     if not folder and path.exists():
         raise UsageError(f"{location} is a file; name a folder that does not exist yet")
-    foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in own) if folder else []
+    names = {entry.name for entry in path.iterdir()} if folder else set()
+    foreign = sorted(name for name in names if name not in own and not name.endswith(UNFINISHED))
     if foreign:
         raise UsageError(
             f"{location} holds {foreign[0]!r}, which does not belong there, and is no latent store; "
@@ -102,7 +103,7 @@ def require_folder_of(location: str, own: Container[str]) -> None:
 
 
 def is_writable(location: str, folder: str) -> bool:
-    """Tell whether anything can be written at a location; at a URL, that is tried in a folder below it."""
+    """Check whether a location is writable; at a URL, by writing a file to a folder below it."""
     from zarr.core.sync import sync
 
     if is_url(location):
@@ -128,7 +129,7 @@ def exists(location: str, key: str) -> bool:
 
 
 def list_names(location: str, prefix: str) -> list[str]:
-    """List the names right below a prefix of a store; none where there is nothing."""
+    """Return the names right below a prefix of a store, in no order; none where nothing has that prefix."""
     from zarr.core.sync import sync
 
     store = backing(location, read_only=True)
@@ -140,7 +141,7 @@ def list_names(location: str, prefix: str) -> list[str]:
 
 
 def read_json(store: Store, key: str) -> dict[str, Any] | None:
-    """Read a JSON file of a store; None where there is none.
+    """Read a JSON file of a store; None where it does not exist.
 
     Raises
     ------
@@ -167,10 +168,10 @@ def write_json(store: Store, key: str, document: dict[str, Any]) -> None:
 
 
 def change_json(location: str, key: str, change: Callable[[], dict[str, Any]]) -> None:
-    """Write what `change` makes of a JSON file that it reads.
+    """Write what `change` returns after reading a JSON file.
 
-    Of files on a disk this is done by who has locked the folder. At a URL nobody can lock anything: there,
-    `change` is called again where another process wrote in between, as far as the server tells (S3 does).
+    Callers lock the folder of files on a disk. At a URL nobody can lock anything: `change` is called again
+    where another process wrote in between, as far as the server detects that (S3 does).
 
     Raises
     ------
@@ -192,7 +193,7 @@ def change_json(location: str, key: str, change: Callable[[], dict[str, Any]]) -
         time.sleep(PAUSE_S * attempt)
     raise StoreError(
         f"{location}/{key}: refused {CHANGES} times, as if others had changed it meanwhile; run the command "
-        "again, or with --results where the server knows If-Match"
+        f"again, or with {parameter('results')} where the server knows If-Match"
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import google_crc32c
 import numpy as np
 
-from latentscan.errors import StoreError
+from latentscan.errors import StoreError, command
 from latentscan.paths import is_url, local_path
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class ChunkError(StoreError):
 
     def __init__(self, location: str, chunk: str, problem: str) -> None:
         super().__init__(
-            f"{location}: chunk {chunk} {problem}; `latentscan check --store {location}` lists all damage"
+            f"{location}: chunk {chunk} {problem}; {command('check', store=location)} lists all damage"
         )
         self.location = location
         self.chunk = chunk
@@ -52,7 +52,7 @@ def digest_of(values: NDArray[Any]) -> bytes:
 
 
 def checksum_of(values: NDArray[Any]) -> bytes:
-    """Give the last four bytes of `digest_of`."""
+    """Return the last four bytes of `digest_of`."""
     return int(google_crc32c.value(_content(values))).to_bytes(4, "big")
 
 
@@ -63,7 +63,7 @@ def _content(values: NDArray[Any]) -> Any:
 
 
 def read_files(location: str, store: Store, keys: Sequence[str]) -> list[NDArray[np.uint8] | None]:
-    """Read files of a store as they are, all at once; None for one that is not there.
+    """Read files of a store as they are, all at once; None for one that does not exist.
 
     zarr would copy them twice more, and do so for all threads in the one thread of its event loop.
     """

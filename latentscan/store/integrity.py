@@ -1,25 +1,41 @@
-"""Comparing a store with its commit record and with the sealed copy of its metadata."""
+"""Comparing blocks with the commit record, metadata with what was sealed, and results with their hash."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latentscan.paths import is_url, local_path
 from latentscan.store.atomic import METADATA, backing, read_json, write_json
 from latentscan.store.chunks import READ_ERRORS, ChunkError
-from latentscan.store.metadata import array_metadata, read_root
+from latentscan.store.metadata import (
+    GROUP,
+    RESULTS,
+    SEALED_COPY,
+    change_list,
+    nodes_of,
+    read_root,
+    read_sealed_copy,
+    root_problem,
+    sealed_nodes,
+    with_list,
+    write_sealed_copy,
+)
+from latentscan.store.results import Results
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from latentscan.store.metadata import Nodes
     from latentscan.store.reader import LatentStore
 
 
 @dataclass(frozen=True)
 class Damage:
-    """A file that is not what was written, what is wrong with it, and the block it is of, if of any."""
+    """A file or group that is not what was written, what is wrong with it, and its block, if it is of one."""
 
     file: str
     problem: str
@@ -27,7 +43,7 @@ class Damage:
 
 
 def check_block(store: LatentStore, block: int) -> tuple[Damage, ...] | None:
-    """Find the damages of a block; None for a block that is not written."""
+    """Return the damages of a block; None for a block that is not written."""
     try:
         digests = store.read_digests(block)
     except ChunkError as error:
@@ -44,40 +60,122 @@ def check_block(store: LatentStore, block: int) -> tuple[Damage, ...] | None:
 
 
 def check_metadata(store: LatentStore) -> tuple[Damage, ...]:
-    """Find the arrays whose own metadata is not that of the root's copy, or whose names are wrong."""
+    """Return the damages of the root, of each array's own metadata, and of the names along dimensions."""
     damages = []
-    for name, expected in array_metadata(read_root(store.location) or {}).items():
-        key = f"{name}/{METADATA}"
+    problem = root_problem(store.location)
+    if problem is not None:
+        damages.append(Damage(METADATA, f"is damaged: {problem}"))
+    for path, expected in sealed_nodes(read_root(store.location) or {}).items():
+        damages += _compare_node(store, path, expected)
+    if store.format_version > 1 and read_sealed_copy(store.location) is None:
+        damages.append(Damage(f"{SEALED_COPY}/{METADATA}", "is damaged or missing"))
+    for path, names in store.coordinates.items():
         try:
-            found = read_json(store.group.store, key)
-        except ValueError:
-            found = {}
-        if found != expected:
-            damages.append(Damage(key, "is missing" if found is None else "is damaged"))
-    for name, values in _coordinates(store).items():
-        try:
-            same = np.asarray(store.array(name)[:]).tolist() == list(values)
+            same = np.asarray(store.array(path)[:]).tolist() == list(names)
         except READ_ERRORS:
             same = False
         if not same:
-            damages.append(Damage(f"{name}/c/0", "is damaged or missing"))
+            damages.append(Damage(f"{path}/c/0", "is damaged or missing"))
     return tuple(damages)
 
 
-def repair_metadata(location: str, damages: Iterable[Damage]) -> None:
-    """Write the damaged metadata of data arrays anew, from the root's copy."""
-    store, damaged = backing(location, read_only=False), {damage.file for damage in damages}
-    for name, node in array_metadata(read_root(location) or {}).items():
-        if (key := f"{name}/{METADATA}") in damaged:
-            write_json(store, key, node)
+def check_results(store: LatentStore) -> tuple[Damage, ...]:
+    """Return the damages of cached results, and of the list of them in the root's metadata.
+
+    States of interrupted computations are left out: their damage costs time alone.
+    """
+    results = Results(store.location)
+    entries = [entry for entry in results.entries() if not entry.is_state]
+    damages = [Damage(entry.path, entry.problem) for entry in entries if not entry.is_intact]
+    listing, root = results.listing(entries), read_root(store.location) or {}
+    groups = [path for path, node in listing.items() if node == GROUP]
+    damages += [damage for path in groups for damage in _compare_node(store, path, GROUP)]
+    if root_problem(store.location) is not None:  # then the whole list is lost
+        return tuple(damages)
+    unlisted = f"is missing from the list of results in {METADATA}"
+    damages += [
+        Damage(entry.path, unlisted)
+        for entry in entries
+        if entry.is_intact and not entry.is_listed and entry.created is not None
+    ]
+    if _is_list_damaged(root, listing, [damage.file for damage in damages]):
+        damages.append(Damage(METADATA, "is damaged: its list of results differs from the results"))
+    return tuple(damages)
 
 
-def repair_coordinates(store: LatentStore) -> None:
-    """Write the names of the digest's arrays and of the labels anew."""
-    for name, values in _coordinates(store).items():
-        store.array(name)[:] = np.array(values, dtype=object)
+def repair_metadata(store: LatentStore, damages: Iterable[Damage]) -> None:
+    """Write damaged metadata again, from what is sealed, and the names along dimensions."""
+    backed, damaged = backing(store.location, read_only=False), {damage.file for damage in damages}
+    root = read_root(store.location) or {}
+    groups = {f"{path}/{METADATA}": node for path, node in sealed_nodes(root).items()}
+    for key in damaged:
+        if key in groups:
+            write_json(backed, key, groups[key])
+        elif key == f"{SEALED_COPY}/{METADATA}":
+            write_sealed_copy(backed, root)
+    for path, names in store.coordinates.items():
+        if f"{path}/c/0" in damaged:
+            store.array(path)[:] = np.array(names, dtype=object)
 
 
-def _coordinates(store: LatentStore) -> dict[str, tuple[str, ...]]:
-    coordinates = {"array": store.schema.names, "label": store.schema.labels}
-    return {name: values for name, values in coordinates.items() if values}
+def repair_results(store: LatentStore, damages: Iterable[Damage]) -> list[str]:
+    """Remove damaged results, write the root's list of results again, and return the results removed."""
+    results, damaged = Results(store.location), {damage.file for damage in damages}
+    removed = [entry.path for entry in results.entries() if entry.path in damaged and not entry.is_intact]
+    for path in removed:
+        results.remove(path)
+    backed = backing(store.location, read_only=False)
+    for key in damaged:
+        if key.startswith(f"{RESULTS}/") and key.endswith(f"/{METADATA}"):
+            write_json(backed, key, GROUP)
+    change_list(store.location, lambda _: results.listing(results.entries()))
+    return removed
+
+
+def remove_obstacles(store: LatentStore, damages: Iterable[Damage]) -> None:
+    """Remove folders that are where the chunks of damaged blocks should be, since no chunk replaces them."""
+    if is_url(store.location):
+        return
+    for damage in damages:
+        path = local_path(store.location) / damage.file
+        if damage.block is not None and path.is_dir():
+            shutil.rmtree(path)
+
+
+def _compare_node(store: LatentStore, path: str, expected: object) -> list[Damage]:
+    key = f"{path}/{METADATA}"
+    try:
+        found = read_json(store.group.store, key)
+    except (*READ_ERRORS, RecursionError):
+        found = {}
+    if found == expected:
+        return []
+    return [Damage(key, "is missing" if found is None else "is damaged")]
+
+
+def _is_list_damaged(root: dict[str, Any], listing: Nodes, reported: Iterable[str]) -> bool:
+    """Compare the root with what it should be, apart from the results that are reported themselves."""
+    expected = with_list(root, listing)
+    if _frame(root) != _frame(expected):
+        return True
+    found, wanted = nodes_of(root), nodes_of(expected)
+    prefixes = tuple(f"{path}/" for path in reported)
+    wrong = [
+        path
+        for path, node in found.items()
+        if wanted.get(path) != node and not (node == GROUP and _holds_results(path))
+    ]
+    missing = [path for path in wanted if path not in found and path.rpartition("/")[0] in found]
+    arrays = [path for path in missing if wanted[path].get("node_type") == "array"]
+    return any(not f"{path}/".startswith(prefixes) for path in wrong + arrays)
+
+
+def _holds_results(path: str) -> bool:
+    """Check whether a path is that of a group of results, and of no result."""
+    first, *others = path.split("/")
+    return first == RESULTS and len(others) <= 1
+
+
+def _frame(root: dict[str, Any]) -> dict[str, Any]:
+    """Return a root's metadata without that of what is in it."""
+    return {**root, "consolidated_metadata": {**root["consolidated_metadata"], "metadata": {}}}

@@ -1,4 +1,9 @@
-"""Stores at URLs: zarr's store on fsspec, whose failures are no missing or damaged chunks."""
+"""Stores at URLs: zarr's store on fsspec, with deadlines, atomic creation and conditional replacement.
+
+File systems' methods with an underscore are fsspec's documented interface for callers with an event loop, and
+zarr's own FsspecStore calls them too. Its ObjectStore (on obstore) is marked experimental; it opens neither
+``memory://`` nor the URLs of other fsspec packages: it would be a second way besides this one.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +32,8 @@ _to_close: dict[int, Any] = {}  # by identity, since clients with the same setti
 class RemoteStore(FsspecStore):
     """A Zarr store at a URL.
 
-    A chunk that is not there is told from a server that does not answer or refuses: the latter is a
-    StoreError, so that nobody takes it for damage. The first answer must come before a deadline.
+    A server that refuses or does not answer raises a StoreError, so that nobody takes its chunks for missing
+    or damaged. The first answer must come before a deadline.
     """
 
     _answered = False
@@ -36,7 +41,7 @@ class RemoteStore(FsspecStore):
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        """Read a key; None where it is not there."""
+        """Read a key; None where it does not exist."""
         async with self._asking():
             return await super().get(key, prototype, byte_range)
 
@@ -46,7 +51,7 @@ class RemoteStore(FsspecStore):
             await super().set(key, value, byte_range)
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
-        """Write a key unless it is there already, in one step where the server can."""
+        """Write a key unless it exists already, in one step where the server can."""
         async with self._asking():
             await self._pipe(key, value, mode="create")
 
@@ -61,20 +66,23 @@ class RemoteStore(FsspecStore):
             await super().delete_dir(prefix)
 
     async def exists(self, key: str) -> bool:
-        """Tell whether a key is there."""
+        """Check whether a key exists."""
         async with self._asking():
             return await super().exists(key)
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        """Give the names right below a prefix."""
+        """Iterate over the names right below a prefix."""
         async with self._asking():
-            names = [name async for name in super().list_dir(prefix)]
+            try:
+                names = [name async for name in super().list_dir(prefix)]
+            except NotADirectoryError:
+                return
         for name in names:
             if name:  # some tools make an empty file to stand for the folder itself
                 yield name
 
     async def version(self, key: str) -> str | None:
-        """Give what changes with the content of a key; empty where the server has none, None for no key."""
+        """Return the ETag of a key; empty where the server has none, None where the key does not exist."""
         async with self._asking():
             try:
                 info: dict[str, Any] = await self.fs._info(self._place(key))  # noqa: SLF001 (as FsspecStore does)
@@ -83,9 +91,9 @@ class RemoteStore(FsspecStore):
         return str(info.get("ETag", ""))
 
     async def replace(self, key: str, value: Buffer, version: str | None) -> bool:
-        """Write a key unless its content is not of this version any more; tell whether it was written.
+        """Write a key unless its version has changed, and return whether it was written.
 
-        Where the server has no versions, of two processes that do so at once the last one counts.
+        Where the server has no versions, of two processes that write at once the last one counts.
         """
         async with self._asking():
             if version is None:
@@ -126,7 +134,7 @@ class RemoteStore(FsspecStore):
 
 
 def remote_store(url: str, *, read_only: bool) -> RemoteStore:
-    """Give the zarr store object of a URL.
+    """Return the zarr store object of a URL.
 
     Raises
     ------
@@ -141,7 +149,7 @@ def remote_store(url: str, *, read_only: bool) -> RemoteStore:
 
 
 def _close(file_system: Any) -> None:
-    """Close the connections of an S3 client, which in an event loop of others does not do so itself."""
+    """Close the connections of an S3 client, which does not do so itself in an event loop of others."""
     client = getattr(file_system, "_s3", None)
     if client is not None:
         sync(client.close(), timeout=1)

@@ -9,27 +9,28 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from latentscan.errors import StoreError
+from latentscan.errors import StoreError, parameter
 from latentscan.paths import absolute, is_url
 from latentscan.store.atomic import backing
 from latentscan.store.chunks import READ_ERRORS, ChunkError, checksum_of, digest_of, read_files
-from latentscan.store.metadata import SEAL, no_store, read_root
-from latentscan.store.schema import FORMAT_VERSION, Schema
+from latentscan.store.metadata import SEAL, no_store, open_sealed, read_root
+from latentscan.store.schema import COMMITS, FORMAT_VERSION, READABLE_VERSIONS, Schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable, Mapping
 
     import zarr
     from numpy.typing import NDArray
 
 
+RESUME_COMMAND = "resume_command"  # the attribute
 DIGESTS_TOGETHER = 64  # chunks of the commit record that are asked for at once
 
 
 class LatentStore:
     """The latents of a whole data set, on a disk or at a URL.
 
-    What is pickled is where it is: it is opened again, once in each process.
+    Only the location is pickled: the store is opened again, once in each process.
 
     Parameters
     ----------
@@ -48,12 +49,7 @@ class LatentStore:
         self.location = location
         self.group = group
         self.attributes: dict[str, Any] = dict(group.attrs)
-        version = self.attributes.get("format_version")
-        if version != FORMAT_VERSION:
-            raise StoreError(
-                f"{location}: format version is {version}, expected {FORMAT_VERSION}; "
-                "open it with the latentscan that wrote it"
-            )
+        self.format_version: int = _require_readable(location, self.attributes)
         stored = self.attributes["schema"]
         self.schema = Schema(
             **{**stored, "latents": tuple(stored["latents"]), "labels": tuple(stored["labels"])}
@@ -67,7 +63,7 @@ class LatentStore:
         return reopen, (absolute(self.location), self.attributes[SEAL], not self.group.store.read_only)
 
     def array(self, name: str) -> zarr.Array[Any]:
-        """Give an array, lazily: rows are read when it is indexed.
+        """Return an array, lazily: rows are read when it is indexed.
 
         Raises
         ------
@@ -95,18 +91,33 @@ class LatentStore:
         """The z-points, (image, component) float32."""
         return self.array("z")
 
-    @cached_property
-    def _arrays(self) -> dict[str, zarr.Array[Any]]:
-        return {name: self.array(name) for name in (*self.schema.names, "digest")}
-
-    def completing_command(self) -> str:
-        """Say which command writes the blocks that are missing, as far as the store knows it."""
-        return self.resume_command or "repeat the command that wrote it"
+    @property
+    def digest(self) -> zarr.Array[Any]:
+        """The commit record, (block, array, byte) uint8."""
+        return self._arrays["digest"]
 
     @property
     def resume_command(self) -> str:
         """The command that writes the blocks that are missing; empty where the store does not know it."""
-        return str(self.attributes.get("resume_command", ""))
+        return str(self.attributes.get(RESUME_COMMAND, ""))
+
+    def completing_command(self) -> str:
+        """Return what writes the blocks that are missing: a command, as far as the store knows it."""
+        return self.resume_command or "repeat the command that wrote it"
+
+    @property
+    def coordinates(self) -> dict[str, tuple[str, ...]]:
+        """The names along the dimensions that have names, by the path of their array."""
+        named = {self._commits_path("array"): self.schema.names, "label": self.schema.labels}
+        return {path: names for path, names in named.items() if names}
+
+    @cached_property
+    def _arrays(self) -> dict[str, zarr.Array[Any]]:
+        paths = {name: name for name in self.schema.names} | {"digest": self._commits_path("digest")}
+        return {name: self.array(path) for name, path in paths.items()}
+
+    def _commits_path(self, name: str) -> str:
+        return name if self.format_version == 1 else f"{COMMITS}/{name}"
 
     def digests(self) -> NDArray[np.uint8]:
         """Read the commit record, (block, array, 32).
@@ -120,7 +131,7 @@ class LatentStore:
 
         try:
             with zarr.config.set({"async.concurrency": DIGESTS_TOGETHER}):  # a server takes long to answer
-                return np.asarray(self.array("digest")[:], np.uint8)
+                return np.asarray(self.digest[:], np.uint8)
         except READ_ERRORS:
             return np.stack([self.read_digests(block) for block in range(self.schema.blocks)])
 
@@ -138,7 +149,7 @@ class LatentStore:
             raise StoreError(
                 f"{self.location} is incomplete: {written} of {blocks} blocks are written. "
                 f"To write the rest: {self.completing_command()}"
-                + ("; to go ahead without it: --allow-partial" if written else "")
+                + (f"; to go ahead without it: {parameter('allow_partial', True)}" if written else "")
             )
         return digests
 
@@ -153,7 +164,7 @@ class LatentStore:
         return np.asarray(self.read_chunk(block, "digest")[0], np.uint8)
 
     def committed(self) -> NDArray[np.bool_]:
-        """Tell which blocks are written, (block,)."""
+        """Return which blocks are written, (block,)."""
         return cast("NDArray[np.bool_]", self.digests().any(axis=(1, 2)))
 
     def read_block(
@@ -175,29 +186,27 @@ class LatentStore:
         """
         wanted = tuple(names)
         fetched = self._fetched(block, wanted) if is_url(self.location) else {}
-        return {name: self._verified(block, name, digests, checksum_of, fetched.get(name)) for name in wanted}
+        return {name: self._verified(block, name, digests, fetched.get(name)) for name in wanted}
 
     def verify_chunk(self, block: int, name: str, digests: NDArray[np.uint8]) -> None:
-        """Compare an array of a block with the whole of its digest.
+        """Compare an array of a block with the whole of its digest, and its file with its own checksum.
 
         Raises
         ------
         ChunkError
             If it is missing, damaged, or another's.
         """
-        self._verified(block, name, digests, digest_of)
+        found = digest_of(self.read_chunk(block, name))
+        # a missing chunk reads as fill values, which may be what was committed
+        if found != digests[self.schema.names.index(name)].tobytes() or self._is_missing(block, name):
+            raise self._mismatch(block, name)
 
     def _verified(
-        self,
-        block: int,
-        name: str,
-        digests: NDArray[np.uint8],
-        hashed: Callable[[NDArray[Any]], bytes],
-        fetched: NDArray[np.uint8] | None = None,
+        self, block: int, name: str, digests: NDArray[np.uint8], fetched: NDArray[np.uint8] | None
     ) -> NDArray[Any]:
         plain = self._is_plain(name)
         array = self._map_chunk(block, name, fetched) if plain else self.read_chunk(block, name)
-        if not digests[self.schema.names.index(name)].tobytes().endswith(hashed(array)):
+        if not digests[self.schema.names.index(name)].tobytes().endswith(checksum_of(array)):
             self.read_chunk(block, name)  # knows whether the chunk's own checksum differs
             raise self._mismatch(block, name)
         return array
@@ -215,7 +224,10 @@ class LatentStore:
         """Read an array of a block whose chunk is nothing but its rows and a checksum."""
         array, rows = self._arrays[name], len(self.schema.rows(block))
         key = self.chunk_key(block, name)
-        content = fetched if fetched is not None else read_files(self.location, self.group.store, [key])[0]
+        try:
+            content = read_files(self.location, self.group.store, [key])[0] if fetched is None else fetched
+        except OSError as error:
+            raise ChunkError(self.location, key, f"cannot be read: {error.strerror}") from error
         if content is None:
             raise ChunkError(self.location, key, "is missing")
         count = rows * math.prod(array.shape[1:])
@@ -225,7 +237,7 @@ class LatentStore:
         return values.view(array.dtype.newbyteorder("<")).reshape(rows, *array.shape[1:])
 
     def read_chunk(self, block: int, name: str) -> NDArray[Any]:
-        """Read an array of a block as it is; one that is missing reads as its fill value.
+        """Read an array of a block as it is, padding and checksum verified; fill values where it is missing.
 
         Raises
         ------
@@ -235,24 +247,30 @@ class LatentStore:
         rows = self.schema.rows(block) if name != "digest" else range(block, block + 1)
         try:
             return np.asarray(self._arrays[name][rows.start : rows.stop])
-        except READ_ERRORS as error:
+        except (*READ_ERRORS, MemoryError) as error:
+            if isinstance(error, MemoryError) and name != "path":  # its first bytes say how many texts follow
+                raise
+            key = self.chunk_key(block, name)
+            if isinstance(error, OSError):
+                raise ChunkError(self.location, key, f"cannot be read: {error.strerror or error}") from error
             what = "its checksum differs" if "checksum" in str(error) else "it cannot be decoded"
-            raise ChunkError(self.location, self.chunk_key(block, name), f"is damaged: {what}") from error
+            raise ChunkError(self.location, key, f"is damaged: {what}") from error
 
     def _mismatch(self, block: int, name: str) -> ChunkError:
-        """Make the error of a chunk whose content is not what was committed."""
-        key = self.chunk_key(block, name)
+        """Return the error of a chunk whose content is not what was committed."""
+        missing = self._is_missing(block, name)
+        problem = "is missing" if missing else "is not what was committed: its digest differs"
+        return ChunkError(self.location, self.chunk_key(block, name), problem)
+
+    def _is_missing(self, block: int, name: str) -> bool:
         from zarr.core.sync import sync
 
-        missing = not sync(self.group.store.exists(key))
-        return ChunkError(
-            self.location, key, "is missing" if missing else "is not what was committed: its digest differs"
-        )
+        return not sync(self.group.store.exists(self.chunk_key(block, name)))
 
     def chunk_key(self, block: int, name: str) -> str:
-        """Name the file of a block's array inside the store."""
+        """Return the file of a block's array inside the store."""
         array = self._arrays[name]
-        return f"{name}/{array.metadata.encode_chunk_key((block,) + (0,) * (array.ndim - 1))}"
+        return f"{array.path}/{array.metadata.encode_chunk_key((block,) + (0,) * (array.ndim - 1))}"
 
 
 def open_store(location: str, *, writable: bool = False) -> LatentStore:
@@ -263,15 +281,23 @@ def open_store(location: str, *, writable: bool = False) -> LatentStore:
     StoreError
         If there is none at `location`, or its metadata is damaged.
     """
-    import zarr
-
     root = read_root(location)
     if root is None:
         raise no_store(location)
     if SEAL not in root.get("attributes", {}):
         raise StoreError(f"{location} is a Zarr group, but no latent store: its attributes lack {SEAL}")
-    store = backing(location, read_only=not writable)
-    return LatentStore(location, zarr.open_group(store, mode="r+" if writable else "r", zarr_format=3))
+    _require_readable(location, root["attributes"])
+    return LatentStore(location, open_sealed(backing(location, read_only=not writable), root))
+
+
+def _require_readable(location: str, attributes: Mapping[str, Any]) -> int:
+    version = attributes.get("format_version")
+    if version not in READABLE_VERSIONS:
+        raise StoreError(
+            f"{location}: format version is {version}, expected {FORMAT_VERSION} or less; "
+            "open it with the latentscan that wrote it"
+        )
+    return int(version)
 
 
 def reopen(location: str, seal: str, writable: bool) -> LatentStore:
@@ -280,7 +306,7 @@ def reopen(location: str, seal: str, writable: bool) -> LatentStore:
     Raises
     ------
     StoreError
-        If this machine does not see it, or sees another one there.
+        If this machine sees no store at the location, or another one.
     """
     return _reopened(location, seal, writable)
 
@@ -289,7 +315,7 @@ def reopen(location: str, seal: str, writable: bool) -> LatentStore:
 def _reopened(location: str, seal: str, writable: bool) -> LatentStore:
     if read_root(location) is None:
         raise StoreError(
-            f"{location} is not to be seen on {socket.gethostname()}; name the store by a path that all "
+            f"{location} is not visible from {socket.gethostname()}; name the store by a path that all "
             "machines share, or by a URL such as s3://bucket/z.zarr"
         )
     store = open_store(location, writable=writable)

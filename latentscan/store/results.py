@@ -1,31 +1,49 @@
-"""Results of analyses, kept in the store as groups that xarray reads as Datasets."""
+"""Results of analyses, stored as groups that xarray reads as Datasets."""
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import hashlib
 import json
+import math
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from latentscan.errors import UsageError
-from latentscan.store.atomic import METADATA, backing, is_writable, publish, require_folder_of
+from latentscan.errors import StoreError, UsageError, parameter
+from latentscan.store.atomic import (
+    METADATA,
+    backing,
+    exists,
+    is_writable,
+    list_names,
+    publish,
+    read_json,
+    require_folder_of,
+)
 from latentscan.store.chunks import READ_ERRORS, digest_of
-from latentscan.store.metadata import RESULTS, SEAL, list_result, no_store, read_root
+from latentscan.store.metadata import GROUP, RESULTS, SEAL, change_list, listed_nodes, no_store, read_root
 from latentscan.store.schema import JOBS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import xarray
     import zarr
     from numpy.typing import NDArray
 
+    from latentscan.store.metadata import Nodes
 
-CONTENT = "content_sha256"
+CONTENT = "content_sha256"  # these attributes of a group are no part of the result
+CREATED = "created"
+UNLISTED = "unlisted"
 COORDINATES = "coordinates"
+_TEXT_BYTES = 4  # what a text takes at least, of which the type says nothing
+_LARGE_BYTES = 2**20  # arrays beyond it are compared with the size of their files before they are read
 
 
 @dataclass(frozen=True)
@@ -55,7 +73,7 @@ class Result:
         return name in self.variables
 
     def to_dataset(self) -> xarray.Dataset:
-        """Give the result as an xarray Dataset."""
+        """Return the result as an xarray Dataset."""
         import xarray as xr
 
         named = {name: (v.dims, v.values, dict(v.attributes)) for name, v in self.variables.items()}
@@ -63,11 +81,273 @@ class Result:
         coordinates = attributes.pop(COORDINATES, "").split()
         return xr.Dataset(named, attrs=attributes).set_coords(coordinates)
 
+    @classmethod
+    def from_dataset(cls, dataset: xarray.Dataset) -> Result:
+        """Return an xarray Dataset as a result; its values are read into memory."""
+        variables = {
+            str(name): Variable(tuple(map(str, array.dims)), np.asarray(array.values), dict(array.attrs))
+            for name, array in dataset.variables.items()
+        }
+        named = [name for name in map(str, dataset.coords) if variables[name].dims != (name,)]
+        attributes = {str(name): value for name, value in dataset.attrs.items()}
+        return cls(variables, attributes | ({COORDINATES: " ".join(named)} if named else {}))
+
+
+@dataclass(frozen=True)
+class ResultEntry:
+    """A result that exists at a location, whether or not it can be read.
+
+    Parameters
+    ----------
+    path
+        The group, ``analyses/<analysis>/<key>``.
+    attributes
+        Those of the result; empty where its metadata cannot be read.
+    created
+        When it was saved, UTC; None where that was not recorded.
+    bytes
+        The sum of the sizes of its files.
+    is_listed
+        Whether the root's list has it.
+    is_state
+        Whether it is the state of an interrupted computation, which is not to be listed.
+    problem
+        Why it is not read; empty where it is intact.
+    """
+
+    path: str
+    analysis: str
+    key: str
+    attributes: Mapping[str, Any]
+    created: datetime | None
+    bytes: int
+    is_listed: bool
+    is_state: bool
+    problem: str
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether it is what was saved, under its own key."""
+        return not self.problem
+
+
+class Results:
+    """The results of analyses at a location: in a latent store, or in a place of their own.
+
+    Parameters
+    ----------
+    location
+        Path or URL of the Zarr group that holds the group ``analyses``.
+    """
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+
+    def require_writable(self) -> None:
+        """Check, before any work, that results can be saved at the location.
+
+        Raises
+        ------
+        UsageError
+            If it is neither a store, nor a place for results alone, nor a folder that does not exist yet; or
+            if it is read-only.
+        """
+        root = read_root(self.location)
+        if root is None or SEAL not in root.get("attributes", {}):
+            require_folder_of(self.location, {RESULTS, JOBS} | ({METADATA} if root is not None else set()))
+        if not is_writable(self.location, RESULTS):
+            raise self._read_only()
+
+    def load(self, path: str) -> Result | None:
+        """Read a result; None where it does not exist, is not what was saved, or is another's.
+
+        Parameters
+        ----------
+        path
+            The group, ``analyses/<analysis>/<key>``.
+        """
+        result, problem = self._examine(path)
+        return None if problem else result
+
+    def save(self, path: str, result: Result) -> None:
+        """Write a result whole or not at all, and add it to the list in the root's metadata."""
+        nodes = self._publish(path, result, {})
+        change_list(self.location, lambda listed: {**_without(listed, path), **nodes})
+
+    def save_unlisted(self, path: str, result: Result) -> None:
+        """Write the state of an interrupted computation whole; tasks that run at once may do so."""
+        self._publish(path, result, {UNLISTED: True})
+
+    def remove(self, path: str) -> None:
+        """Remove a result from the root's list, then its files; nothing happens where it does not exist.
+
+        Raises
+        ------
+        UsageError
+            If the location is read-only.
+        """
+        from zarr.core.sync import sync
+
+        try:
+            if path in self._listed():
+                change_list(self.location, lambda listed: _without(listed, path))
+            store, marker = backing(self.location, read_only=False), f"{path}/{METADATA}"
+            if exists(self.location, marker):  # without it, nobody reads the rest
+                sync(store.delete(marker))
+            with suppress(FileNotFoundError):  # another process removes it too
+                sync(store.delete_dir(path))
+        except OSError as error:
+            if _is_refusal(error):
+                raise self._read_only() from error
+            if error.errno != errno.ENOTEMPTY:  # another process writes into it again
+                raise
+
+    def relist(self, path: str) -> None:
+        """Add an existing result to the root's list where it is missing from it.
+
+        That is what a kill between the writing of a result and its listing leaves. Nothing happens where the
+        location is read-only: the result is read all the same.
+        """
+        if path in self._listed():
+            return
+        nodes = self._nodes(path)
+        if nodes is None or UNLISTED in nodes[path]["attributes"]:
+            return
+        try:
+            change_list(self.location, lambda listed: {**_without(listed, path), **nodes})
+        except (OSError, StoreError) as error:
+            if not _is_refusal(error) and not _is_refusal(error.__cause__):
+                raise
+
+    def entries(self) -> list[ResultEntry]:
+        """Find every result at the location, by its folders and in the order of their names.
+
+        Each result is read and compared with what was saved.
+        """
+        listed = self._listed()
+        return [
+            self._entry(path, is_listed=path in listed)
+            for analysis in sorted(list_names(self.location, RESULTS))
+            if analysis != METADATA
+            for key in sorted(list_names(self.location, f"{RESULTS}/{analysis}"))
+            if key != METADATA
+            if (names := list_names(self.location, path := f"{RESULTS}/{analysis}/{key}"))
+            # without metadata, it was never written to its end
+            and (METADATA in names or path in listed)
+        ]
+
+    def listing(self, entries: Iterable[ResultEntry]) -> Nodes:
+        """Return the list that the root should have, by path: that of the intact ones of these results."""
+        nodes: Nodes = {}
+        for entry in entries:
+            if entry.is_intact and not entry.is_state:
+                nodes |= self._nodes(entry.path) or {}
+        return nodes
+
+    def _entry(self, path: str, *, is_listed: bool) -> ResultEntry:
+        from zarr.core.sync import sync
+
+        _, analysis, key = path.split("/")
+        nodes, (result, problem) = self._nodes(path), self._examine(path)
+        own = {} if nodes is None else nodes[path]["attributes"]
+        try:
+            created = datetime.fromisoformat(own[CREATED])
+        except (KeyError, TypeError, ValueError):
+            created = None
+        return ResultEntry(
+            path,
+            analysis,
+            key,
+            {} if result is None else result.attributes,
+            created,
+            sync(backing(self.location, read_only=True).getsize_prefix(path)),
+            is_listed,
+            UNLISTED in own,
+            problem,
+        )
+
+    def _examine(self, path: str) -> tuple[Result | None, str]:
+        """Read a result, whatever it is, and say what is wrong with it; nothing where it is intact."""
+        from zarr.errors import GroupNotFoundError
+
+        try:
+            result, content = self._read(path)
+        except GroupNotFoundError:
+            return None, "was not written to its end"
+        except _UNREADABLE as error:
+            return None, f"cannot be read: {str(error) or type(error).__name__}"
+        if content != _content(result):
+            return result, "is not what was saved"
+        for name, own in zip(("analysis", "key"), path.split("/")[1:], strict=False):
+            if result.attributes.get(name, own) != own:
+                return result, f"is another result, of {name} {result.attributes[name]}"
+        return result, ""
+
+    def _read(self, path: str) -> tuple[Result, str | None]:
+        """Read a result, all of its variables at once, and the hash of what was saved."""
+        import zarr
+        from zarr.core.sync import sync
+        from zarr.storage import StorePath
+
+        place = StorePath(backing(self.location, read_only=True), path)
+
+        async def read() -> tuple[dict[str, Any], dict[str, Variable | None]]:
+            group = await zarr.AsyncGroup.open(place, zarr_format=3, use_consolidated=False)
+            names = sorted([name async for name in place.store.list_dir(path)])
+            found = await asyncio.gather(*(_read_variable(group, name) for name in names))
+            return {**group.attrs}, dict(zip(names, found, strict=True))
+
+        attributes, found = sync(read())
+        content = attributes.pop(CONTENT, None)
+        for name in (CREATED, UNLISTED):
+            attributes.pop(name, None)
+        variables = {name: variable for name, variable in found.items() if variable is not None}
+        return Result(variables, attributes), content
+
+    def _publish(self, path: str, result: Result, attributes: Mapping[str, Any]) -> Nodes:
+        """Write a result, and return its metadata, and that of the groups above it, by path."""
+
+        def build(group: zarr.Group) -> None:
+            for name, variable in result.variables.items():
+                _write_variable(group, name, variable)
+            created = datetime.now(UTC).isoformat(timespec="milliseconds")
+            group.update_attributes(
+                {**result.attributes, CONTENT: _content(result), CREATED: created, **attributes}
+            )
+
+        return {at: node for at, node in publish(self.location, path, build).items() if at}
+
+    def _nodes(self, path: str) -> Nodes | None:
+        """Return the metadata of a result as its files have it, and of the groups above it."""
+        store, nodes = backing(self.location, read_only=True), _parents(path)
+        try:
+            for name in ("", *sorted(list_names(self.location, path))):
+                at = f"{path}/{name}".rstrip("/")
+                if not name.endswith(METADATA) and (node := read_json(store, f"{at}/{METADATA}")) is not None:
+                    nodes[at] = node
+        except (*READ_ERRORS, RecursionError):
+            return None
+        own = nodes.get(path)
+        return nodes if own is not None and isinstance(own.get("attributes"), dict) else None
+
+    def _listed(self) -> Nodes:
+        root = read_root(self.location)
+        return {} if root is None else listed_nodes(root)
+
+    def _read_only(self) -> UsageError:
+        return UsageError(
+            f"{self.location} is read-only; save the results elsewhere, with {parameter('results')}"
+        )
+
+
+# whatever damaged metadata leads to
+_UNREADABLE = (*READ_ERRORS, LookupError, TypeError, AttributeError, MemoryError, RecursionError)
+
 
 def result_path(
     analysis: str, versions: Sequence[int], parameters: Mapping[str, Any], digests: NDArray[np.uint8]
 ) -> str:
-    """Name the group of a result: by the analysis, its parameters, and the very data.
+    """Return the group of a result, named by the analysis, its parameters, and the very data.
 
     `versions` are that of the analysis, and those of other results that went into it.
     `digests` is the commit record (block, array, 32) of what the result is computed from.
@@ -81,99 +361,115 @@ def result_path(
 
 def save_result(location: str, path: str, result: Result) -> None:
     """Write a result whole, and list it in the store's consolidated metadata."""
-    list_result(location, save_hidden(location, path, result))
+    Results(location).save(path, result)
 
 
-def save_hidden(location: str, path: str, result: Result) -> dict[str, Any]:
-    """Write a result whole, but do not list it; tasks that run at once may do so. Gives its metadata."""
-
-    def build(group: zarr.Group) -> None:
-        for name, variable in result.variables.items():
-            values = variable.values
-            text = values.dtype.kind in "UTO"
-            array = group.create_array(
-                name,
-                shape=values.shape,
-                chunks=tuple(max(1, length) for length in values.shape),
-                dtype=str if text else values.dtype,
-                compressors=(Crc32cCodec(),),
-                dimension_names=variable.dims,
-                attributes=dict(variable.attributes),
-                config={"write_empty_chunks": True},
-            )
-            array[...] = values.astype(object) if text else values
-        group.update_attributes({**result.attributes, CONTENT: _content(result)})
-
-    from zarr.codecs import Crc32cCodec
-
-    return publish(location, path, build)
+def save_hidden(location: str, path: str, result: Result) -> None:
+    """Write a result whole, but do not list it; tasks that run at once may do so."""
+    Results(location).save_unlisted(path, result)
 
 
 def drop_result(location: str, path: str) -> None:
-    """Remove a result that is not listed; what is not there need not be removed."""
-    from zarr.core.sync import sync
-
-    with suppress(OSError):  # another process removes it too, or writes into it again
-        sync(backing(location, read_only=False).delete_dir(path))
+    """Remove a result; nothing happens where it does not exist."""
+    Results(location).remove(path)
 
 
 def load_result(location: str, path: str) -> Result | None:
-    """Read a result; None where it is not there, or is not what was saved."""
-    import zarr
-    from zarr.errors import GroupNotFoundError
-
-    store = backing(location, read_only=True)
-    try:
-        group = zarr.open_group(store, path=path, mode="r", zarr_format=3, use_consolidated=False)
-        variables = {
-            name: Variable(
-                cast("tuple[str, ...]", array.metadata.to_dict().get("dimension_names", ())),
-                np.asarray(array[...]),
-                dict(array.attrs),
-            )
-            for name, array in group.arrays()
-        }
-    except (GroupNotFoundError, KeyError, TypeError, *READ_ERRORS):  # whatever damaged metadata leads to
-        return None
-    attributes = dict(group.attrs)
-    content = attributes.pop(CONTENT, None)
-    result = Result(variables, attributes)
-    return result if content == _content(result) else None
+    """Read a result, and list it where it is not; None where it does not exist, or is not what was saved."""
+    results = Results(location)
+    result = results.load(path)
+    if result is not None:
+        results.relist(path)
+    return result
 
 
 def list_results(location: str) -> list[tuple[str, str]]:
-    """List the results that are kept at a location: the name of the analysis, and the path of the group.
+    """Return the results that the root lists: the name of the analysis, and the path of the group.
 
     Raises
     ------
     StoreError
-        If there is nothing.
+        If the location has no Zarr group.
     """
     root = read_root(location)
     if root is None:
         raise no_store(location)
-    nodes = root.get("consolidated_metadata", {}).get("metadata", {})
-    places = (path.split("/") for path, node in nodes.items() if node["node_type"] == "group")
-    return sorted((place[1], "/".join(place)) for place in places if place[0] == RESULTS and len(place) == 3)
+    places = [path.split("/") for path, node in listed_nodes(root).items() if _is_group(node)]
+    return sorted((place[1], "/".join(place)) for place in places if len(place) == 3)
 
 
 def require_place(location: str) -> None:
-    """Make sure, before any work, that results can be kept at a location.
+    """Check, before any work, that results can be saved at a location; raises as `require_writable`."""
+    Results(location).require_writable()
+
+
+def _is_group(node: object) -> bool:
+    return isinstance(node, dict) and node.get("node_type") == "group"
+
+
+def _parents(path: str) -> Nodes:
+    """Return the metadata of the groups above a result, by path."""
+    parts = path.split("/")
+    return {"/".join(parts[:end]): GROUP for end in range(1, len(parts))}
+
+
+def _without(listed: Nodes, path: str) -> Nodes:
+    """Return a list without a result, and without groups that then hold none."""
+    left = {at: node for at, node in listed.items() if not f"{at}/".startswith(f"{path}/")}
+    for group in reversed(_parents(path)):
+        if not any(at.startswith(f"{group}/") for at in left):
+            left.pop(group, None)
+    return left
+
+
+def _write_variable(group: zarr.Group, name: str, variable: Variable) -> None:
+    from zarr.codecs import Crc32cCodec
+
+    values = variable.values
+    text = values.dtype.kind in "UTO"
+    array = group.create_array(
+        name,
+        shape=values.shape,
+        chunks=tuple(max(1, length) for length in values.shape),
+        dtype=str if text else values.dtype,
+        compressors=(Crc32cCodec(),),
+        dimension_names=variable.dims,
+        attributes=dict(variable.attributes),
+        config={"write_empty_chunks": True},
+    )
+    array[...] = values.astype(object) if text else values
+
+
+async def _read_variable(group: zarr.AsyncGroup, name: str) -> Variable | None:
+    """Read an array of a group; None where it is none.
 
     Raises
     ------
-    UsageError
-        If it is neither a store, nor a place for results alone, nor a folder that does not exist yet; or
-        if nothing can be written there.
+    ValueError
+        If its metadata promises more than its files can hold.
     """
-    root = read_root(location)
-    if root is None or SEAL not in root.get("attributes", {}):
-        require_folder_of(location, {RESULTS, JOBS} | ({METADATA} if root is not None else set()))
-    if not is_writable(location, RESULTS):
-        raise UsageError(f"{location} is read-only; keep the results elsewhere, with --results")
+    import zarr
+
+    try:
+        array = await group.getitem(name)
+    except KeyError:
+        return None
+    if not isinstance(array, zarr.AsyncArray):
+        return None
+    size = math.prod(array.shape) * (array.dtype.itemsize if array.dtype.kind in "biufc" else _TEXT_BYTES)
+    if size > _LARGE_BYTES and size > await array.nbytes_stored():
+        raise ValueError(f"{name} is cut short")
+    dims = cast("tuple[str, ...]", array.metadata.to_dict().get("dimension_names", ()))
+    return Variable(dims, np.asarray(await array.getitem(...)), dict(array.attrs))
 
 
 def _content(result: Result) -> str:
+    """Hash a result."""
     digests = {name: digest_of(variable.values).hex() for name, variable in result.variables.items()}
     document = json.dumps([dict(result.attributes), digests], sort_keys=True)
     return hashlib.sha256(document.encode()).hexdigest()
+
+
+def _is_refusal(error: BaseException | None) -> bool:
+    """Check whether an error says that a file system or a server lets nobody write."""
+    return isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from latentscan.errors import UsageError
+from latentscan.errors import ParameterError, UsageError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READABLE_VERSIONS = (1, 2)
 JOBS = "jobs"  # the folder of the records of jobs
+COMMITS = "commits"  # the group of the commit record, which format 1 has in the root
 LATENTS = ("mu", "logvar", "z")
 DIGEST_BYTES = 32
 DEFAULT_CHUNK_ROWS = 4096
@@ -38,7 +40,7 @@ class Schema:
     components
         Number of latent axes.
     latents
-        Which of `mu`, `logvar`, `z` are there; an autoencoder has `z` alone.
+        Which of `mu`, `logvar`, `z` the store has; an autoencoder has `z` alone.
     chunk_rows
         Rows of one block; a chunk is that many rows by all components.
     labels
@@ -46,7 +48,7 @@ class Schema:
     split
         Whether the partition of the images is known.
     compression
-        ``none``, ``zstd``, or ``lz4`` (with bitshuffle); every chunk carries a crc32c checksum besides.
+        ``none``, ``zstd``, or ``lz4`` (with bitshuffle); every chunk has a crc32c checksum besides.
 
     Raises
     ------
@@ -63,13 +65,16 @@ class Schema:
     compression: Compression = "none"
 
     def __post_init__(self) -> None:
-        for name in ("images", "components", "chunk_rows"):
+        for name in ("images", "components"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; a store needs at least 1")
+        if self.chunk_rows < 1:
+            raise ParameterError("expected at least 1", field="chunk_rows", value=self.chunk_rows)
         if not self.latents or not set(self.latents) <= set(LATENTS):
             raise UsageError(f"latent arrays are {self.latents}; expected some of {LATENTS}")
         if self.compression not in get_args(Compression):
-            raise UsageError(f"compression is {self.compression!r}; expected one of {get_args(Compression)}")
+            expected = ", ".join(get_args(Compression))
+            raise ParameterError(f"expected one of {expected}", field="compression", value=self.compression)
 
     @property
     def blocks(self) -> int:
@@ -77,7 +82,7 @@ class Schema:
         return -(-self.images // self.chunk_rows)
 
     def rows(self, block: int) -> range:
-        """Give the images of a block."""
+        """Return the images of a block."""
         start = block * self.chunk_rows
         return range(start, min(start + self.chunk_rows, self.images))
 

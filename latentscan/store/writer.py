@@ -14,9 +14,9 @@ from latentscan.images.source import Status
 from latentscan.paths import is_url
 from latentscan.store.atomic import publish, require_folder_of
 from latentscan.store.chunks import digest_of
-from latentscan.store.metadata import SEAL, read_root, seal
-from latentscan.store.reader import LatentStore, open_store
-from latentscan.store.schema import DIGEST_BYTES, FORMAT_VERSION, JOBS, LATENTS, ArraySpec, Schema
+from latentscan.store.metadata import SEAL, SEALED_COPY, read_root, seal
+from latentscan.store.reader import RESUME_COMMAND, LatentStore, open_store
+from latentscan.store.schema import COMMITS, DIGEST_BYTES, FORMAT_VERSION, JOBS, LATENTS, ArraySpec, Schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,20 +46,20 @@ def create_store(
         How its rows come about, as JSON: it is stored in the group's attributes, and a store is resumed
         only with the same, except for versions and names of files.
     resume_command
-        The command that writes what is missing; it is stored too, and not compared.
+        The command that writes the rest of the store, for those who find it incomplete. It is stored by
+        whoever creates the store, and has no part in whether it is the same.
 
     Raises
     ------
     UsageError
-        If something else is there, or a store that was begun in another way.
+        If the location holds something else, or a store that was begun in another way.
     StoreError
         If the store's metadata is damaged.
     """
     root = read_root(location)
     if root is None or SEAL not in root.get("attributes", {}):
         _require_vacant(location, schema)
-        attributes = {**provenance, "resume_command": resume_command}
-        publish(location, "", lambda group: _lay_out(group, schema, attributes))
+        publish(location, "", lambda group: _lay_out(group, schema, provenance, resume_command))
     store = open_store(location, writable=True)
     _require_same(store, schema, provenance)
     return store
@@ -98,14 +98,14 @@ def write_block(store: LatentStore, block: int, values: Mapping[str, NDArray[Any
         for name in arrays:
             write(name)
     digests = [np.frombuffer(digest_of(array), np.uint8) for array in arrays.values()]
-    store.array("digest")[block] = np.stack(digests)
+    store.digest[block] = np.stack(digests)
 
 
 def retract_blocks(location: str, blocks: Iterable[int]) -> None:
-    """Mark blocks as not written, so that the command that wrote them writes them anew."""
+    """Mark blocks as not written, so that the command that wrote them writes them again."""
     store = open_store(location, writable=True)
     for block in blocks:
-        store.array("digest")[block] = 0
+        store.digest[block] = 0
 
 
 def _as_declared(values: Mapping[str, NDArray[Any]], spec: ArraySpec, rows: int) -> NDArray[Any]:
@@ -130,7 +130,7 @@ def _codecs(schema: Schema, dtype: str) -> tuple[Any, ...]:
     return (Crc32cCodec(),)
 
 
-def _lay_out(group: zarr.Group, schema: Schema, provenance: Mapping[str, Any]) -> None:
+def _lay_out(group: zarr.Group, schema: Schema, provenance: Mapping[str, Any], resume_command: str) -> None:
     for spec in schema.arrays:
         second = () if spec.second is None else (spec.width,)
         group.create_array(
@@ -143,6 +143,24 @@ def _lay_out(group: zarr.Group, schema: Schema, provenance: Mapping[str, Any]) -
             dimension_names=("image",) if spec.second is None else ("image", spec.second),
             attributes=_STATUS_MEANINGS if spec.name == "status" else None,
         )
+    _lay_out_commits(group.create_group(COMMITS), schema)
+    if schema.labels:
+        _name_coordinate(group, "label", schema.labels)
+    plain = [spec.name for spec in schema.arrays if spec.second is None]
+    group.attrs.update(
+        {
+            **provenance,
+            "format_version": FORMAT_VERSION,
+            "schema": asdict(schema),
+            "coordinates": " ".join(plain),
+            **({RESUME_COMMAND: resume_command} if resume_command else {}),
+        }
+    )
+    seal(group)
+
+
+def _lay_out_commits(group: zarr.Group, schema: Schema) -> None:
+    """Lay out the commit record: a group of its own, since its dimensions are not those of images."""
     arrays = len(schema.names)
     group.create_array(
         "digest",
@@ -154,22 +172,9 @@ def _lay_out(group: zarr.Group, schema: Schema, provenance: Mapping[str, Any]) -
         dimension_names=("block", "array", "byte"),
     )
     _name_coordinate(group, "array", schema.names)
-    if schema.labels:
-        _name_coordinate(group, "label", schema.labels)
-    plain = [spec.name for spec in schema.arrays if spec.second is None]
-    group.attrs.update(
-        {
-            **provenance,
-            "format_version": FORMAT_VERSION,
-            "schema": asdict(schema),
-            "coordinates": " ".join(plain),
-        }
-    )
-    seal(group)
 
 
 def _name_coordinate(group: zarr.Group, name: str, values: tuple[str, ...]) -> None:
-
     array = group.create_array(
         name,
         shape=(len(values),),
@@ -182,8 +187,8 @@ def _name_coordinate(group: zarr.Group, name: str, values: tuple[str, ...]) -> N
 
 
 def _require_vacant(location: str, schema: Schema) -> None:
-    """Refuse a folder with anything in it but what an interrupted creation of a store may leave, and jobs."""
-    require_folder_of(location, {*schema.names, "digest", "array", "label", JOBS})
+    """Refuse a folder that holds anything but jobs, and what an interrupted creation of a store leaves."""
+    require_folder_of(location, {*schema.names, COMMITS, "label", SEALED_COPY, JOBS})
 
 
 def _require_same(store: LatentStore, schema: Schema, provenance: Mapping[str, Any]) -> None:
@@ -200,7 +205,7 @@ def _require_same(store: LatentStore, schema: Schema, provenance: Mapping[str, A
 
 
 def _difference(place: str, before: Any, now: Any) -> tuple[str, str, str] | None:
-    """Find the first entry that differs, apart from what does not decide any row."""
+    """Return the first entry that differs, apart from what does not decide any row."""
     if place.rpartition(".")[2] in {"name", "versions"}:
         return None
     if isinstance(before, dict) and isinstance(now, dict):

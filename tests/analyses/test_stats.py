@@ -74,7 +74,7 @@ def test_completing_a_store_makes_another_result(tmp_path: Path) -> None:
     store = store_of(tmp_path, 100)
     whole = stats(store)
     retract_blocks(store.location, (2,))
-    with pytest.raises(StoreError, match=r"6 of 7 blocks.*--allow-partial"):
+    with pytest.raises(StoreError, match=r"6 of 7 blocks.*allow_partial"):
         stats(store)
     part = stats(store, run=Run(allow_partial=True))
     with pytest.raises(StoreError):

@@ -45,7 +45,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "truncated": (lambda store: truncate(store / "mu/c/1/0"), ("mu/c/1/0",)),
     "deleted": (lambda store: (store / "logvar/c/2/0").unlink(), ("logvar/c/2/0",)),
     "swapped": (lambda store: swap(store / "z/c/3/0", store / "z/c/4/0"), ("z/c/3/0", "z/c/4/0")),
-    "digest": (lambda store: flip(store / "digest/c/5/0/0", 9), ("digest/c/5/0/0",)),
+    "digest": (lambda store: flip(store / "commits/digest/c/5/0/0", 9), ("commits/digest/c/5/0/0",)),
     "status": (lambda store: flip(store / "status/c/6", 3), ("status/c/6",)),
 }
 
@@ -128,9 +128,31 @@ def test_check_names_all_damage_and_repair_makes_it_whole(
 
 
 @pytest.mark.parametrize("kind", [kind for kind in METADATA if kind.startswith("group")])
-def test_a_damaged_root_is_refused(latentscan: Command, copy: Path, contents: Contents, kind: str) -> None:
+def test_a_damaged_root_is_read_from_its_sealed_copy_and_repaired(
+    latentscan: Command, store: Path, copy: Path, contents: Contents, kind: str
+) -> None:
     damage, file = METADATA[kind]
     damage(copy)
+    before = contents(copy)
+    check = latentscan("check", "--store", copy)
+    assert check.returncode == 4
+    assert file in check.stdout
+    found = json.loads(latentscan("stats", "--store", copy, "--json", "--results", copy / "../r").stdout)
+    expected = json.loads(latentscan("stats", "--store", store, "--json", "--results", copy / "../r").stdout)
+    assert {**found, "store": ""} == {**expected, "store": ""}
+    assert contents(copy) == before, "only a repair writes"
+    assert latentscan("check", "--store", copy, "--repair").returncode == 0
+    assert contents(copy).keys() == contents(store).keys()
+    assert json.loads(contents(copy)["zarr.json"]) == json.loads(contents(store)["zarr.json"])
+
+
+@pytest.mark.parametrize("kind", [kind for kind in METADATA if kind.startswith("group")])
+def test_a_root_that_is_damaged_with_its_copy_is_refused(
+    latentscan: Command, copy: Path, contents: Contents, kind: str
+) -> None:
+    damage, file = METADATA[kind]
+    damage(copy)
+    flip(copy / "sealed_metadata/zarr.json", 0)
     before = contents(copy)
     for verb in ("stats", "check"):
         done = latentscan(verb, "--store", copy)

@@ -266,7 +266,7 @@ def test_store_that_cannot_be_used(points: Numbers, tmp_path: Path, verb: str, s
     if state != "missing":
         ingest(tmp_path, "z", np.full_like(points, np.nan) if state == "all rejected" else points)
     if state == "incomplete":
-        (store / "digest" / "c" / "1" / "0" / "0").unlink()
+        (store / "commits" / "digest" / "c" / "1" / "0" / "0").unlink()
     if state == "damaged":
         chunk = store / "z" / "c" / "1" / "0"
         data = bytearray(chunk.read_bytes())

@@ -59,17 +59,17 @@ def incomplete(store: Path, tmp_path: Path) -> Path:
     """The store as it is when the block of images 64..127 was never committed."""
     path = tmp_path / store.name
     shutil.copytree(store, path)
-    (path / "digest" / "c" / "1" / "0" / "0").unlink()
+    (path / "commits" / "digest" / "c" / "1" / "0" / "0").unlink()
     return path
 
 
 def test_every_block_is_committed_by_a_digest(store: Path) -> None:
     group = zarr.open_group(store, mode="r")
-    digest = np.asarray(group["digest"])
+    digest = np.asarray(group["commits/digest"])
     assert digest.dtype == np.uint8
     assert (digest.shape[0], digest.shape[2]) == (3, 32)
     assert digest.any(axis=2).all()
-    assert group.attrs["format_version"] == 1
+    assert group.attrs["format_version"] == 2
     for name in ("mu", "logvar", "z"):
         array = group[name]
         assert isinstance(array, zarr.Array)
@@ -152,7 +152,7 @@ def test_partial_then_completed(
     completed = latentscan("ingest", *options, "--store", incomplete)
     assert completed.returncode == 0, completed.stderr
     after = listing(incomplete)
-    committed = [name for name in before if re.fullmatch(r"\w+/c/[02](/0)*", name)]
+    committed = [name for name in before if re.fullmatch(r"(commits/)?\w+/c/[02](/0)*", name)]
     chunks = [name for name in committed if (incomplete / name).is_file()]
     assert len(chunks) == 13
     assert [name for name in chunks if before[name] != after[name]] == [], "no block is written twice"
@@ -178,7 +178,7 @@ def test_interrupted_ingest_goes_on(
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        committed = store / "digest" / "c"
+        committed = store / "commits" / "digest" / "c"
         deadline = time.monotonic() + 30
         while not (committed.is_dir() and len(list(committed.iterdir())) > 3):
             assert process.poll() is None, process.communicate()

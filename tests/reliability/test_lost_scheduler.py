@@ -43,8 +43,8 @@ def asked(folder: Path) -> tuple[str, str]:
 
 
 def committed(store: Path) -> dict[str, tuple[int, int]]:
-    """Return every chunk of the blocks that are committed, and which file it is, last written when."""
-    blocks = {path.parent.parent.name for path in store.glob("digest/c/*/0/0")}
+    """Give every chunk of the blocks that are committed, and which file it is, last written when."""
+    blocks = {path.parent.parent.name for path in store.glob("commits/digest/c/*/0/0")}
     return {
         str(path): (path.stat().st_ino, path.stat().st_mtime_ns)
         for path in store.glob("*/c/**/*")
@@ -53,7 +53,7 @@ def committed(store: Path) -> dict[str, tuple[int, int]]:
 
 
 def blocks_of(store: Path) -> int:
-    return len(list(store.glob("digest/c/*/0/0")))
+    return len(list(store.glob("commits/digest/c/*/0/0")))
 
 
 def test_an_encode_outlives_its_scheduler_and_a_worker(

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import json
+import shutil
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,130 +14,318 @@ import xarray as xr
 import zarr
 
 from latentscan.errors import UsageError
-from latentscan.store.reader import open_store
-from latentscan.store.results import (
-    Result,
-    Variable,
-    list_results,
-    load_result,
-    require_place,
-    result_path,
-    save_result,
-)
-from latentscan.store.schema import Schema
-from latentscan.store.writer import create_store, write_block
+from latentscan.store import results as results_module
+from latentscan.store.results import Result, Results, Variable, list_results, load_result, result_path
+from tests.builders import build_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RESULT = Result(
     {
         "array": Variable(("array",), np.array(["mu", "z"])),
+        "first": Variable(("array",), np.array(["a", "b"])),
         "mean": Variable(("array", "component"), np.arange(6.0).reshape(2, 3), {"units": "nat"}),
         "within": Variable((), np.array(7)),
         "nothing": Variable(("component",), np.zeros(3)),
     },
-    {"images": 10, "interval": [-3.0, 5.0]},
+    {"images": 10, "interval": [-3.0, 5.0], "coordinates": "first"},
 )
+A, B = "analyses/stats/a", "analyses/stats/b"
 
 
 @pytest.fixture
 def location(tmp_path: Path) -> str:
-    create_store(str(tmp_path / "z.zarr"), Schema(2, 1, ("z",), 1), {})
-    return str(tmp_path / "z.zarr")
+    return build_store(tmp_path / "z.zarr").location
 
 
-def assert_equal(found: Result | None) -> None:
+@pytest.fixture
+def results(location: str) -> Results:
+    return Results(location)
+
+
+def listed(location: str) -> set[str]:
+    return {path for _, path in list_results(location)}
+
+
+def assert_equal(found: Result | None, expected: Result = RESULT) -> None:
     assert found is not None
-    assert found.attributes == RESULT.attributes
-    assert found.variables.keys() == RESULT.variables.keys()
-    for name, variable in RESULT.variables.items():
+    assert found.attributes == expected.attributes
+    assert found.variables.keys() == expected.variables.keys()
+    for name, variable in expected.variables.items():
         assert found.variables[name].dims == variable.dims
         assert found.variables[name].attributes == variable.attributes
+        assert found[name].dtype.kind == variable.values.dtype.kind or found[name].dtype.kind in "TO"
         assert found[name].tolist() == variable.values.tolist()
 
 
-def test_a_result_is_read_as_it_was_saved(location: str) -> None:
-    assert load_result(location, "analyses/stats/a") is None
-    save_result(location, "analyses/stats/a", RESULT)
-    assert_equal(load_result(location, "analyses/stats/a"))
+def test_a_result_is_read_as_it_was_saved(results: Results) -> None:
+    assert results.load(A) is None
+    results.save(A, RESULT)
+    assert_equal(results.load(A))
 
 
-def test_xarray_reads_store_and_results_without_a_warning(location: str) -> None:
-    save_result(location, "analyses/stats/a", RESULT)
-    save_result(location, "analyses/stats/b", RESULT)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for key in "ab":
-            dataset = xr.open_zarr(location, group=f"analyses/stats/{key}")
-            xr.testing.assert_equal(dataset.load(), RESULT.to_dataset())
-        assert "z" in xr.open_zarr(location)
+def test_a_result_is_a_dataset_and_back() -> None:
+    dataset = RESULT.to_dataset()
+    assert set(dataset.coords) == {"array", "first"}
+    assert_equal(Result.from_dataset(dataset))
 
 
-def test_results_of_many_analyses_are_all_read_in_whatever_order_they_were_kept(location: str) -> None:
+def test_a_dataset_that_xarray_read_is_the_result_that_was_saved(results: Results) -> None:
+    results.save(A, RESULT)
+    with xr.open_zarr(results.location, group=A) as dataset:
+        found = Result.from_dataset(dataset)
+    own = {name: value for name, value in found.attributes.items() if name in RESULT.attributes}
+    assert_equal(Result(found.variables, own))
+
+
+def test_xarray_reads_results_of_many_analyses_without_a_warning(results: Results) -> None:
     names = ["tsne", "kmeans", "kmeans-centres", "axes", "tsne-neighbours", "kmeans", "stats", "kmeans-x"]
     paths = [f"analyses/{name}/{number}" for number, name in enumerate(names)]
     for path in paths:
-        save_result(location, path, RESULT)
+        results.save(path, RESULT)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        xr.open_zarr(location).load()
+        xr.open_zarr(results.location).load()
+        tree = xr.open_datatree(results.location, engine="zarr")
         for path in paths:
-            xr.testing.assert_equal(xr.open_zarr(location, group=path).load(), RESULT.to_dataset())
-        held = {path for path, node in zarr.open_group(location, mode="r").members(None)}
-    assert set(paths) <= held
-    assert [path for _, path in list_results(location)] == sorted(paths, key=lambda path: path.split("/"))
+            expected = RESULT.to_dataset()
+            xr.testing.assert_equal(xr.open_zarr(results.location, group=path).load(), expected)
+            xr.testing.assert_equal(tree[path].to_dataset(), expected)
+    assert listed(results.location) == set(paths)
 
 
-def test_results_that_are_kept_at_once_are_all_listed(location: str) -> None:
+def test_results_that_are_saved_at_once_are_all_listed(results: Results) -> None:
     paths = [f"analyses/stats/{number}" for number in range(12)]
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(lambda path: save_result(location, path, RESULT), paths))
-    assert {path for _, path in list_results(location)} == set(paths)
+        list(pool.map(lambda path: results.save(path, RESULT), paths))
+    assert listed(results.location) == set(paths)
 
 
-def test_a_result_that_is_kept_again_at_once_is_whole(location: str) -> None:
+def test_a_result_that_is_saved_several_times_at_once_is_whole(results: Results) -> None:
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(lambda _: save_result(location, "analyses/stats/a", RESULT), range(12)))
-    assert_equal(load_result(location, "analyses/stats/a"))
+        list(pool.map(lambda _: results.save(A, RESULT), range(12)))
+    assert_equal(results.load(A))
 
 
-def test_what_an_older_result_left_is_removed(location: str) -> None:
+def test_a_result_that_replaces_another_leaves_nothing_of_it(results: Results) -> None:
     longer = Result({**RESULT.variables, "more": Variable((), np.array(1))}, RESULT.attributes)
-    save_result(location, "analyses/stats/a", longer)
-    save_result(location, "analyses/stats/a", RESULT)
-    assert_equal(load_result(location, "analyses/stats/a"))
+    results.save(A, longer)
+    results.save(A, RESULT)
+    assert_equal(results.load(A))
+    assert "more" not in xr.open_zarr(results.location, group=A)
 
 
-def test_results_may_live_in_a_place_of_their_own(tmp_path: Path) -> None:
-    elsewhere = str(tmp_path / "results.zarr")
-    save_result(elsewhere, "analyses/stats/a", RESULT)
-    assert_equal(load_result(elsewhere, "analyses/stats/a"))
-    xr.open_zarr(elsewhere, group="analyses/stats/a").load()
+def test_equal_results_have_equal_hashes_whenever_they_are_saved(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+            return datetime.now(UTC) + timedelta(days=1)
+
+    results.save(A, RESULT)
+    monkeypatch.setattr(results_module, "datetime", Later)
+    results.save(B, RESULT)
+    first, second = (zarr.open_group(results.location, path=path, mode="r").attrs for path in (A, B))
+    assert first["content_sha256"] == second["content_sha256"]
+    assert first["created"] != second["created"]
+
+
+def test_a_place_of_results_needs_no_latents(tmp_path: Path) -> None:
+    elsewhere = Results(str(tmp_path / "results.zarr"))
+    elsewhere.save(A, RESULT)
+    assert_equal(elsewhere.load(A))
+    assert listed(elsewhere.location) == {A}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        xr.open_zarr(elsewhere.location, group=A).load()
 
 
 def test_results_go_into_no_group_of_something_else(tmp_path: Path) -> None:
     zarr.create_group(str(tmp_path / "user.zarr")).create_array("temp", shape=(3,), dtype="f4")
     with pytest.raises(UsageError, match="temp"):
-        require_place(str(tmp_path / "user.zarr"))
-    require_place(str(tmp_path / "new" / "results.zarr"))
-    save_result(str(tmp_path / "results.zarr"), "analyses/stats/a", RESULT)
-    require_place(str(tmp_path / "results.zarr"))
+        Results(str(tmp_path / "user.zarr")).require_writable()
+    Results(str(tmp_path / "new" / "results.zarr")).require_writable()
+    place = Results(str(tmp_path / "results.zarr"))
+    place.save(A, RESULT)
+    place.require_writable()
 
 
-@pytest.mark.parametrize("content", [b"[]", b"{", b'{"node_type": "neither", "zarr_format": 3}'])
-def test_damaged_metadata_of_a_result_makes_it_absent(location: str, content: bytes) -> None:
-    save_result(location, "analyses/stats/a", RESULT)
-    (Path(location) / "analyses" / "stats" / "a" / "zarr.json").write_bytes(content)
-    assert load_result(location, "analyses/stats/a") is None
-    save_result(location, "analyses/stats/a", RESULT)
-    assert_equal(load_result(location, "analyses/stats/a"))
+# --- what is not served
 
 
-def test_the_key_depends_on_parameters_and_on_the_data(location: str) -> None:
-    store = open_store(location)
+@pytest.mark.parametrize(
+    "content", [b"[]", b"{", b'{"node_type": "neither", "zarr_format": 3}', b"[" * 10**5]
+)
+def test_damaged_metadata_of_a_result_makes_it_absent(results: Results, content: bytes) -> None:
+    results.save(A, RESULT)
+    (Path(results.location) / A / "zarr.json").write_bytes(content)
+    assert results.load(A) is None
+    results.save(A, RESULT)
+    assert_equal(results.load(A))
+
+
+def flip(path: Path, byte: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[byte] ^= 1
+    path.write_bytes(data)
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "a value": lambda group: flip(group / "mean/c/0/0", 5),
+    "a checksum": lambda group: flip(group / "mean/c/0/0", -1),
+    "a chunk is missing": lambda group: (group / "mean/c/0/0").unlink(),
+    "metadata of a variable is missing": lambda group: (group / "mean/zarr.json").unlink(),
+    "a variable is missing": lambda group: shutil.rmtree(group / "within"),
+    "an attribute": lambda group: _replace(group, "zarr.json", '"images": 10', '"images": 11'),
+    "a shape": lambda group: _replace(group, "mean/zarr.json", "2", "99999999999"),
+}
+
+
+def _replace(group: Path, name: str, old: str, new: str) -> None:
+    text = (group / name).read_text()
+    assert old in text
+    (group / name).write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_damaged_result_is_not_served(results: Results, kind: str) -> None:
+    results.save(A, RESULT)
+    DAMAGES[kind](Path(results.location) / A)
+    assert results.load(A) is None
+    (entry,) = results.entries()
+    assert not entry.is_intact
+    assert entry.problem
+    results.save(A, RESULT)
+    assert_equal(results.load(A))
+
+
+@pytest.mark.parametrize("name", ["analysis", "key"])
+def test_a_result_is_served_under_its_own_key_alone(results: Results, name: str) -> None:
+    identity = {"analysis": "stats", "key": "a", "parameters": {"width": 0.5}, "requires": ["0f"]}
+    right = Result(RESULT.variables, {**RESULT.attributes, **identity})
+    results.save(A, right)
+    assert_equal(results.load(A), right)
+    moved = A.replace("/a", "/b") if name == "key" else A.replace("stats", "axes")
+    (Path(results.location) / moved).parent.mkdir(exist_ok=True)
+    shutil.copytree(Path(results.location) / A, Path(results.location) / moved)
+    assert results.load(moved) is None
+    problems = {entry.path: entry.problem for entry in results.entries()}
+    assert problems[A] == ""
+    assert name in problems[moved]
+
+
+# --- the list
+
+
+def test_an_entry_says_all_of_a_result(results: Results) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    results.save(A, RESULT)
+    (entry,) = results.entries()
+    assert (entry.path, entry.analysis, entry.key) == (A, "stats", "a")
+    assert entry.attributes == RESULT.attributes
+    assert entry.created is not None
+    assert before <= entry.created <= datetime.now(UTC)
+    files = [path for path in (Path(results.location) / A).rglob("*") if path.is_file()]
+    assert entry.bytes == sum(path.stat().st_size for path in files)
+    assert (entry.is_intact, entry.is_listed, entry.is_state) == (True, True, False)
+
+
+def test_entries_are_those_of_the_folders_whatever_the_list_says(results: Results) -> None:
+    root = Path(results.location) / "zarr.json"
+    before = root.read_bytes()
+    for path in (B, A, "analyses/axes/c"):
+        results.save(path, RESULT)
+    root.write_bytes(before)
+    (Path(results.location) / "analyses" / ".DS_Store").write_bytes(b"")
+    (Path(results.location) / "analyses" / "stats" / "interrupted" / "mean").mkdir(parents=True)
+    entries = results.entries()
+    assert [(entry.path, entry.is_listed) for entry in entries] == [
+        ("analyses/axes/c", False),
+        (A, False),
+        (B, False),
+    ]
+
+
+def test_no_results_are_no_entries(results: Results, tmp_path: Path) -> None:
+    assert results.entries() == []
+    assert Results(str(tmp_path / "absent.zarr")).entries() == []
+
+
+def test_a_result_that_was_never_listed_is_listed_when_asked(results: Results) -> None:
+    root = Path(results.location) / "zarr.json"
+    before = root.read_bytes()
+    results.save(A, RESULT)
+    whole = json.loads(root.read_bytes())
+    root.write_bytes(before)
+    results.relist(A)
+    assert json.loads(root.read_bytes()) == whole
+    changed = root.stat().st_mtime_ns
+    results.relist(A)
+    results.relist("analyses/stats/absent")
+    assert root.stat().st_mtime_ns == changed
+    root.write_bytes(before)
+    assert load_result(results.location, A) is not None
+    assert json.loads(root.read_bytes()) == whole
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "denied"), OSError(30, "Read-only file system")])
+def test_what_cannot_be_listed_is_read_all_the_same(
+    results: Results, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    root = Path(results.location) / "zarr.json"
+    before = root.read_bytes()
+    results.save(A, RESULT)
+    root.write_bytes(before)
+
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("latentscan.store.atomic.write_json", refuse)
+    results.relist(A)
+    assert root.read_bytes() == before
+
+
+def test_a_state_is_not_listed(results: Results) -> None:
+    results.save_unlisted(A, RESULT)
+    assert_equal(results.load(A))
+    results.relist(A)
+    assert listed(results.location) == set()
+    (entry,) = results.entries()
+    assert (entry.is_intact, entry.is_listed, entry.is_state) == (True, False, True)
+
+
+def test_a_result_is_removed_from_the_list_and_the_disk(results: Results) -> None:
+    results.save(A, RESULT)
+    results.save(B, RESULT)
+    results.remove(A)
+    results.remove(A)
+    assert listed(results.location) == {B}
+    assert not (Path(results.location) / A).exists()
+    assert_equal(results.load(B))
+    results.save_unlisted(A, RESULT)
+    results.remove(A)
+    assert not (Path(results.location) / A).exists()
+
+
+def test_what_cannot_be_removed_is_said(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    results.save(A, RESULT)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "denied")
+
+    monkeypatch.setattr("latentscan.store.atomic.write_json", refuse)
+    with pytest.raises(UsageError, match="read-only"):
+        results.remove(A)
+    assert_equal(results.load(A))
+
+
+def test_the_key_depends_on_parameters_and_on_the_data(tmp_path: Path) -> None:
+    store = build_store(tmp_path / "z.zarr", images=2, chunk_rows=1, blocks=())
     first = result_path("stats", (1,), {"width": 0.5}, store.digests())
-    assert first == result_path("stats", (1,), {"width": 0.5}, open_store(location).digests())
+    assert first == result_path("stats", (1,), {"width": 0.5}, store.digests())
     assert first != result_path("stats", (1,), {"width": 1.0}, store.digests())
     assert first != result_path("stats", (2,), {"width": 0.5}, store.digests())
-    writable = create_store(location, Schema(2, 1, ("z",), 1), {})
-    values = {"z": np.ones((1, 1), np.float32), "path": np.array(["a"], object), "status": np.zeros(1, "u1")}
-    write_block(writable, 0, values)
-    assert first != result_path("stats", (1,), {"width": 0.5}, store.digests())
+    written = build_store(tmp_path / "z.zarr", images=2, chunk_rows=1, blocks=(0,))
+    assert first != result_path("stats", (1,), {"width": 0.5}, written.digests())
