@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 def is_zarr(location: str | AnyPath) -> bool:
-    """Tell whether a Zarr array or group is at a path or URL."""
+    """Check whether a path or URL holds a Zarr array or group."""
     place = as_path(location)
     return any((place / name).exists() for name in ("zarr.json", ".zarray"))
 
 
 def open_array_source(location: str | AnyPath, preprocessing: Preprocessing) -> ArraySource:
-    """Open a Zarr array of images at a path or URL; it may be sent to other machines.
+    """Open a Zarr array of images at a path or URL as a source, which other machines can open by itself.
 
     Raises
     ------
     UsageError
-        If nothing is there, or a group, or an array of another type or shape.
+        If the location holds nothing, a group, or an array of another type or shape.
     """
     source = ArraySource(open_image_array(location), as_path(location).absolute().name, preprocessing)
     return source.opened_by(open_array_source, absolute(location), preprocessing=preprocessing)
@@ -40,7 +40,7 @@ def open_image_array(location: str | AnyPath) -> zarr.Array[Any]:
     Raises
     ------
     UsageError
-        If nothing is there, or a group.
+        If the location holds nothing, or a group.
     """
     import zarr
 

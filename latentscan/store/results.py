@@ -170,12 +170,26 @@ class Results:
         return None if problem else result
 
     def save(self, path: str, result: Result) -> None:
-        """Write a result whole or not at all, and add it to the list in the root's metadata."""
+        """Write a result whole or not at all, and add it to the list in the root's metadata.
+
+        Parameters
+        ----------
+        path
+            The group, ``analyses/<analysis>/<key>``; what it held before is replaced.
+
+        Raises
+        ------
+        StoreError
+            If a server refuses the write, or others changed the list each time.
+        """
         nodes = self._publish(path, result, {})
         change_list(self.location, lambda listed: {**_without(listed, path), **nodes})
 
     def save_unlisted(self, path: str, result: Result) -> None:
-        """Write the state of an interrupted computation whole; tasks that run at once may do so."""
+        """Write the state of an interrupted computation whole or not at all, and leave the list as it is.
+
+        Tasks that run at once may do so.
+        """
         self._publish(path, result, {UNLISTED: True})
 
     def remove(self, path: str) -> None:
@@ -211,7 +225,7 @@ class Results:
         if path in self._listed():
             return
         nodes = self._nodes(path)
-        if nodes is None or UNLISTED in nodes[path]["attributes"]:
+        if nodes is None or UNLISTED in self._own_attributes(path):
             return
         try:
             change_list(self.location, lambda listed: {**_without(listed, path), **nodes})
@@ -248,8 +262,7 @@ class Results:
         from zarr.core.sync import sync
 
         _, analysis, key = path.split("/")
-        nodes, (result, problem) = self._nodes(path), self._examine(path)
-        own = {} if nodes is None else nodes[path]["attributes"]
+        own, (result, problem) = self._own_attributes(path), self._examine(path)
         try:
             created = datetime.fromisoformat(own[CREATED])
         except (KeyError, TypeError, ValueError):
@@ -293,7 +306,7 @@ class Results:
 
         async def read() -> tuple[dict[str, Any], dict[str, Variable | None]]:
             group = await zarr.AsyncGroup.open(place, zarr_format=3, use_consolidated=False)
-            names = sorted([name async for name in place.store.list_dir(path)])
+            names = sorted([name async for name in place.store.list_dir(path) if name != METADATA])
             found = await asyncio.gather(*(_read_variable(group, name) for name in names))
             return {**group.attrs}, dict(zip(names, found, strict=True))
 
@@ -317,6 +330,15 @@ class Results:
 
         return {at: node for at, node in publish(self.location, path, build).items() if at}
 
+    def _own_attributes(self, path: str) -> dict[str, Any]:
+        """Return the attributes of a result's group as its file has them; empty where it cannot be read."""
+        try:
+            node = read_json(backing(self.location, read_only=True), f"{path}/{METADATA}") or {}
+        except (*READ_ERRORS, RecursionError):
+            return {}
+        attributes = node.get("attributes")
+        return attributes if isinstance(attributes, dict) else {}
+
     def _nodes(self, path: str) -> Nodes | None:
         """Return the metadata of a result as its files have it, and of the groups above it."""
         store, nodes = backing(self.location, read_only=True), _parents(path)
@@ -327,8 +349,7 @@ class Results:
                     nodes[at] = node
         except (*READ_ERRORS, RecursionError):
             return None
-        own = nodes.get(path)
-        return nodes if own is not None and isinstance(own.get("attributes"), dict) else None
+        return nodes if path in nodes else None
 
     def _listed(self) -> Nodes:
         root = read_root(self.location)

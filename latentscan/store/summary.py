@@ -1,4 +1,4 @@
-"""What came of writing a store: how many rows, and which were rejected, why."""
+"""The outcome of writing a store: how many rows, and which were rejected, why."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ NAMED_REJECTS = 10  # rejected images that a summary names
 
 @dataclass(frozen=True)
 class Summary:
-    """What came of writing a store.
+    """The outcome of writing a store.
 
     Parameters
     ----------
     images
         Images in the store.
     written
-        Images written by this run; the others were there already.
+        Images written by this run; the others were written before.
     rejected
         How many images were rejected, by status.
     named
@@ -50,19 +50,21 @@ class Rejects:
     named: tuple[tuple[str, str], ...] = ()
 
     def merge(self, later: Rejects) -> Rejects:
-        """Add those of later rows."""
+        """Add the rejects of later rows."""
         return Rejects(self.counts + later.counts, (self.named + later.named)[:NAMED_REJECTS])
 
 
 def rejects_of(
     store: LatentStore, block: int, digests: NDArray[np.uint8], reasons: Mapping[int, str]
 ) -> Rejects:
-    """Find the rejected rows of a block; `reasons` says more than the status for some rows.
+    """Count the rejected rows of a block, and name the first of them.
 
     Parameters
     ----------
     digests
         The block's commit record, (array, 32).
+    reasons
+        Says more than the status for some rows, by row.
 
     Raises
     ------
@@ -83,5 +85,5 @@ def rejects_of(
 
 
 def describe(status: Status) -> str:
-    """Say a status in words."""
+    """Return a status in words."""
     return status.name.lower().replace("_", " ")
