@@ -102,7 +102,7 @@ class LatentStore:
         return str(self.attributes.get(RESUME_COMMAND, ""))
 
     def completing_command(self) -> str:
-        """Return what writes the blocks that are missing: a command, as far as the store knows it."""
+        """Return the command that writes the blocks that are missing, or the advice to repeat it."""
         return self.resume_command or "repeat the command that wrote it"
 
     @property
