@@ -164,6 +164,8 @@ def check(
     for damage in found.damages:
         images = "" if damage.block is None else f" ({_images(opened.schema, damage.block, damage.block)})"
         typer.echo(f"{damage.file} {damage.problem}{images}")
+    for file in found.leftovers:
+        typer.echo(f"{file} is left of a write that was killed")
     for first, last in _runs(found.unwritten):
         typer.echo(f"{_images(opened.schema, first, last)} are not written")
     written = found.blocks - len(found.unwritten)
@@ -171,7 +173,7 @@ def check(
         f"{store}: {written} of {counted(found.blocks, 'block')} written, "
         f"{len(found.damaged_blocks)} of them damaged"
     )
-    if repair and found.damages:
+    if repair and (found.damages or found.leftovers):
         for done in repair_store(store, found):
             note(f"repaired: {done}")
     if found.damaged_blocks or found.unwritten or (found.damages and not repair):

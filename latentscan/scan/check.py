@@ -13,6 +13,8 @@ from latentscan.store.integrity import (
     check_block,
     check_metadata,
     check_results,
+    find_leftovers,
+    remove_leftovers,
     remove_obstacles,
     repair_metadata,
     repair_results,
@@ -38,11 +40,14 @@ class Findings:
         Those of metadata, those of results, and those of blocks in block order.
     unwritten
         The blocks that are not written.
+    leftovers
+        Files that killed writers left; they only take space.
     """
 
     blocks: int
     damages: tuple[Damage, ...]
     unwritten: tuple[int, ...]
+    leftovers: tuple[str, ...] = ()
 
     @property
     def damaged_blocks(self) -> tuple[int, ...]:
@@ -89,7 +94,7 @@ def check_store(
         progress=progress,
     )
     damages = check_metadata(store) + check_results(store) + found.damages
-    return Findings(blocks, damages, found.unwritten)
+    return Findings(blocks, damages, found.unwritten, find_leftovers(store, set(found.unwritten)))
 
 
 def repair_store(location: str, findings: Findings) -> list[str]:
@@ -105,6 +110,9 @@ def repair_store(location: str, findings: Findings) -> list[str]:
         If the store cannot be written.
     """
     done = []
+    if findings.leftovers:
+        remove_leftovers(open_store(location), findings.leftovers)
+        done.append("files that killed writers left are removed")
     if any(damage.block is None for damage in findings.damages):
         store = open_store(location, writable=True)
         repair_metadata(store, findings.damages)
