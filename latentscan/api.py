@@ -1,41 +1,45 @@
 """latentscan in Python: ``import latentscan as ls; store = ls.open("z.zarr"); ls.stats(store)``.
 
-Every analysis of the table is a function of a store and of the parameters that its command has.
+Every analysis is a function of a store and of the parameters that its command has; it returns a Dataset.
 """
 
 from __future__ import annotations
 
-import inspect
-import re
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
-
-from latentscan.analyses.cache import Run
-from latentscan.analyses.compare.analysis import CompareParameters
-from latentscan.analyses.compare.analysis import compare as compare_stores
-from latentscan.analyses.pca import PcaParameters
+from latentscan.analyses.pca import PCA
 from latentscan.analyses.projection import Projection
-from latentscan.errors import UsageError
+from latentscan.analyses.registry import ANALYSES
 from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.store.reader import LatentStore, open_store
-from latentscan.table import ANALYSES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
     from pathlib import Path
+    from typing import Unpack
 
     import xarray
+    from matplotlib.figure import Figure
 
+    from latentscan.analyses.functions import Options
+    from latentscan.analyses.registry import *  # noqa: F403 (the functions of all analyses)
     from latentscan.execution.distributed import DistributedExecutor
-    from latentscan.table import Analysis
+    from latentscan.execution.executor import Executor
+    from latentscan.progress import Progress
+    from latentscan.scan.rows import Points
+    from latentscan.store.summary import Summary
 
-__all__ = ["LatentStore", "ThreadedExecutor", "cluster", "compare", "open", "project", *ANALYSES]  # noqa: PLE0604 (they are names)
+OWN = ("LatentStore", "ThreadedExecutor", "connect", "encode", "ingest", "open", "plot", "project")
+if not TYPE_CHECKING:  # type checkers read the declarations instead: they do not evaluate such a list
+    __all__ = [*OWN, *ANALYSES]  # noqa: PLE0604 (they are names)
 
-M = TypeVar("M", bound=BaseModel)
 
-_RUN = inspect.signature(Run).parameters
+def __getattr__(name: str) -> Any:
+    """Return the function of an analysis, which is imported when it is first used."""
+    if name not in ANALYSES:
+        raise AttributeError(name)
+    return ANALYSES.function(name)
 
 
 def open(location: str) -> LatentStore:  # noqa: A001 (called ls.open)
@@ -49,7 +53,137 @@ def open(location: str) -> LatentStore:  # noqa: A001 (called ls.open)
     return open_store(location)
 
 
-def cluster(
+def encode(
+    model: str | Path,
+    images: str | Path,
+    store: str | Path,
+    *,
+    executor: Executor | None = None,
+    progress: Progress | bool = True,
+    **parameters: Any,
+) -> Summary:
+    """Write `mu`, `logvar` and `z` of every image into a store, or what is missing of them.
+
+    Parameters
+    ----------
+    model
+        A run folder, or a model file.
+    images
+        A folder of images, CelebA's folder, a list of paths, or an array of images.
+    store
+        The store to write, or to complete.
+    executor
+        Where blocks are encoded: the threads of this process by default, or a cluster.
+    progress
+        Whether progress is shown on stderr; or a subscriber to it.
+    **parameters
+        The fields of `EncodeParameters`, as the command has them.
+
+    Returns
+    -------
+    How many images were written, and which were rejected.
+
+    Raises
+    ------
+    UsageError
+        If the model or the images do not exist, or what is asked for does not fit the encoder or the store.
+    StoreError
+        If the store is damaged.
+    """
+    from contextlib import nullcontext
+
+    from pydantic import ValidationError
+
+    from latentscan.encoding.encode import encode_images
+    from latentscan.encoding.parameters import EncodeParameters
+    from latentscan.errors import parameter_error
+    from latentscan.progress import as_progress
+
+    try:
+        asked = EncodeParameters.model_validate(parameters)
+    except ValidationError as error:
+        raise parameter_error(error, parameters) from None
+    return encode_images(
+        str(model),
+        str(images),
+        str(store),
+        asked,
+        open_executor=lambda: nullcontext(executor or ThreadedExecutor()),
+        progress=as_progress(progress),
+    )
+
+
+def ingest(
+    store: str | Path,
+    *,
+    z: str | Path,
+    mu: str | Path | None = None,
+    logvar: str | Path | None = None,
+    executor: Executor | None = None,
+    progress: Progress | bool = True,
+    **parameters: Any,
+) -> Summary:
+    """Write latents that were made elsewhere into a store, or what is missing of them.
+
+    Parameters
+    ----------
+    store
+        The store to write, or to complete.
+    z, mu, logvar
+        .npy files of floating-point numbers, (images, components).
+    executor
+        Where blocks are written: the threads of this process by default, or a cluster.
+    progress
+        Whether progress is shown on stderr; or a subscriber to it.
+    **parameters
+        ``chunk_rows``, images of a block, and ``compression`` of the chunks.
+
+    Raises
+    ------
+    UsageError
+        If the files do not fit each other, or the store was begun with others.
+    UnsafeInputError
+        If a file holds Python objects.
+    """
+    from pathlib import Path
+
+    from latentscan.encoding.ingest import ingest as ingest_files
+    from latentscan.progress import as_progress
+
+    files = {"z": z, "mu": mu, "logvar": logvar}
+    return ingest_files(
+        {name: Path(file) for name, file in files.items() if file is not None},
+        str(store),
+        executor=executor or ThreadedExecutor(),
+        progress=as_progress(progress),
+        **parameters,
+    )
+
+
+def plot(result: xarray.Dataset) -> Figure:
+    """Plot what an analysis returned, as its command does with ``--plot``.
+
+    Parameters
+    ----------
+    result
+        A Dataset that a function of an analysis returned, or that was read from a store.
+
+    Raises
+    ------
+    UsageError
+        If it is no result of an analysis.
+    """
+    from latentscan.errors import UsageError
+    from latentscan.report.views import view_of
+    from latentscan.store.results import Result
+
+    name = result.attrs.get("analysis")
+    if not isinstance(name, str) or name not in ANALYSES:
+        raise UsageError(f"the Dataset is no result of an analysis: its attribute analysis is {name!r}")
+    return view_of(name).figure({name: Result.from_dataset(result)})
+
+
+def connect(
     profile: str | None = None,
     *,
     scheduler: str | None = None,
@@ -57,7 +191,7 @@ def cluster(
     insecure: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> AbstractContextManager[DistributedExecutor]:
-    """Reach or start a cluster: ``with ls.cluster("slurm") as executor: ls.stats(store, executor=executor)``.
+    """Reach or start a cluster: ``with ls.connect("slurm") as executor: ls.stats(store, executor=executor)``.
 
     Parameters
     ----------
@@ -70,7 +204,7 @@ def cluster(
     insecure
         Whether you vouch for a network on which traffic is not encrypted.
     say
-        Told where the cluster is, and what is waited for.
+        Called with where the cluster is, and what is waited for.
 
     Raises
     ------
@@ -79,74 +213,32 @@ def cluster(
     ClusterError
         If the cluster cannot be reached or started, or no worker comes in time.
     """
-    from latentscan.cluster.connect import connect
+    from latentscan.cluster.connect import connect as reach
 
-    return connect(scheduler=scheduler, cluster=file, profile=profile, insecure=insecure, say=say)
+    return reach(scheduler=scheduler, cluster=file, profile=profile, insecure=insecure, say=say)
 
 
-def compare(stores: Mapping[str, LatentStore], **given: Any) -> xarray.Dataset:
-    """Compare stores of the same images, given by the names that they are to have in the result.
+def project(
+    store: LatentStore, *, first: int | None = None, array: Points = "z", **options: Unpack[Options]
+) -> Projection:
+    """Return the points in the frame of the first principal axes; they are computed when they are indexed.
 
-    The keywords are the fields of `CompareParameters` and of `Run`.
+    Parameters
+    ----------
+    store
+        The store.
+    first
+        How many axes; all if None.
+    array
+        The points: ``"z"`` or ``"mu"``.
+    **options
+        As of `pca`, which is computed where it is not cached.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer axes than asked for.
     """
-    run, parameters = _read("compare", CompareParameters, given)
-    return compare_stores(stores, parameters, run).pairs.to_dataset()
+    from latentscan.analyses.functions import evaluate
 
-
-def project(store: LatentStore, *, first: int | None = None, **given: Any) -> Projection:
-    """Give the points in the frame of the first principal axes; they are computed when they are indexed.
-
-    The other keywords are those of `pca`, which is computed where it is not kept.
-    """
-    run, parameters = _read("pca", PcaParameters, given)
-    return Projection(store, ANALYSES["pca"].run(store, parameters, run), first)
-
-
-def _read(name: str, model: type[M], given: dict[str, Any]) -> tuple[Run, M]:
-    """Tell how to run from what to compute, among the keywords that a function was given."""
-    running = {key: given.pop(key) for key in _RUN if key in given}
-    try:
-        return Run(**running), model(**given)
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
-        )
-        raise UsageError(f"{name}: {problems}") from None
-
-
-def _function(name: str, analysis: Analysis) -> Callable[..., xarray.Dataset]:
-    def function(store: LatentStore, **given: Any) -> xarray.Dataset:
-        run, parameters = _read(name, analysis.parameters, given)
-        return analysis.run(store, parameters, run).to_dataset()
-
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = _documentation(analysis)
-    function.__signature__ = _signature(analysis)  # type: ignore[attr-defined]
-    return function
-
-
-def _signature(analysis: Analysis) -> inspect.Signature:
-    fields = analysis.parameters.model_fields.items()
-    defaults = {key: field.default for key, field in fields}
-    defaults |= {key: parameter.default for key, parameter in _RUN.items()}
-    store = inspect.Parameter("store", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    keywords = [
-        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=value)
-        for key, value in defaults.items()
-    ]
-    return inspect.Signature([store, *keywords])
-
-
-def _documentation(analysis: Analysis) -> str:
-    """Put the keywords in the place of the parameters that the analysis itself takes."""
-    head, *parts = re.split(r"\n\n(\w+)\n-+\n", inspect.getdoc(analysis.run) or "")
-    sections = dict(zip(parts[::2], parts[1::2], strict=True))
-    fields = analysis.parameters.model_fields.items()
-    own = "\n".join(f"{key}\n    {field.description}" for key, field in fields)
-    of_any = (inspect.getdoc(Run) or "").partition("----------\n")[2]
-    sections = {"Parameters": f"{own}\n{of_any}", **{k: v for k, v in sections.items() if k != "Parameters"}}
-    written = (f"{title}\n{'-' * len(title)}\n{text}" for title, text in sections.items())
-    return "\n\n".join([head, *written])
-
-
-globals().update({name: _function(name, analysis) for name, analysis in ANALYSES.items()})
+    return Projection(store, evaluate(PCA, {"store": store}, {"array": array}, options), first)

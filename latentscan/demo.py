@@ -2,42 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from latentscan.analyses.axes import axes
-from latentscan.analyses.cache import Run
-from latentscan.analyses.compare.analysis import CompareParameters, Comparison, compare
-from latentscan.analyses.pca import pca
+from latentscan.analyses.analysis import Request
+from latentscan.analyses.cache import Cache
+from latentscan.analyses.inputs import OneStore, SeveralStores
+from latentscan.analyses.registry import ANALYSES
 from latentscan.encoding.encode import encode_images
 from latentscan.encoding.parameters import EncodeParameters
-from latentscan.gallery import draw_results
+from latentscan.execution.context import Execution
 from latentscan.images.open import open_images
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.parameters import TrainParameters
 from latentscan.progress import SILENT
-from latentscan.report.compare import compare_plot, compare_table
+from latentscan.report.gallery import draw_results
 from latentscan.report.grid import save_grid
 from latentscan.report.style import save_figure
+from latentscan.report.views import view_of
+from latentscan.scan.snapshot import Snapshot
 from latentscan.store.atomic import require_folder_of
 from latentscan.store.reader import open_store
 from latentscan.synth.dataset import synthesize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from rich.console import RenderableType
 
     from latentscan.images.source import ImageSource
     from latentscan.progress import Progress
+    from latentscan.store.results import Result
 
 IMAGES = 6000
 EPOCHS = 8
-# briefly trained, the radii of 64 components are large
-COMPARED = CompareParameters(upper=70, width=1, k=range(2, 41, 2), points=IMAGES)
+HEADLINE = "compare"  # the analysis whose table and picture are shown in the end
+# of all analyses that have such parameters; briefly trained, the radii of 64 components are large
+SETTINGS = {"upper": 70, "width": 1, "k": range(2, 41, 2), "points": IMAGES}
 SHOWN = 8  # images in a row of a grid
 KINDS = ("ae", "vae")
 PICTURES = (
@@ -54,14 +57,6 @@ OWN = {
 }
 
 
-@dataclass(frozen=True)
-class DemoReport:
-    """What the demo has to say: how the two models compare, and what it made."""
-
-    table: RenderableType
-    farewell: str
-
-
 def run_demo(
     out: Path,
     *,
@@ -69,8 +64,25 @@ def run_demo(
     epochs: int = EPOCHS,
     progress: Progress = SILENT,
     say: Callable[[str], None] = lambda _: None,
-) -> DemoReport:
-    """Fill a folder with faces, runs, stores and pictures; what is there from an earlier run is kept.
+) -> RenderableType:
+    """Fill a folder with faces, runs, stores and pictures; what an earlier run made is used again.
+
+    Parameters
+    ----------
+    out
+        The folder.
+    images
+        How many faces.
+    epochs
+        Of training.
+    progress
+        Hears of all work.
+    say
+        Called with each step before it begins.
+
+    Returns
+    -------
+    A table of how the two models compare.
 
     Raises
     ------
@@ -91,15 +103,28 @@ def run_demo(
         places = (str(out / kind), str(faces), str(out / f"{kind}.zarr"))
         encode_images(*places, EncodeParameters(), progress=progress)
     say("5. every analysis of both, and pictures")
-    stores = {f"{kind}.zarr": open_store(str(out / f"{kind}.zarr")) for kind in KINDS}
-    run = Run(progress=progress)
-    comparison = compare(stores, COMPARED, run)
-    for kind, store in zip(KINDS, stores.values(), strict=True):
-        axes(store, run=run)
-        pca(store, run=run)
-        draw_results(store.location, out / f"{kind}-plots", ".png", progress=progress)
-    _draw(out, source, comparison)
-    return DemoReport(compare_table(comparison), _farewell(out))
+    stores = {f"{kind}.zarr": Snapshot.of(open_store(str(out / f"{kind}.zarr"))) for kind in KINDS}
+    together = _analyse(stores, Cache(execution=Execution(progress=progress)))
+    for kind, snapshot in zip(KINDS, stores.values(), strict=True):
+        draw_results(snapshot.location, out / f"{kind}-plots", ".png", progress=progress)
+    comparison = {HEADLINE: together[HEADLINE]}
+    save_figure(view_of(HEADLINE).figure(comparison), out / "compared.png")
+    _draw(out, source)
+    return view_of(HEADLINE).table(comparison)
+
+
+def _analyse(stores: Mapping[str, Snapshot], cache: Cache) -> dict[str, Result]:
+    """Make every analysis of the stores; return those of both together, by name."""
+    together = {}
+    for name, analysis in ANALYSES.items():
+        own = {key: value for key, value in SETTINGS.items() if key in analysis.parameters.model_fields}
+        request = Request(analysis, analysis.parameters.model_validate(own))
+        if analysis.inputs is SeveralStores:
+            together[name] = cache.result(request, SeveralStores(stores))
+        elif analysis.inputs is OneStore:
+            for snapshot in stores.values():
+                cache.result(request, OneStore(snapshot))
+    return together
 
 
 def _train(
@@ -127,12 +152,11 @@ def _train(
     train(source, run, parameters, preprocessing, resume=resume, progress=progress)
 
 
-def _draw(out: Path, source: ImageSource, comparison: Comparison) -> None:
+def _draw(out: Path, source: ImageSource) -> None:
     from latentscan.analyses.fitted_points import fitted_points
     from latentscan.models.decoder import load_decoder
     from latentscan.models.points import normal_points
 
-    save_figure(compare_plot(comparison.pairs), out / "compared.png")
     originals = source.read(0, 2 * SHOWN).values
     rows = [originals]
     for kind in KINDS:
@@ -144,23 +168,3 @@ def _draw(out: Path, source: ImageSource, comparison: Comparison) -> None:
         normal = normal_points(SHOWN**2, decoder.components, seed=0)
         save_grid(decoder.decode(normal), out / f"{kind}-normal.png", SHOWN)
     save_grid(np.concatenate(rows), out / "reconstructions.png", 2 * SHOWN)
-
-
-def _farewell(out: Path) -> str:
-    return f"""
-{out} now holds
-  faces/                the images, their attributes and partitions
-  ae/ vae/              trained models: encoder.keras, history.csv, ...
-  ae.zarr/ vae.zarr/    the latents of every image
-  ae-plots/ vae-plots/  a picture of every analysis
-  compared.png          radii, inertia and t-SNE maps of both
-  reconstructions.png   faces, what the AE, and what the VAE makes of them
-  *-gaussian.png        decoded from a Gaussian with the moments of z
-  *-normal.png          decoded from a standard normal distribution
-
-Try next
-  latentscan pca --store {out}/vae.zarr
-  latentscan kmeans --store {out}/vae.zarr --k 2:40:2 --json
-  latentscan generate --model {out}/vae --uniform 3 --out uniform.png
-  latentscan train vae --images {out}/faces --out normal-vae --fact 5
-  latentscan encode --help"""

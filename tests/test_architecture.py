@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import typer
 
 import latentscan
+from latentscan.cli.app import app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PACKAGE = Path(latentscan.__file__).parent
 
-# the way of the data, and then those who use all of it: each may import what stands before it
+# the order in which the data passes them, and then those who use all of it: each may import earlier ones
 FLOORS = (
     *("errors", "progress", "processors", "paths"),
-    *(
-        "images",
-        "models",
-        "store",
-        "kernels",
-        "execution",
-        "cluster",
-        "scan",
-        "encoding",
-        "analyses",
-        "report",
-    ),
-    *("table", "gallery", "jobs", "synth", "api", "demo", "cli", "__init__", "__main__"),
+    *("images", "models", "store", "kernels", "execution", "cluster", "scan", "encoding", "analyses"),
+    *("report", "jobs", "synth", "api", "demo", "cli", "__init__", "__main__"),
 )
 
 DOORS = {
@@ -103,6 +95,41 @@ def test_imports_go_one_way(path: Path) -> None:
             assert FLOORS.index(parts[1]) < FLOORS.index(own), f"{own} imports {name}, which comes later"
 
 
+# the options of Dask's own commands, which messages about clusters name
+DASKS = ("--dashboard-address", "--nthreads", "--resources")
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+VERBS = "|".join(typer.main.get_command(app).list_commands(None))  # type: ignore[attr-defined]
+COMMAND = re.compile(rf"\blatentscan (?:{VERBS})\b")
+FACES = ("cli", "__main__")  # what a user of the command line reads is written there
+
+
+def literals(path: Path) -> Iterator[tuple[int, str]]:
+    """Every text in the code, docstrings left out, with its line."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.lineno, node.value
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in modules() if room(path) not in FACES],
+    ids=lambda p: p.relative_to(PACKAGE).as_posix(),
+)
+def test_the_command_line_alone_spells_flags_and_commands(path: Path) -> None:
+    """Others name a parameter or a command in a mark, which each interface spells in its own way."""
+    for line, text in literals(path):
+        found = [flag for flag in FLAG.findall(text) if flag not in DASKS]
+        found += COMMAND.findall(text)
+        assert not found, f"{path}:{line}: {found}; use latentscan.errors.parameter or command"
+
+
 def test_kernels_know_only_numpy_and_each_other() -> None:
     allowed = {
         "numpy",
@@ -130,7 +157,7 @@ def test_no_cycle_between_modules() -> None:
         assert module not in trail, " -> ".join([*trail, module])
         if module in done or module not in graph:
             return
-        for name in graph[module]:
+        for name in graph[module] - {"latentscan"}:  # of which modules read the version alone
             visit(name, (*trail, module))
         done.add(module)
 

@@ -1,21 +1,61 @@
-"""What the README says is there: its commands, their options, its modules and paths."""
+"""What the README says: its code runs, and its commands, options, modules and paths exist."""
 
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from latentscan.analyses.registry import ANALYSES
 from latentscan.cli.app import app
-from latentscan.table import ANALYSES
+from tests.cli.commands import latentscan
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SHELL = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
-OWN = re.sub(r"^dask .*$", "", SHELL, flags=re.MULTILINE)  # Dask's commands have options of their own
+BLOCKS: list[tuple[str, str]] = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+SHELL = "\n".join(code for language, code in BLOCKS if language in {"sh", "console"})
+OWN = re.sub(r"^(dask|python) .*$", "", SHELL, flags=re.MULTILINE)  # whose options are their own
 CODE = OWN + "\n".join(re.findall(r"`([^`\n]+)`", README))
+# the README's sizes take minutes or hours
+SMALLER = {
+    "--images 20000": "--images 100",
+    "--epochs 5": "--epochs 1",
+    "--k 2:80:2 --seeds 3": "--k 2:6:2 --seeds 1",
+    "range(2, 81, 2)": "range(2, 7, 2)",
+    "--points 20000": "--points 100",
+    "points=80_000": "points=100",
+    "--iterations 1000": "--iterations 30",
+    "iterations=1000": "iterations=30",
+}
+
+
+def test_the_code_runs_from_top_to_bottom_in_one_folder(tmp_path: Path) -> None:
+    """All but the blocks of consoles: those install, need a cluster of many machines, or measure speed."""
+    shutil.copytree(ROOT / "jobs", tmp_path / "jobs")
+    shutil.copy(ROOT / "cluster.yaml", tmp_path)
+    run = [(language, code) for language, code in BLOCKS if language != "console"]
+    assert {language for language, _ in run} == {"sh", "python"}
+    for size, smaller in SMALLER.items():
+        assert any(size in code for _, code in run), size
+        run = [(language, code.replace(size, smaller)) for language, code in run]
+    for language, code in run:
+        if language == "python":
+            done = subprocess.run(
+                [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, f"{code}\n{done.stderr}"
+            continue
+        for line in code.splitlines():
+            program, *words = shlex.split(line, comments=True)
+            assert program == "latentscan", line
+            found = latentscan(*words, cwd=tmp_path)
+            assert found.returncode == 0, f"{line}\n{found.stderr}"
 
 
 def test_two_commands_set_everything_up() -> None:
@@ -26,7 +66,7 @@ def test_two_commands_set_everything_up() -> None:
 
 
 def used() -> list[tuple[str, tuple[str, ...]]]:
-    found = re.findall(r"latentscan ((?:cluster |jobs )?[a-z]+)\b([^\n#|)]*)", CODE)
+    found = re.findall(r"latentscan ((?:cluster |jobs |results )?[a-z]+)\b([^\n#|)]*)", CODE)
     return sorted({(verb, tuple(re.findall(r"--[a-z-]+", rest))) for verb, rest in found})
 
 
@@ -40,9 +80,11 @@ def test_every_command_and_option_exists(verb: str, options: tuple[str, ...]) ->
 
 @pytest.mark.parametrize("option", sorted(set(re.findall(r"--[a-z-]+", CODE)) - {"--upgrade", "--help"}))
 def test_every_option_belongs_to_some_verb(option: str) -> None:
-    making = ("demo", "synth", "train", "encode", "ingest", "generate", "compare", "plot", "check", "submit")
-    verbs = (*making, *ANALYSES)
-    helps = [CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200"}).output for verb in verbs]
+    making = ("demo", "synth", "train", "encode", "ingest", "generate", "plot", "check", "submit")
+    verbs = [*making, *ANALYSES, "results remove"]
+    helps = [
+        CliRunner().invoke(app, [*verb.split(), "--help"], env={"COLUMNS": "200"}).output for verb in verbs
+    ]
     assert any(f"{option} " in text for text in helps), option
 
 

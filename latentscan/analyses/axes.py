@@ -6,29 +6,31 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from latentscan.analyses.cache import Run, kept
-from latentscan.analyses.rows import all_rejected
+from latentscan.analyses.analysis import Analysis, Parameters, counted
+from latentscan.analyses.functions import call
+from latentscan.kernels.adaptive import BINS
 from latentscan.kernels.normality import AxesPartial, axes_partial, normal_distances, sampling_floor
-from latentscan.kernels.reduction import Reduction
-from latentscan.scan.reduce import reduce_store
+from latentscan.kernels.reduction import Footprint, Reduction
 from latentscan.store.results import Result, Variable
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from typing import Unpack
 
+    from xarray import Dataset
+
+    from latentscan.analyses.functions import Options
+    from latentscan.kernels.reduction import Counts
     from latentscan.store.reader import LatentStore
+    from latentscan.store.schema import Schema
 
-VERSION = 1
 FLOORS = 2.5  # of a thousand Gaussian components none is that many times the sampling floor away
 COARSE = 0.5  # bins of so many standard deviations no longer show the shape
 
 
-class AxesParameters(BaseModel):
+class AxesParameters(Parameters):
     """What `axes` calls far from Gaussian."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     far: float = Field(
         default=0.1,
@@ -38,51 +40,83 @@ class AxesParameters(BaseModel):
     )
 
 
-def axes(store: LatentStore, parameters: AxesParameters | None = None, run: Run | None = None) -> Result:
+def axes_reduction(schema: Schema, parameters: AxesParameters) -> Reduction[AxesPartial, Result]:
+    """Return the distribution along every component as a reduction."""
+    histograms = 2 * schema.components * BINS * 8  # bytes
+    return Reduction(
+        arrays=("z", "mu"),
+        chunk=axes_partial,
+        combine=AxesPartial.merge,
+        finalize=partial(_result, schema=schema, parameters=parameters),
+        footprint=Footprint(copies=2.2, partial_bytes=histograms, task_bytes=4 * histograms),
+    )
+
+
+LABELS = {  # what each variable is, and its unit
+    "array": ("latent array", ""),
+    "mean": ("mean over the images", "1"),
+    "variance": ("variance over the images", "1"),
+    "skewness": ("skewness over the images", "1"),
+    "kurtosis": ("excess kurtosis over the images", "1"),
+    "lowest": ("smallest value", "1"),
+    "highest": ("largest value", "1"),
+    "bin_start": ("lower edge of the first bin", "1"),
+    "bin_width": ("width of a bin", "1"),
+    "histogram": ("images by value", "1"),
+    "distance": ("earth mover's distance from the Gaussian of the same moments", "standard deviations"),
+    "far": ("whether it is far from Gaussian", "1"),
+    "coarse": ("whether bins are too wide to show the shape", "1"),
+}
+
+AXES = Analysis(
+    name="axes",
+    version=1,
+    parameters=AxesParameters,
+    reduction=axes_reduction,
+    labels=LABELS,
+)
+
+
+def axes(store: LatentStore, *, far: float = 0.1, **options: Unpack[Options]) -> Dataset:
     """Count the values along every component of z and mu: histograms, moments, distance from a Gaussian.
 
-    The result's variables have the dims (array, component), `histogram` (array, component, bin) besides;
-    bin b of a component holds the values from ``bin_start + b * bin_width`` to below the next. `distance`
-    is the earth mover's distance from the Gaussian of the same mean and variance, in standard deviations,
-    NaN where all values are equal. `far` holds where it is at least the attribute `far_distance`: the
-    parameter `far`, or, where images are few, `FLOORS` times the attribute `sampling_floor`, which is what
-    so small a sample of a Gaussian has on average.
-    `coarse` holds where bins are wider than `COARSE` standard deviations, because of values far out or a
-    mean far off; there the distance is rough, and the kurtosis says more.
+    Parameters
+    ----------
+    store
+        The latent store.
+    far
+        A component is far from Gaussian from this earth mover's distance on, in standard deviations.
+    **options
+        See `Options`.
+
+    Returns
+    -------
+    Variables with the dims (array, component), `histogram` (array, component, bin) besides; bin b of a
+    component holds the values from ``bin_start + b * bin_width`` to below the next. `distance` is the earth
+    mover's distance from the Gaussian of the same mean and variance, in standard deviations, NaN where all
+    values are equal. `far` holds where it is at least the attribute `far_distance`: the parameter `far`, or,
+    where images are few, `FLOORS` times the attribute `sampling_floor`, which is what so small a sample of a
+    Gaussian has on average. `coarse` holds where bins are wider than `COARSE` standard deviations, because
+    of values far out or a mean far off; there the distance is rough, and the kurtosis says more.
 
     Raises
     ------
     StoreError
         If the store is incomplete or damaged, or all its images were rejected.
-    UsageError
-        If the result cannot be kept where it should be.
+    ParameterError
+        If a parameter does not fit.
     """
-    parameters, run = parameters or AxesParameters(), run or Run()
-
-    def compute(digests: NDArray[np.uint8]) -> Result:
-        reduction: Reduction[AxesPartial, Result] = Reduction(
-            arrays=("z", "mu"),
-            chunk=axes_partial,
-            combine=AxesPartial.merge,
-            finalize=partial(_result, store=store, parameters=parameters),
-        )
-        return reduce_store(
-            store, reduction, digests, label="axes", executor=run.executor, progress=run.progress
-        )
-
-    return kept("axes", VERSION, store, parameters, run, compute)
+    return call(AXES, {"store": store}, {"far": far}, options)
 
 
-def _result(found: AxesPartial, store: LatentStore, parameters: AxesParameters) -> Result:
-    if not found.images:
-        raise all_rejected(store, found.rejected)
+def _result(found: AxesPartial, counts: Counts, *, schema: Schema, parameters: AxesParameters) -> Result:
     histograms, moments = found.histograms.values(), found.moments.values()
     values: dict[str, Any] = {
         name: np.stack([getattr(part, name) for part in moments])
         for name in ("mean", "variance", "skewness", "kurtosis")
     }
     distance = np.stack([normal_distances(*parts) for parts in zip(histograms, moments, strict=True)])
-    floor = sampling_floor(found.images)
+    floor = sampling_floor(counts.good)
     threshold = max(parameters.far, FLOORS * floor)
     width = np.stack([np.ldexp(1.0, part.exponents) for part in histograms])
     varies = ~np.isnan(distance)
@@ -95,12 +129,9 @@ def _result(found: AxesPartial, store: LatentStore, parameters: AxesParameters) 
         "coarse": varies & (width > COARSE * np.sqrt(values["variance"])),
     }
     variables = {name: Variable(("array", "component"), array) for name, array in values.items()}
-    counts = np.stack([part.counts for part in histograms]).astype(np.int64)
+    histogram = np.stack([part.counts for part in histograms]).astype(np.int64)
     attributes: dict[str, Any] = {
-        "images": found.images + found.rejected,
-        "unwritten": store.schema.images - found.images - found.rejected,
-        "rejected": found.rejected,
-        "components": store.schema.components,
+        **counted(counts, schema),
         "far_distance": threshold,
         "sampling_floor": floor,
     }
@@ -109,7 +140,7 @@ def _result(found: AxesPartial, store: LatentStore, parameters: AxesParameters) 
             "array": Variable(("array",), np.array(list(found.histograms))),
             **variables,
             "distance": Variable(("array", "component"), distance, {"units": "standard deviations"}),
-            "histogram": Variable(("array", "component", "bin"), counts),
+            "histogram": Variable(("array", "component", "bin"), histogram),
         },
         attributes,
     )

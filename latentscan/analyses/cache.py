@@ -1,126 +1,248 @@
-"""How an analysis is run, and how what it finds is kept in a store and found again."""
+"""Results by key: read where they are cached, else computed and saved.
+
+A key is a hash of the analysis, its version, its parameters, the content of its inputs, and the keys of all
+that it requires: raise the version of one analysis, and whatever was built on it has another key.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
+from latentscan.analyses.analysis import PointsParameters, Request, Scratch, Task
 from latentscan.errors import LatentscanError
-from latentscan.execution.threaded import IN_PROCESS
-from latentscan.progress import SILENT
-from latentscan.store.results import load_result, require_place, result_path, save_result
+from latentscan.execution.context import Execution
+from latentscan.paths import absolute
+from latentscan.scan.rows import require_points
+from latentscan.store.metadata import RESULTS
+from latentscan.store.results import Result, Results
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-    from pydantic import BaseModel
+    from latentscan.analyses.inputs import Identity, Inputs, OneStore
 
-    from latentscan.execution.executor import Executor
-    from latentscan.progress import Progress
-    from latentscan.store.reader import LatentStore
-    from latentscan.store.results import Result
+KEY_LENGTH = 16
 
 
-class NotKeptError(LatentscanError):
-    """A result that is not there, where nothing is to be computed."""
+class CacheMiss(LatentscanError):  # noqa: N818 (nothing is wrong)
+    """A result that is not cached, where nothing is to be computed."""
 
 
 @dataclass(frozen=True)
-class Run:
-    """How an analysis is run; nothing here changes what it finds.
+class CachePolicy:
+    """Where results are cached, and when they are computed; nothing here changes a result.
 
     Parameters
     ----------
     results
-        Path of another store to keep results in; the store itself if None.
+        Path or URL of where results are cached; the store itself if None.
     force
-        Compute anew what is there already.
-    kept_only
-        Compute nothing: raise `NotKeptError` for what is not there.
-    allow_partial
-        Go ahead where some blocks are not written yet, and leave them out.
-    workers
-        Where tasks run: the threads of this process, or a cluster.
-    progress
-        Who is told how far it is.
+        Compute anew what is cached.
+    cached_only
+        Compute nothing: raise `CacheMiss`.
     """
 
     results: str | None = None
     force: bool = False
-    kept_only: bool = False
-    allow_partial: bool = False
-    executor: Executor = IN_PROCESS
-    progress: Progress = SILENT
+    cached_only: bool = False
 
 
-def kept(
-    name: str,
-    version: int,
-    store: LatentStore,
-    parameters: BaseModel,
-    run: Run,
-    compute: Callable[[NDArray[np.uint8]], Result],
-    *,
-    digests: NDArray[np.uint8] | None = None,
-    builds_on: Sequence[int] = (),
-) -> Result:
-    """Read a result where it is there already; else compute and keep it.
+class Cache:
+    """The results of one command or job; what is computed once for it is not computed again.
 
     Parameters
     ----------
-    name
-        Names the result's place in the store, ``analyses/<name>/<key>``.
-    version
-        To be raised when the numbers or their names change, so that older results are not read.
-    parameters
-        Those that change what is found; they make the key, together with the data.
-    compute
-        Computes the result of the blocks that are written, from the commit record (block, array, 32).
-    digests
-        The commit record that a larger computation works from; read anew if None, since the store may grow.
-    builds_on
-        The versions of other results that go into this one.
-
-    Raises
-    ------
-    StoreError
-        If the store is incomplete or damaged.
-    UsageError
-        If the result cannot be kept where it should be.
+    policy
+        Where results are cached, and when they are computed.
+    execution
+        Where tasks run, and who follows them.
     """
-    if digests is None:
-        digests = store.readable_digests(allow_partial=run.allow_partial)
-    path = result_path(name, (version, *builds_on), parameters.model_dump(mode="json"), digests)
-    return kept_at(run.results or store.location, path, run, partial(compute, digests))
+
+    def __init__(self, policy: CachePolicy = CachePolicy(), execution: Execution = Execution()) -> None:  # noqa: B008 (frozen)
+        self.policy = policy
+        self.execution = execution
+        self._computed: dict[tuple[str, str], Result] = {}
+
+    def result(self, request: Request, inputs: Inputs) -> Result:
+        """Read a result, or compute and save it; see `results`."""
+        return self.results([request], inputs)[0]
+
+    def results(self, requests: Sequence[Request], inputs: Inputs) -> list[Result]:
+        """Read results of one analysis with several sets of parameters, or compute and save them.
+
+        Raises
+        ------
+        CacheMiss
+            If one is not cached, and nothing is to be computed.
+        UsageError
+            If the inputs do not fit the parameters, or results cannot be saved.
+        StoreError
+            If a store is damaged.
+        """
+        for request in requests:
+            _require_points(request, inputs)
+        home = Results(self.policy.results or inputs.home)
+        paths = {request: path_of(request, inputs.identity) for request in requests}
+        found = {request: self._read(home, path) for request, path in paths.items()}
+        missing = [request for request, result in found.items() if result is None]
+        if missing and self.policy.cached_only:
+            raise CacheMiss(f"{home.location}/{paths[missing[0]]} is not cached")
+        first = first_of(missing)
+        if first:
+            found |= zip(first, self.results(first, inputs), strict=True)
+            missing = [request for request in missing if request not in first]
+        if missing:
+            home.require_writable()
+            for request, result in zip(missing, self._compute(missing, inputs, home), strict=True):
+                home.save(paths[request], result)
+                home.remove(_scratch(home, paths[request]).path)
+                found[request] = self._computed[home.location, paths[request]] = result
+        return [self._with_parts(request, inputs, found[request]) for request in requests]
+
+    def has(self, request: Request, inputs: Inputs) -> bool:
+        """Check whether a result is cached, with all that belongs to its presentation.
+
+        Raises
+        ------
+        UsageError
+            If the inputs do not fit the parameters.
+        """
+        _require_points(request, inputs)
+        home = Results(self.policy.results or inputs.home)
+        attributes = home.attributes(path_of(request, inputs.identity))
+        return attributes is not None and all(
+            self.has(part, of) for part, of in _shown(request, inputs, attributes)
+        )
+
+    def _read(self, home: Results, path: str) -> Result | None:
+        known = self._computed.get((home.location, path))
+        if known is not None or self.policy.force:
+            return known
+        result = home.load(path)
+        if result is not None:
+            home.relist(path)
+        return result
+
+    def _compute(self, requests: Sequence[Request], inputs: Inputs, home: Results) -> list[Result]:
+        analysis = requests[0].analysis
+        declared = {one for request in requests for one in analysis.requires(request.parameters)}
+        used: dict[str, None] = {}
+
+        def resolve(asked: Sequence[Request], of: Inputs) -> list[Result]:
+            for one in asked:
+                if one not in declared:
+                    raise TypeError(
+                        f"{analysis.name} asks for {one.analysis.name}, which it does not declare"
+                    )
+            results = self.results(asked, of)
+            used.update(
+                (key_of(one, of.identity), None) for one in asked if one.analysis.name in analysis.shows
+            )
+            return results
+
+        tasks = [
+            Task(
+                inputs,
+                request.parameters,
+                self.execution,
+                _scratch(home, path_of(request, inputs.identity)),
+                not self.policy.force,
+                resolve,
+            )
+            for request in requests
+        ]
+        results = map(analysis.labelled, analysis.run(tasks))
+        shown = {"shown": list(used)} if analysis.shows else {}
+        return [
+            replace(
+                result, attributes={**result.attributes, **identity_of(request, inputs.identity), **shown}
+            )
+            for request, result in zip(requests, results, strict=True)
+        ]
+
+    def _with_parts(self, request: Request, inputs: Inputs, result: Result | None) -> Result:
+        """Add the results that belong to the presentation of one."""
+        if result is None:
+            raise TypeError(f"{request.analysis.name} computed nothing")
+        parts: dict[str, list[Result]] = {}
+        for part, of in _shown(request, inputs, result.attributes):
+            parts.setdefault(part.analysis.name, []).append(self.result(part, of))
+        return replace(result, parts=parts) if parts else result
 
 
-def kept_at(home: str, path: str, run: Run, compute: Callable[[], Result]) -> Result:
-    """Read the result of a path where it is there already; else compute and keep it.
+def first_of(requests: Sequence[Request]) -> list[Request]:
+    """Return what is computed together before the rest, since some require others of the same analysis.
 
-    Raises
-    ------
-    UsageError
-        If the result cannot be kept at `home`.
+    These are what is required, and what requires nothing of the kind; nothing where no request does.
     """
-    if not run.force and (found := load_result(home, path)) is not None:
-        return found
-    require_computing(run, path)
-    require_place(home)
-    result = compute()
-    save_result(home, path, result)
-    return result
+    required = {
+        request: [
+            one for one in request.analysis.requires(request.parameters) if one.analysis is request.analysis
+        ]
+        for request in requests
+    }
+    needed = [one for several in required.values() for one in several]
+    if not needed:
+        return []
+    return list(dict.fromkeys([*(one for one in requests if not required[one]), *needed]))
 
 
-def require_computing(run: Run, path: str) -> None:
-    """Make sure that a result which is not there may be computed.
+def key_of(request: Request, identity: Identity) -> str:
+    """Return the key of a result: a hash of all that decides it."""
+    return str(identity_of(request, identity)["key"])
 
-    Raises
-    ------
-    NotKeptError
-        If it may not.
-    """
-    if run.kept_only:
-        raise NotKeptError(f"{path} is not kept; compute it first")
+
+def path_of(request: Request, identity: Identity) -> str:
+    """Return the path of the group of a result inside a store."""
+    return f"{RESULTS}/{request.analysis.name}/{key_of(request, identity)}"
+
+
+def identity_of(request: Request, identity: Identity) -> dict[str, Any]:
+    """Return all that decides a result, and the key that is a hash of it, as attributes of the result."""
+    analysis, parameters = request.analysis, request.parameters
+    decided_by = {
+        "analysis": analysis.name,
+        "version": analysis.version,
+        "parameters": parameters.model_dump(mode="json"),
+        "inputs": identity.document(),
+        "requires": [
+            key_of(required, of)
+            for required in analysis.requires(parameters)
+            for of in _narrowed(request, required, identity)
+        ],
+    }
+    text = json.dumps(decided_by, sort_keys=True)
+    return {**decided_by, "key": hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]}
+
+
+def _shown(
+    request: Request, inputs: Inputs, attributes: Mapping[str, Any]
+) -> Iterator[tuple[Request, OneStore]]:
+    """Return the required results that belong to the presentation of one, and what they are of."""
+    used = set(attributes.get("shown", ()))
+    for required in request.analysis.requires(request.parameters):
+        if required.analysis.name in request.analysis.shows:
+            for of in inputs.of_each_store():
+                if key_of(required, of.identity) in used:
+                    yield required, of
+
+
+def _narrowed(request: Request, required: Request, identity: Identity) -> tuple[Identity, ...]:
+    """Return the identities of what a required result is of: the same inputs, or each of their stores."""
+    if required.analysis.inputs is request.analysis.inputs:
+        return (identity,)
+    return identity.of_each_store()
+
+
+def _scratch(home: Results, path: str) -> Scratch:
+    _, name, key = path.split("/")
+    return Scratch(absolute(home.location), f"{RESULTS}/{name}-state/{key}")
+
+
+def _require_points(request: Request, inputs: Inputs) -> None:
+    if isinstance(request.parameters, PointsParameters):
+        for snapshot in inputs.stores:
+            require_points(snapshot.store, request.parameters.array)

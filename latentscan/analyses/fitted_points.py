@@ -1,4 +1,4 @@
-"""z-points -> decoder -> images: what a decoder makes of points that no image was encoded to."""
+"""Random z-points from a Gaussian with the moments of a store's z."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from latentscan.analyses.stats import StatsParameters, compute_stats
-from latentscan.execution.threaded import IN_PROCESS
+from latentscan.analyses.stats import StatsParameters, stats_reduction
+from latentscan.execution.context import Execution
 from latentscan.models.points import gaussian_points
-from latentscan.progress import SILENT
+from latentscan.scan.reduce import reduce_store
+from latentscan.scan.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from latentscan.execution.executor import Executor
-    from latentscan.progress import Progress
     from latentscan.store.reader import LatentStore
 
 
@@ -23,18 +22,27 @@ def fitted_points(
     store: LatentStore,
     count: int,
     seed: int,
-    *,
-    executor: Executor = IN_PROCESS,
-    progress: Progress = SILENT,
+    execution: Execution = Execution(),  # noqa: B008 (frozen)
 ) -> NDArray[np.float32]:
-    """Draw (count, components) from a Gaussian with the mean and variance of each component of z.
+    """Return random points (count, components) of a Gaussian with the means and variances of z's components.
+
+    Parameters
+    ----------
+    store
+        The store whose z is read.
+    count
+        How many points.
+    seed
+        Their seed.
+    execution
+        Where tasks run, and who follows them.
 
     Raises
     ------
     StoreError
-        If the store is incomplete or damaged.
+        If the store is incomplete or damaged, or all its images were rejected.
     """
-    digests = store.readable_digests(allow_partial=False)
-    result = compute_stats(store, digests, StatsParameters(), executor=executor, progress=progress)
-    z = result["array"].tolist().index("z")
-    return gaussian_points(count, result["mean"][z], np.sqrt(result["variance"][z]), seed)
+    reduction = stats_reduction(store.schema, StatsParameters())
+    found = reduce_store(Snapshot.of(store), reduction, execution, label="stats")
+    z = found["array"].tolist().index("z")
+    return gaussian_points(count, found["mean"][z], np.sqrt(found["variance"][z]), seed)

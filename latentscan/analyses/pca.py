@@ -6,38 +6,38 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
-from latentscan.analyses.cache import Run, kept
-from latentscan.analyses.rows import Points, all_rejected, require_points
+from latentscan.analyses.analysis import Analysis, PointsParameters, counted
+from latentscan.analyses.functions import call
 from latentscan.kernels.covariance import CloudPartial, cloud_partial
 from latentscan.kernels.radius_law import radius_cdf, radius_range, squared_radius_std
-from latentscan.kernels.reduction import LatentBlock, Reduction
+from latentscan.kernels.reduction import Footprint, LatentBlock, Reduction
 from latentscan.kernels.transport import cumulative, earth_movers_distance
-from latentscan.scan.reduce import reduce_store
 from latentscan.store.results import Result, Variable
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from typing import Unpack
 
+    from numpy.typing import NDArray
+    from xarray import Dataset
+
+    from latentscan.analyses.functions import Options
     from latentscan.kernels.adaptive import AdaptiveHistogram
     from latentscan.kernels.covariance import Covariance
+    from latentscan.kernels.reduction import Counts
+    from latentscan.scan.rows import Points
     from latentscan.store.reader import LatentStore
+    from latentscan.store.schema import Schema
 
     Floats = NDArray[np.float64]
 
-VERSION = 1  # to be raised when the numbers or their names change, so that older results are not read
 SHARES = (0.9, 0.95, 0.99)
 MOST_BINS = 250  # of the radii
 SHOWN_TAIL = 4.0  # largest standard deviations to either side of a law that they reach over
 
 
-class PcaParameters(BaseModel):
+class PcaParameters(PointsParameters):
     """Whose principal axes `pca` finds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    array: Points = Field(default="z", description="z or mu")
 
 
 class Spectrum(NamedTuple):
@@ -47,49 +47,76 @@ class Spectrum(NamedTuple):
     axes: Floats
 
 
-def pca(
-    store: LatentStore,
-    parameters: PcaParameters | None = None,
-    run: Run | None = None,
-    digests: NDArray[np.uint8] | None = None,
-) -> Result:
+def pca_reduction(schema: Schema, parameters: PcaParameters) -> Reduction[CloudPartial, Result]:
+    """Return the covariance and the radii of the points as a reduction."""
+
+    def chunk(block: LatentBlock) -> CloudPartial:
+        return cloud_partial(block.latents[parameters.array])
+
+    return Reduction(
+        arrays=(parameters.array,),
+        chunk=chunk,
+        combine=CloudPartial.merge,
+        finalize=partial(_result, schema=schema, array=parameters.array),
+        footprint=Footprint(partial_bytes=schema.components**2 * 8),
+    )
+
+
+LABELS = {  # what each variable is, and its unit
+    "mean": ("mean over the images", "1"),
+    "eigenvalue": ("variance along a principal axis", "1"),
+    "axes": ("principal axis", "1"),
+    "explained": ("share of the variance along the first axes", "1"),
+    "law": ("Gaussian whose radii are predicted", ""),
+    "radius_edge": ("edges of the bins of radii", "1"),
+    "radius_histogram": ("images by radius", "1"),
+    "radius_law": ("predicted share of the images by radius", "1"),
+    "law_radius_mean": ("predicted mean of the radii", "1"),
+    "law_radius_std": ("predicted standard deviation of the radii", "1"),
+    "law_square_std": ("predicted standard deviation of the squared radii", "1"),
+    "radius_emd": ("earth mover's distance of the radii from the prediction", "1"),
+}
+
+PCA = Analysis(
+    name="pca",
+    version=1,
+    parameters=PcaParameters,
+    reduction=pca_reduction,
+    labels=LABELS,
+)
+
+
+def pca(store: LatentStore, *, array: Points = "z", **options: Unpack[Options]) -> Dataset:
     """Find the principal axes of the cloud of points, and which Gaussian has its radii.
 
     Parameters
     ----------
-    digests
-        The commit record (block, array, 32) of the blocks to look at; read anew if None.
+    store
+        The latent store.
+    array
+        The points: ``"z"`` or ``"mu"``.
+    **options
+        See `Options`.
+
+    Returns
+    -------
+    `eigenvalue` (axis), the variances along the principal axes, descending; `axes` (axis, component), each
+    with its largest entry positive; `mean` (component); `explained` (axis), the share of the variance that
+    the first axes hold. Of the radii, `radius_histogram` (bin) with `radius_edge` (edge), and beside it
+    `radius_law` (law, bin), what Gaussians with the full covariance, its diagonal, and one variance have;
+    `radius_emd` (law) is the earth mover's distance from each.
 
     Raises
     ------
     StoreError
-        If the store is incomplete or damaged.
-    UsageError
-        If the store lacks the array, or the result cannot be kept where it should be.
+        If the store is incomplete or damaged, or all its images were rejected.
+    ParameterError
+        If the store lacks the array.
     """
-    parameters, run = parameters or PcaParameters(), run or Run()
-    require_points(store, parameters.array)
-    compute = partial(_compute, store, array=parameters.array, run=run)
-    return kept("pca", VERSION, store, parameters, run, compute, digests=digests)
+    return call(PCA, {"store": store}, {"array": array}, options)
 
 
-def _compute(store: LatentStore, digests: NDArray[np.uint8], array: Points, run: Run) -> Result:
-    def chunk(block: LatentBlock) -> CloudPartial:
-        return cloud_partial(block.latents[array], block.rejected)
-
-    reduction: Reduction[CloudPartial, Result] = Reduction(
-        arrays=(array,),
-        chunk=chunk,
-        combine=CloudPartial.merge,
-        finalize=partial(_result, store=store, array=array),
-    )
-    return reduce_store(store, reduction, digests, label="pca", executor=run.executor, progress=run.progress)
-
-
-def _result(found: CloudPartial, store: LatentStore, array: Points) -> Result:
-    count, rejected = found.covariance.count, found.rejected
-    if not count:
-        raise all_rejected(store, rejected)
+def _result(found: CloudPartial, counts: Counts, *, schema: Schema, array: Points) -> Result:
     mean = found.covariance.mean
     spectrum = _spectrum(found.covariance)
     total = float(spectrum.eigenvalues.sum())
@@ -104,10 +131,7 @@ def _result(found: CloudPartial, store: LatentStore, array: Points) -> Result:
     radius_std, square_std = np.sqrt(found.lengths.variance).tolist()
     attributes: dict[str, Any] = {
         "array": array,
-        "images": count + rejected,
-        "unwritten": store.schema.images - count - rejected,
-        "rejected": rejected,
-        "components": len(mean),
+        **counted(counts, schema),
         "mean_distance": float(np.linalg.norm(mean)),
         "total_variance": total,
         "participation_ratio": _participation_ratio(spectrum.eigenvalues),
@@ -179,7 +203,16 @@ def coarsened(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Join the bins of a histogram of one column until few of them reach over its values and [low, high].
 
-    Gives their edges (bins + 1,) and counts (bins,).
+    Parameters
+    ----------
+    histogram
+        The histogram.
+    low, high
+        What the bins reach over at least.
+
+    Returns
+    -------
+    Their edges (bins + 1,) and counts (bins,).
     """
     held = np.flatnonzero(histogram.counts[0])
     starts = histogram.edges[0, :-1]
@@ -189,6 +222,6 @@ def coarsened(
         width *= 2
     first = np.floor(low / width)
     bins = int(np.ceil(high / width) - first)
-    places = (np.floor(starts[held] / width) - first).astype(np.int64)
-    counts = np.bincount(places, histogram.counts[0, held], minlength=bins).astype(np.int64)
+    bin_of = (np.floor(starts[held] / width) - first).astype(np.int64)
+    counts = np.bincount(bin_of, histogram.counts[0, held], minlength=bins).astype(np.int64)
     return (first + np.arange(bins + 1.0)) * width, counts

@@ -6,13 +6,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from latentscan.analyses.cache import Run, kept
-from latentscan.analyses.rows import all_rejected
-from latentscan.execution.threaded import IN_PROCESS
+from latentscan.analyses.analysis import Analysis, Parameters, counted
+from latentscan.analyses.functions import call
+from latentscan.errors import parameter
 from latentscan.kernels.histogram import Bins
-from latentscan.kernels.reduction import Reduction
+from latentscan.kernels.reduction import Footprint, Reduction
 from latentscan.kernels.statistics import (
     DeviationPartial,
     DifferencePartial,
@@ -23,31 +23,27 @@ from latentscan.kernels.statistics import (
     stats_partial,
     unscaled_kl,
 )
-from latentscan.progress import SILENT
-from latentscan.scan.reduce import reduce_store
 from latentscan.store.results import Result, Variable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from typing import Unpack
 
     from numpy.typing import NDArray
+    from xarray import Dataset
 
-    from latentscan.execution.executor import Executor
+    from latentscan.analyses.functions import Options
     from latentscan.kernels.moments import Moments
-    from latentscan.progress import Progress
+    from latentscan.kernels.reduction import Counts
     from latentscan.store.reader import LatentStore
+    from latentscan.store.schema import Schema
 
 MOST_BINS = 100_000
-VERSION = 1  # to be raised when the numbers or their names change, so that older results are not read
-
-
 Interval = tuple[float, float]
 
 
-class StatsParameters(BaseModel):
+class StatsParameters(Parameters):
     """What `stats` counts, and where."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     upper: float = Field(default=35.0, gt=0, description="end of the radius histogram")
     width: float = Field(
@@ -75,84 +71,134 @@ class StatsParameters(BaseModel):
     def _some_bins(cls, value: float, info: ValidationInfo) -> float:
         bins = info.data.get("upper", value) / value
         if not 1 <= bins <= MOST_BINS:
-            raise ValueError(f"expected 1 to {MOST_BINS:,} bins up to --upper, got {bins:,.3g}")
+            raise ValueError(f"expected 1 to {MOST_BINS:,} bins up to {parameter('upper')}, got {bins:,.3g}")
         return value
 
 
-def stats(
-    store: LatentStore,
-    parameters: StatsParameters | None = None,
-    run: Run | None = None,
-    digests: NDArray[np.uint8] | None = None,
-) -> Result:
-    """Compute the statistics of a store: logvar, deviation of z from mu, radii, KL.
-
-    Parameters
-    ----------
-    digests
-        The commit record (block, array, 32) of the blocks to look at; read anew if None.
-
-    Raises
-    ------
-    StoreError
-        If the store is incomplete or damaged.
-    UsageError
-        If the result cannot be kept where it should be.
-    """
-    parameters, run = parameters or StatsParameters(), run or Run()
-    compute = partial(
-        compute_stats, store, parameters=parameters, executor=run.executor, progress=run.progress
-    )
-    return kept("stats", VERSION, store, parameters, run, compute, digests=digests)
-
-
-def compute_stats(
-    store: LatentStore,
-    digests: NDArray[np.uint8],
-    parameters: StatsParameters,
-    *,
-    executor: Executor = IN_PROCESS,
-    progress: Progress = SILENT,
-) -> Result:
-    """Compute the statistics of the blocks that are written, and keep them nowhere.
-
-    `digests` is the commit record (block, array, 32).
-    """
+def stats_reduction(schema: Schema, parameters: StatsParameters) -> Reduction[StatsPartial, Result]:
+    """Return the statistics as a reduction: logvar, deviation of z from mu, radii, KL, moments."""
     settings = Settings(
         deviation_threshold=parameters.threshold,
         interval=parameters.interval,
         bins=Bins(parameters.width, parameters.upper),
         ranges=parameters.ranges,
     )
-    reduction: Reduction[StatsPartial, Result] = Reduction(
+    return Reduction(
         arrays=("mu", "logvar", "z"),
         chunk=partial(stats_partial, settings=settings),
         combine=StatsPartial.merge,
-        finalize=partial(_result, store=store, settings=settings),
+        finalize=partial(_result, schema=schema, settings=settings),
+        footprint=Footprint(tiles=3),
     )
-    return reduce_store(store, reduction, digests, label="stats", executor=executor, progress=progress)
 
 
-def _result(found: StatsPartial, store: LatentStore, settings: Settings) -> Result:
-    if not found.images:
-        raise all_rejected(store, found.rejected)
+LABELS = {  # what each variable is, and its unit
+    "array": ("latent array", ""),
+    "mean": ("mean over the images", "1"),
+    "variance": ("variance over the images", "1"),
+    "skewness": ("skewness over the images", "1"),
+    "kurtosis": ("excess kurtosis over the images", "1"),
+    "radius_mean": ("mean of the radii", "1"),
+    "radius_std": ("standard deviation of the radii", "1"),
+    "radius_min": ("smallest radius", "1"),
+    "radius_min_image": ("image with the smallest radius", "1"),
+    "radius_max": ("largest radius", "1"),
+    "radius_max_image": ("image with the largest radius", "1"),
+    "radius_peak": ("centre of the bin with most radii", "1"),
+    "radius_underflow": ("images with a radius below the bins", "1"),
+    "radius_overflow": ("images with a radius above the bins", "1"),
+    "radius_histogram": ("images by radius", "1"),
+    "radius_edge": ("edges of the bins of radii", "1"),
+    "radius_within": ("share of the radii in a range", "1"),
+    "range": ("range of radii", ""),
+    "logvar_max": ("largest logvar", "1"),
+    "logvar_max_image": ("image with the largest logvar", "1"),
+    "logvar_min": ("smallest logvar", "1"),
+    "logvar_min_image": ("image with the smallest logvar", "1"),
+    "logvar_mean": ("mean logvar", "1"),
+    "logvar_within": ("values of logvar in the interval", "1"),
+    "deviation_max": ("largest |z - mu|", "1"),
+    "deviation_max_image": ("image with the largest |z - mu|", "1"),
+    "deviation_above": ("images with |z - mu| above the threshold", "1"),
+    "difference": ("kind of difference of the radii of z and mu", ""),
+    "difference_max": ("largest difference of the radii of z and mu", "1"),
+    "difference_max_image": ("image with the largest difference", "1"),
+    "difference_mean": ("mean difference of the radii of z and mu", "1"),
+    "kl": ("mean KL divergence from N(0, 1), without the factor", "nat"),
+}
+
+STATS = Analysis(
+    name="stats",
+    version=1,
+    parameters=StatsParameters,
+    reduction=stats_reduction,
+    labels=LABELS,
+)
+
+
+def stats(
+    store: LatentStore,
+    *,
+    upper: float = 35.0,
+    width: float = 0.5,
+    threshold: float = 0.05,
+    interval: tuple[float, float] = (-3.0, 5.0),
+    ranges: Sequence[tuple[float, float]] = ((14.0, 19.0), (12.0, 24.0)),
+    **options: Unpack[Options],
+) -> Dataset:
+    """Compute the statistics of a store: logvar, deviation of z from mu, radii, KL.
+
+    Parameters
+    ----------
+    store
+        The latent store.
+    upper
+        End of the radius histogram, which begins at 0.
+    width
+        Width of a bin of the radius histogram.
+    threshold
+        Deviations ``|z - mu|`` above this are counted.
+    interval
+        Values of logvar from LOW to HIGH are counted, both included.
+    ranges
+        Fractions of the radii of z from LOW to below HIGH.
+    **options
+        See `Options`.
+
+    Returns
+    -------
+    Moments `mean`, `variance`, `skewness`, `kurtosis` (array, component); of the radii `radius_mean`, ...,
+    `radius_histogram` (array, bin) with `radius_edge` (edge); `logvar_max`, `logvar_min`, `logvar_mean`
+    (component); `deviation_max`, `deviation_above` (component); `difference_max`, `difference_mean` of the
+    radii of z and mu (difference); `kl` (component), in nats and without the factor. What needs an array
+    that the store lacks is absent.
+
+    Raises
+    ------
+    StoreError
+        If the store is incomplete or damaged, or all its images were rejected.
+    ParameterError
+        If a parameter does not fit.
+    """
+    given = {"upper": upper, "width": width, "threshold": threshold, "interval": interval, "ranges": ranges}
+    return call(STATS, {"store": store}, given, options)
+
+
+def _result(found: StatsPartial, counts: Counts, *, schema: Schema, settings: Settings) -> Result:
     points = tuple(found.moments)
     variables = _moment_variables(found.moments) | _radius_variables(found.radii, settings)
     attributes: dict[str, Any] = {
-        "images": found.images + found.rejected,
-        "unwritten": store.schema.images - found.images - found.rejected,
-        "rejected": found.rejected,
-        "components": len(found.moments[points[0]].mean),
+        **counted(counts, schema),
         "radius_width": settings.bins.width,
         "deviation_threshold": settings.deviation_threshold,
         "logvar_interval": list(settings.interval),
     }
     if found.logvar is not None:
-        variables |= _logvar_variables(found.logvar, found.images)
+        variables |= _logvar_variables(found.logvar, counts.good)
     if found.deviation is not None:
         variables |= _deviation_variables(found.deviation)
     if found.difference is not None:
-        variables |= _difference_variables(found.difference, found.images)
+        variables |= _difference_variables(found.difference, counts.good)
     if found.logvar is not None and "mu" in points:
         nats = unscaled_kl(found.moments["mu"], found.logvar)
         variables["kl"] = Variable(("component",), nats, {"units": "nat"})

@@ -47,7 +47,16 @@ def reported(command: Callable[P, None], *, resuming: str = "") -> Callable[P, N
 
 
 def check_picture(path: Path, option: str, endings: tuple[str, ...]) -> None:
-    """Make sure, before any work, that a picture can be written.
+    """Check, before any work, that a picture can be written.
+
+    Parameters
+    ----------
+    path
+        The file.
+    option
+        Its option, for messages.
+    endings
+        Those that are possible.
 
     Raises
     ------
@@ -61,7 +70,7 @@ def check_picture(path: Path, option: str, endings: tuple[str, ...]) -> None:
 
 
 def counted(count: int, noun: str) -> str:
-    """Give a count with its noun, in the plural where that is right."""
+    """Return a count with its noun, in the plural where that is right."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 

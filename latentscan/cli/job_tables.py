@@ -20,7 +20,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 def plan_table(plan: Plan) -> RenderableType:
-    """Draw what a job would run."""
+    """Arrange what a job would run, a step a line."""
     from rich.console import Group
     from rich.text import Text
 
@@ -32,14 +32,14 @@ def plan_table(plan: Plan) -> RenderableType:
         table.add_row(step.name + several, ", ".join(names[store] for store in step.stores), *_cells(step))
     table.add_section()
     table.add_row("in all", "", *_figures(plan.total))
-    notes = [f"With {plan.workers} tasks at once; what the scheduler itself takes is not in it."]
+    notes = [f"With {plan.tasks_at_once} tasks at once; what the scheduler itself takes is not in it."]
     if any(step.cost is None for step in plan.steps):
         notes.append("What is not known follows from a model of your own, which is not loaded for a plan.")
     return Group(table, Text("\n".join(notes), style="dim"))
 
 
 def jobs_table(records: Sequence[JobRecord]) -> Table:
-    """Draw some jobs, a line each."""
+    """Arrange some jobs, a line each."""
     table = _table("job", "state", "submitted (UTC)", steps="right")
     table.columns[0].no_wrap = True  # to be copied
     table.add_column("now")
@@ -52,7 +52,7 @@ def jobs_table(records: Sequence[JobRecord]) -> Table:
 
 
 def job_table(record: JobRecord, home: str) -> RenderableType:
-    """Draw all that is known of a job."""
+    """Arrange all that is known of a job."""
     from rich.console import Group
     from rich.table import Table
 
@@ -66,9 +66,9 @@ def job_table(record: JobRecord, home: str) -> RenderableType:
         "on": record.cluster or "the threads of that machine",
         "submitted": _time(record.submitted),
         "started": _time(record.started),
-        "heard of": _time(record.heard),
+        "last sign of life": _time(record.heard),
         "ended": _time(record.ended),
-        "kept in": home,
+        "recorded in": home,
     }
     for name, value in rows.items():
         if value:
@@ -100,7 +100,7 @@ def human(count: float) -> str:
 def _cells(step: PlannedStep) -> tuple[str, ...]:
     if step.cost is None:
         return ("not known", "", "")
-    return ("there already", "", "") if step.there else _figures(step.cost)
+    return ("cached", "", "") if step.cached else _figures(step.cost)
 
 
 def _figures(cost: Cost) -> tuple[str, ...]:
@@ -108,7 +108,7 @@ def _figures(cost: Cost) -> tuple[str, ...]:
 
 
 def _state(step: StepRecord) -> str:
-    return f"{step.state}, there already" if step.kept else step.state
+    return f"{step.state}, cached" if step.cached else step.state
 
 
 def _now(record: JobRecord) -> str:

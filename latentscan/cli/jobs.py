@@ -11,7 +11,7 @@ import typer
 
 from latentscan.cli.cluster_options import Connection, JsonOption, on_workers
 from latentscan.cli.exit_codes import reported
-from latentscan.cli.terminal import draw, note
+from latentscan.cli.terminal import note, print_text
 from latentscan.errors import ClusterError, StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from latentscan.jobs.record import JobRecord
 
 IdOption = Annotated[str, typer.Argument(metavar="ID", help="the id of the job", show_default=False)]
-HomeOption = Annotated[str | None, typer.Option("--store", help="the store that keeps the job's record")]
+HomeOption = Annotated[str | None, typer.Option("--store", help="the store that holds the job's record")]
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
 SAY_EVERY_S = 10.0
 ASK_EVERY_S = 1.0
@@ -52,22 +52,22 @@ def list_(
 ) -> None:
     """List the jobs of a store, or of a scheduler."""
     from latentscan.cli.job_tables import jobs_table
-    from latentscan.jobs.record import list_jobs, read_job
+    from latentscan.jobs.record import list_records, read_record
 
     found: list[JobRecord] = []
     if store is not None:
         _require_unconnected(connection)
-        found = list_jobs(store, damaged=lambda error: note(str(error)))
+        found = list_records(store, damaged=lambda error: note(str(error)))
     else:
         for job_id, home in _announced(connection).items():
             try:
-                found.append(read_job(home, job_id))
+                found.append(read_record(home, job_id))
             except (UsageError, StoreError) as error:
                 note(f"job {job_id}: {error}")
     if as_json:
         typer.echo(json.dumps([_shown(record) for record in found]))
     elif found:
-        draw(jobs_table(found))
+        print_text(jobs_table(found))
     else:
         note("no jobs")
 
@@ -82,14 +82,14 @@ def show(
 ) -> None:
     """Show what a job consists of, how far it is, and what came of it."""
     from latentscan.cli.job_tables import job_table
-    from latentscan.jobs.record import read_job
+    from latentscan.jobs.record import read_record
 
     home = _home(job_id, store, connection)
-    record = read_job(home, job_id)
+    record = read_record(home, job_id)
     if as_json:
         typer.echo(json.dumps(_shown(record)))
     else:
-        draw(job_table(record, home))
+        print_text(job_table(record, home))
 
 
 @on_workers
@@ -147,11 +147,11 @@ def cancel(
     *,
     connection: Connection,
 ) -> None:
-    """Ask a job to end; what is finished of it is kept."""
-    from latentscan.jobs.record import read_job, request_cancel
+    """Ask a job to end; what is finished of it stays."""
+    from latentscan.jobs.record import read_record, request_cancel
 
     home = _home(job_id, store, connection)
-    record = read_job(home, job_id)
+    record = read_record(home, job_id)
     if record.has_ended:
         note("it has ended already")
     else:
@@ -161,28 +161,30 @@ def cancel(
         if record.shown_state() == "lost":
             break
         time.sleep(ASK_EVERY_S / 2)
-        record = read_job(home, job_id)
+        record = read_record(home, job_id)
     state = record.shown_state()
     typer.echo(f"{job_id} {state}")
     if state == "lost":
-        note(f"the process that ran it was last heard of at {record.heard}; should it go on, the job ends")
+        note(
+            f"the process that ran it gave no sign of life since {record.heard}; if it is alive, it will stop"
+        )
     elif state == "running":
-        note(f"it was asked to end, and has not yet; `latentscan jobs wait {job_id}` tells when it does")
+        note(f"it was asked to end, and has not yet; `latentscan jobs wait {job_id}` waits until it does")
 
 
 def _followed(home: str, job_id: str) -> Iterator[JobRecord]:
-    """Give the record again and again until the job has ended.
+    """Yield the record again and again until the job has ended.
 
     Raises
     ------
     ClusterError
-        If it runs and is not heard of for long, by the clock of this process.
+        If it runs and gives no sign of life for long, by the clock of this process.
     """
-    from latentscan.jobs.record import LOST_AFTER_S, read_job
+    from latentscan.jobs.record import LOST_AFTER_S, read_record
 
     heard, since = None, time.monotonic()
     while True:
-        record = read_job(home, job_id)
+        record = read_record(home, job_id)
         yield record
         if record.has_ended:
             return
@@ -190,14 +192,14 @@ def _followed(home: str, job_id: str) -> Iterator[JobRecord]:
             heard, since = record.heard, time.monotonic()
         if record.state == "running" and time.monotonic() - since > LOST_AFTER_S:
             raise ClusterError(
-                f"job {job_id}: nothing was heard of it since {record.heard}; "
+                f"job {job_id}: no sign of life since {record.heard}; "
                 "submit the same job again to go on from there"
             )
         time.sleep(ASK_EVERY_S)
 
 
 def _home(job_id: str, store: str | None, connection: Connection) -> str:
-    """Find the store that has the record of a job."""
+    """Return the store that has the record of a job."""
     if store is not None:
         _require_unconnected(connection)
         return store
@@ -211,12 +213,12 @@ def _home(job_id: str, store: str | None, connection: Connection) -> str:
 
 
 def _announced(connection: Connection) -> dict[str, str]:
-    """Ask a scheduler which jobs it was given: the stores that keep their records, by id."""
+    """Return the stores that hold the records of the jobs that a scheduler knows, by id."""
     if not connection.named:
         address = os.environ.get(ADDRESS)
         if address is None:
             raise UsageError(
-                "jobs are kept in stores and known to schedulers: "
+                "the record of a job is in a store, and schedulers know where: "
                 f"give --store STORE, --scheduler ADDRESS, or --profile NAME, or set {ADDRESS}"
             )
         note(f"asking the scheduler that {ADDRESS} names; --store STORE asks a store")
@@ -229,7 +231,7 @@ def _announced(connection: Connection) -> dict[str, str]:
 def _require_unconnected(connection: Connection) -> None:
     if connection.named or connection.insecure:
         raise UsageError(
-            "--store tells where the record is, and no cluster is asked: "
+            "--store names where the record is, and no cluster is asked: "
             "leave out --scheduler, --cluster, --profile and --insecure"
         )
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
 
-from latentscan.cli.analysis_commands import add_analysis, add_check, add_plot
-from latentscan.table import ANALYSES
+from latentscan.analyses.registry import ANALYSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,38 +20,24 @@ APPEARANCE: dict[str, Any] = {
 }
 
 
-def _add_comparing(app: typer.Typer) -> None:
-    from latentscan.cli.compare import add_comparing
+def _late(module: str, function: str, **arguments: str) -> Callable[[typer.Typer], None]:
+    """Return the function of a module that adds a verb; the module is imported when it is called."""
 
-    add_comparing(app)
+    def add(app: typer.Typer) -> None:
+        getattr(import_module(f"latentscan.cli.{module}"), function)(app, **arguments)
 
-
-def _add_submit(app: typer.Typer) -> None:
-    from latentscan.cli.submit import add_submit
-
-    add_submit(app)
-
-
-def _add_jobs(app: typer.Typer) -> None:
-    from latentscan.cli.jobs import add_jobs
-
-    add_jobs(app)
-
-
-def _add_clusters(app: typer.Typer) -> None:
-    from latentscan.cli.cluster import add_clusters
-
-    add_clusters(app)
+    return add
 
 
 LATE: dict[str, Callable[[typer.Typer], None]] = {
-    **{name: partial(add_analysis, name=name) for name in ANALYSES},
-    "compare": _add_comparing,
-    "plot": add_plot,
-    "check": add_check,
-    "submit": _add_submit,
-    "jobs": _add_jobs,
-    "cluster": _add_clusters,
+    **{name: _late("analysis_commands", "add_analysis", name=name) for name in ANALYSES},
+    "plot": _late("store_commands", "add_plot"),
+    "info": _late("store_commands", "add_info"),
+    "check": _late("store_commands", "add_check"),
+    "results": _late("store_commands", "add_results"),
+    "submit": _late("submit", "add_submit"),
+    "jobs": _late("jobs", "add_jobs"),
+    "cluster": _late("cluster", "add_clusters"),
 }
 
 
@@ -60,11 +45,11 @@ class Verbs(TyperGroup):
     """The verbs, in the order in which the data passes them."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Name all verbs."""
+        """Return the names of all verbs."""
         return [*super().list_commands(ctx), *LATE]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Give a verb; None where there is none of that name."""
+        """Return a verb; None where there is none of that name."""
         if cmd_name not in LATE:
             return super().get_command(ctx, cmd_name)
         alone = typer.Typer(**APPEARANCE)

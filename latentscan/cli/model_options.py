@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, ge
 import typer
 from pydantic import ValidationError
 
-from latentscan.errors import UsageError
+from latentscan.cli.signatures import replace_parameter
+from latentscan.errors import ParameterError, parameter, parameter_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
-    from pydantic_core import ErrorDetails
 
 M = TypeVar("M", bound="BaseModel")
 _PLAIN = (int, float, str, bool)
@@ -25,43 +25,45 @@ _PLAIN = (int, float, str, bool)
 def with_options(
     *models: type[BaseModel], skip: tuple[str, ...] = (), lists: bool = False
 ) -> Callable[[Any], Any]:
-    """Give a command an option for every field of some models, and pass it what was given as `options`.
+    """Add an option to a command for every field of some models, and pass it what was given as `options`.
 
     The command takes ``options: dict[str, Any]``, which holds the fields that the user named; its other
     parameters stay as they are. A field whose type is not a plain one is given as text, which the model
     reads. With `lists`, so is every field that can be given several times, split at commas; see `each`.
+
+    Parameters
+    ----------
+    models
+        The models.
+    skip
+        Fields that get no option.
+    lists
+        Whether options take several values.
     """
+    fields = {
+        name: field for model in models for name, field in model.model_fields.items() if name not in skip
+    }
+
+    def given_ones(given: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in given.items() if value is not None}
 
     def decorate(command: Any) -> Any:
-        own = inspect.signature(command, eval_str=True)
-        fields = {
-            name: field for model in models for name, field in model.model_fields.items() if name not in skip
-        }
-
         @functools.wraps(command)
-        def wrapped(**given: Any) -> None:
-            named = {name: value for name in fields if (value := given.pop(name)) is not None}
-            options = {name: from_text(name, value, fields[name].annotation) for name, value in named.items()}
+        def explained(*, options: dict[str, Any], **rest: Any) -> None:
+            read = {name: from_text(name, value, fields[name].annotation) for name, value in options.items()}
             try:
-                command(**given, options=options)
+                command(**rest, options=read)
             except ValidationError as error:
-                raise UsageError(
-                    "; ".join(_complaint(problem, named) for problem in error.errors())
-                ) from None
+                raise parameter_error(error, options) from None
 
-        kept = [parameter for name, parameter in own.parameters.items() if name != "options"]
         added = [_parameter(name, field, listed=lists) for name, field in fields.items()]
-        signature = own.replace(parameters=[*kept, *added])
-        del wrapped.__wrapped__
-        wrapped.__signature__ = signature  # type: ignore[attr-defined]
-        wrapped.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
-        return wrapped
+        return replace_parameter(explained, "options", added, given_ones)
 
     return decorate
 
 
 def pick(model: type[M], options: dict[str, Any], **fixed: Any) -> M:
-    """Make a model of those options that are its fields, and of others that no option sets."""
+    """Return a model of those options that are its fields, and of others that no option sets."""
     own = {name: value for name, value in options.items() if name in model.model_fields}
     return model.model_validate({**own, **fixed})
 
@@ -79,9 +81,10 @@ def each(options: dict[str, Any]) -> list[dict[str, Any]]:
     count = len(parts[longest]) if parts else 1
     for name, values in parts.items():
         if len(values) not in (1, count):
-            raise UsageError(
-                f"{_flag(name)} {options[name]}: {len(values)} values, and {count} for {_flag(longest)}; "
-                "give one for all, or as many"
+            raise ParameterError(
+                f"{len(values)} values, and {count} for {parameter(longest)}; give one for all, or as many",
+                field=name,
+                value=options[name],
             )
     return [
         {name: values[at if len(values) > 1 else 0] for name, values in parts.items()} for at in range(count)
@@ -113,7 +116,7 @@ def from_text(name: str, value: Any, kind: Any) -> Any:
     if second is Ellipsis:
         return [from_text(name, part, first) for part in value.split(",")] if value else []
     if value.count(":") != 1:
-        raise UsageError(f"{_flag(name)} {value}: expected two numbers, LOW:HIGH")
+        raise ParameterError("expected two numbers, LOW:HIGH", field=name, value=value)
     return value.split(":")
 
 
@@ -121,16 +124,8 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _complaint(problem: ErrorDetails, given: dict[str, Any]) -> str:
-    name = str(problem["loc"][0])
-    message = problem["msg"].removeprefix("Value error, ")
-    return (
-        f"--{name.replace('_', '-')} {given.get(name, problem['input'])}: {message[0].lower()}{message[1:]}"
-    )
-
-
 def _without_none(kind: Any) -> Any:
-    """Give the type of what may also be left out."""
+    """Return the type of what may also be left out."""
     own = [part for part in get_args(kind) if part is not type(None)]
     return own[0] if len(own) == 1 and type(None) in get_args(kind) else kind
 

@@ -12,9 +12,10 @@ import typer
 
 from latentscan.cli.cluster_options import Connection, JsonOption, on_workers
 from latentscan.cli.exit_codes import counted, reported
-from latentscan.cli.terminal import draw, note, terminal_progress
+from latentscan.cli.terminal import note, print_text
 from latentscan.errors import LatentscanError, UsageError
 from latentscan.execution.threaded import IN_PROCESS
+from latentscan.progress import terminal_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from latentscan.store.summary import Summary
 
 JobOption = Annotated[Path, typer.Argument(metavar="JOB.yaml", help="the job file", show_default=False)]
-AGAIN = "what is finished is kept; submit the same job again to go on from there"
+AGAIN = "what is finished is saved; submit the same job again to go on from there"
 
 
 def add_submit(app: typer.Typer) -> None:
@@ -39,7 +40,7 @@ def submit(
     job: JobOption,
     plan: Annotated[bool, typer.Option("--plan", help="only say what would be run")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="leave it running on the cluster")] = False,
-    force: Annotated[bool, typer.Option("--force", help="compute analyses anew that are there")] = False,
+    force: Annotated[bool, typer.Option("--force", help="compute anew what is cached")] = False,
     workers: Annotated[
         int | None,
         typer.Option(min=1, help="with --plan: how many tasks would run at once"),
@@ -48,7 +49,7 @@ def submit(
     *,
     connection: Connection,
 ) -> None:
-    """Run a job file: write stores, analyse each of them, and compare them; only what is not there yet."""
+    """Run a job file: write stores, analyse each of them, and compare them; only what is not cached."""
     from latentscan.jobs.spec import read_job
 
     if plan and detach:
@@ -95,18 +96,18 @@ def _run(
             *(job, workers, record),
             force=force,
             progress=terminal_progress(),
-            finished=say_step,
-            rejected=_say_rejected,
+            on_step_done=say_step,
+            on_rejects=_say_rejected,
         )
 
 
 def _workers_for(job: Job, connection: Connection, *, force: bool) -> AbstractContextManager[Executor]:
-    """Open the cluster that is meant; one that would be started is not, where all results are there."""
+    """Open the cluster that is meant; one that would be started is not, where all results are cached."""
     if connection.starts and not force:
-        from latentscan.jobs.plan import all_there
+        from latentscan.jobs.plan import all_cached
 
         with suppress(LatentscanError):  # the job itself fails with it, and is recorded so
-            if all_there(job):
+            if all_cached(job):
                 return nullcontext(IN_PROCESS)
     return connection.open_cluster()
 
@@ -115,11 +116,11 @@ def _plan(job: Job, workers: int, *, force: bool, as_json: bool) -> None:
     from latentscan.cli.job_tables import plan_table
     from latentscan.jobs.plan import plan_job
 
-    planned = plan_job(job, workers=workers, force=force)
+    planned = plan_job(job, tasks_at_once=workers, force=force)
     if as_json:
         typer.echo(json.dumps(planned.document()))
     else:
-        draw(plan_table(planned))
+        print_text(plan_table(planned))
 
 
 def _workers_of(connection: Connection) -> int:
@@ -152,7 +153,7 @@ def _say_nothing(_step: StepRecord) -> None:
 
 
 def _say_step(step: StepRecord) -> None:
-    how = "there already" if step.kept else f"computed in {step.wall_s or 0:,.1f} s"
+    how = "cached" if step.cached else f"computed in {step.wall_s or 0:,.1f} s"
     typer.echo(f"{step.name}: {how}: {step.result}")
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 (typer reads it)
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from latentscan.cli.cluster_options import Connection, on_workers
+from latentscan.cli.demo import demo
 from latentscan.cli.exit_codes import check_picture, counted, reported
 from latentscan.cli.model_options import pick, with_options
-from latentscan.cli.terminal import note, terminal_progress
+from latentscan.cli.terminal import note
 from latentscan.encoding.parameters import EncodeParameters
 from latentscan.errors import SOME_REJECTED, UsageError
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.parameters import TrainParameters
+from latentscan.progress import terminal_progress
 
 if TYPE_CHECKING:
     from latentscan.store.summary import Summary
@@ -41,24 +43,11 @@ TrustOption = Annotated[
 
 def add_making(app: typer.Typer) -> None:
     """Add the verbs that make something."""
-    again = "what is finished is kept, and the same command goes on from there"
+    again = "what is finished is saved, and the same command goes on from there"
     for command in (demo, synth, encode, ingest):
         app.command()(reported(command, resuming=again))
     app.command()(reported(train, resuming="repeat with --resume to go on after the last finished epoch"))
     app.command()(reported(generate))
-
-
-def demo(
-    out: Annotated[Path, typer.Option(help="the folder to fill")] = Path("latentscan-demo"),
-) -> None:
-    """Make synthetic faces, train an AE and a VAE on them, encode them, and compare the two."""
-    from rich.console import Console
-
-    from latentscan.demo import run_demo
-
-    report = run_demo(out, progress=terminal_progress(), say=note)
-    Console(highlight=False).print(report.table)
-    typer.echo(report.farewell)
 
 
 def synth(
@@ -197,6 +186,7 @@ def generate(
         raise UsageError(f"--model {model}: does not exist")
     note("starting TensorFlow")
     from latentscan.analyses.fitted_points import fitted_points
+    from latentscan.execution.context import Execution
     from latentscan.models.decoder import load_decoder
     from latentscan.models.points import normal_points, uniform_points
     from latentscan.report.grid import save_grid
@@ -206,7 +196,7 @@ def generate(
     if store is not None:
         opened = open_store(store)
         with connection.open() as executor:
-            points = fitted_points(opened, count, seed, executor=executor, progress=terminal_progress())
+            points = fitted_points(opened, count, seed, Execution(executor, terminal_progress()))
     elif uniform is not None:
         points = uniform_points(count, decoder.components, uniform, seed)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +15,16 @@ from latentscan.encoding.parameters import DEFAULT_LIMIT, ON_DISK, Noise
 from latentscan.encoding.pipeline import EncodingTask
 from latentscan.encoding.resume_command import encode_command
 from latentscan.errors import ParameterError, UsageError, parameter, spelled
+from latentscan.execution.context import Execution
 from latentscan.execution.threaded import IN_PROCESS
 from latentscan.images.open import open_images
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.images.source import PIXEL_LIMIT, Status
 from latentscan.paths import as_path, is_url
 from latentscan.progress import SILENT
-from latentscan.scan.reduce import map_reduce, naming
+from latentscan.scan.reduce import map_reduce
 from latentscan.scan.rejects import summarise
+from latentscan.scan.snapshot import block_label
 from latentscan.store.image_array import is_zarr, open_array_source
 from latentscan.store.schema import DEFAULT_CHUNK_ROWS, Compression, Schema
 from latentscan.store.writer import create_store, retract_blocks
@@ -166,7 +169,7 @@ def encode(
     with progress.task("encode", len(source), "images", done=len(source) - written) as advance:
         task = EncodingTask(encoder, source, store, noise, executor.count if executor.in_process else 1)
         reasons = _write_blocks(task, missing, executor, advance)
-    return summarise(store, written, reasons, executor=executor, progress=progress)
+    return summarise(store, written, reasons, Execution(executor, progress))
 
 
 def open_source(
@@ -275,7 +278,7 @@ def _write_blocks(
     """
     if executor.in_process:
         return task(blocks, _ByThisThread(advance))
-    name = naming(task.store)
+    name = partial(block_label, task.store)
     found = executor.run_tasks(
         task,
         [(block,) for block in blocks],
@@ -349,11 +352,12 @@ def _blocks_with_rejects(store: LatentStore, executor: Executor, progress: Progr
     if not written:
         return []
     return map_reduce(
-        *(written, rejected, list.__add__),
+        written,
+        rejected,
+        list.__add__,
+        Execution(executor, progress),
         label="look for rejected images",
-        describe=naming(store),
-        executor=executor,
-        progress=progress,
+        describe=partial(block_label, store),
     )
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from latentscan.encoding.resume_command import ingest_command
 from latentscan.errors import ParameterError, UsageError, spelled
+from latentscan.execution.context import Execution
 from latentscan.execution.threaded import IN_PROCESS
 from latentscan.images.arrays import map_npy
 from latentscan.progress import SILENT
-from latentscan.scan.reduce import naming
 from latentscan.scan.rejects import summarise
+from latentscan.scan.snapshot import block_label
 from latentscan.store.schema import DEFAULT_CHUNK_ROWS, LATENTS, Compression, Schema
 from latentscan.store.writer import create_store, reject_not_finite, write_block
 
@@ -89,10 +91,10 @@ def ingest(
         executor.run_tasks(
             write,
             missing,
-            describe=naming(store),
+            describe=partial(block_label, store),
             on_done=lambda block: advance(len(schema.rows(block))),
         )
-    return summarise(store, written, {}, executor=executor, progress=progress)
+    return summarise(store, written, {}, Execution(executor, progress))
 
 
 def _read_block(files: Mapping[str, Path], rows: range) -> dict[str, NDArray[Any]]:

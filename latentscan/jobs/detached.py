@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import LatentscanError, UsageError
 from latentscan.jobs.journal import Journal, ended_by_failure
-from latentscan.jobs.record import read_job
+from latentscan.jobs.record import read_record
 from latentscan.jobs.run import begin_record, run_job
 from latentscan.jobs.spec import job_of
 from latentscan.paths import as_path
@@ -23,7 +23,7 @@ LOOKED_WITHIN_S = 20.0
 
 
 def submit_detached(job: Job, cluster: DistributedExecutor, *, force: bool = False) -> JobRecord:
-    """Let a job run on the workers of a cluster, whatever becomes of this process; give its record.
+    """Run a job on the workers of a cluster, whatever becomes of this process; return its record.
 
     Before that a worker looks whether it sees the record and what is to be encoded: nobody would ever hear
     of a job that cannot reach its record. Where all workers are busy for long, the job queues up unchecked.
@@ -31,7 +31,7 @@ def submit_detached(job: Job, cluster: DistributedExecutor, *, force: bool = Fal
     Raises
     ------
     UsageError
-        If the cluster would end with this process, no record can be kept, or workers do not see a path.
+        If the cluster would end with this process, no record can be written, or workers do not see a path.
     StoreError
         If workers cannot read the store.
     ClusterError
@@ -55,8 +55,23 @@ def run_detached(
     """Run a job in a task of a cluster; what it fails with is in the record.
 
     Where the worker of an earlier driver was lost, this one takes the record up.
+
+    Parameters
+    ----------
+    cluster
+        The cluster that runs this task.
+    home
+        The store that holds the record.
+    document
+        The job file's content, as JSON.
+    name
+        The job's name.
+    job_id
+        The record's id.
+    force
+        Compute anew what is cached.
     """
-    record = read_job(home, job_id)
+    record = read_record(home, job_id)
     if record.has_ended:
         return
     if record.started is not None:
@@ -74,7 +89,7 @@ class _AllBusyError(Exception):
 
 
 def _require_seen(job: Job, cluster: DistributedExecutor, job_id: str) -> None:
-    """Let a worker look for what the driver of a job needs, unless none is free for a while."""
+    """Check on a worker that it sees what the driver of a job needs, unless none is free for a while."""
     encode = job.encode
     paths = () if encode is None else (*encode.model, encode.images, *filter(None, [encode.root]))
     until, before = time.monotonic() + LOOKED_WITHIN_S, cluster.heartbeat
@@ -95,10 +110,10 @@ def _require_seen(job: Job, cluster: DistributedExecutor, job_id: str) -> None:
 
 
 def _look(asked: tuple[str, str, tuple[str, ...]], _control: Control) -> None:
-    """Make sure, as a task, that a worker sees the record of a job and some paths."""
+    """Check, as a task, that a worker sees the record of a job and some paths."""
     home, job_id, paths = asked
     try:
-        read_job(home, job_id)
+        read_record(home, job_id)
     except UsageError:
         raise _unseen(home) from None
     for path in paths:

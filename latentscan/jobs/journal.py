@@ -1,4 +1,4 @@
-"""The driver's side of a job's record: it writes what happens, and heeds those who want the job to end."""
+"""The driver's side of a job's record: it writes what happens, and ends the job when asked to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import INTERRUPTED, LatentscanError
-from latentscan.jobs.record import StepRecord, cancel_requested, read_job, timestamp, write_job
+from latentscan.jobs.record import StepRecord, cancel_requested, read_record, timestamp, write_record
 from latentscan.progress import SILENT
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ class SupersededError(LatentscanError):
 
 
 class Journal:
-    """Keeps the record of a job while it runs; a subscriber to its progress.
+    """Writes the record of a job while it runs; a subscriber to its progress.
 
-    A thread of its own gives the signs of life and looks for the mark that asks for the end, so that
+    A thread of its own writes the signs of life and looks for the mark that asks for the end, so that
     neither depends on how often the work itself reports.
 
     Parameters
@@ -50,7 +50,7 @@ class Journal:
     record
         The record as it was written last.
     beside
-        Who else is told of the progress.
+        Another subscriber to the progress.
     """
 
     def __init__(self, home: str, record: JobRecord, *, beside: Progress = SILENT) -> None:
@@ -97,7 +97,7 @@ class Journal:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Keep the record while a job runs: from its start, or from where another process left it."""
+        """Update the record while a job runs: from its start, or from where another process left it."""
         over = threading.Event()
         watch = threading.Thread(target=self._watch, args=(over,), name="journal", daemon=True)
         try:
@@ -119,7 +119,7 @@ class Journal:
 
     @contextmanager
     def step(self, number: int) -> Iterator[None]:
-        """Keep the record of a step while it runs."""
+        """Update the record of a step while it runs."""
         begun, began = timestamp(), time.monotonic()
         name = f"{self.record.steps[number].name} of {self.record.steps[number].store}"
         self.log(f"{name}: begun")
@@ -136,20 +136,20 @@ class Journal:
             raise
         wall_s = round(time.monotonic() - began, 3)
         self._step(number, state="done", ended=timestamp(), wall_s=wall_s)
-        kept = " (it was there)" if self.record.steps[number].kept else ""
-        self.log(f"{name}: done in {wall_s:.1f} s{kept}")
+        cached = " (it was cached)" if self.record.steps[number].cached else ""
+        self.log(f"{name}: done in {wall_s:.1f} s{cached}")
         self._write()
 
-    def found(self, number: int, *, kept: bool, result: str) -> None:
-        """Say of a step where its result is, and whether it was there already."""
-        self._step(number, kept=kept, result=result)
+    def found(self, number: int, *, cached: bool, result: str) -> None:
+        """Record where the result of a step is, and whether all of it was cached."""
+        self._step(number, cached=cached, result=result)
 
     def done(self, exit_code: int) -> None:
-        """Say that the job is done."""
+        """Record that the job is done."""
         self._ended("done", None, exit_code)
 
     def begin(self, steps: tuple[StepRecord, ...]) -> None:
-        """Name the steps that the job has."""
+        """Record the steps that the job has."""
         with self._lock:
             self.record = replace(self.record, steps=steps)
 
@@ -172,17 +172,17 @@ class Journal:
         with self._writing:
             with self._lock:
                 record = self.record = replace(self.record, heard=timestamp(), **changes)
-            if owned and read_job(self.home, record.id).driver != record.driver:
+            if owned and read_record(self.home, record.id).driver != record.driver:
                 self._end = SupersededError(f"job {record.id} was taken up by another process")
                 raise self._end
-            write_job(self.home, record)
+            write_record(self.home, record)
 
     def _look(self) -> None:
         if cancel_requested(self.home, self.record.id):
             self._end = CancelledJobError(f"job {self.record.id} was cancelled")
 
     def _watch(self, over: threading.Event) -> None:
-        """Give signs of life and look for the mark, until it is over; a store may fail for a while."""
+        """Write signs of life and look for the mark, until the job is over; a store may fail for a while."""
         written = looked = time.monotonic()
         while not over.wait(WAKE_EVERY_S):
             now = time.monotonic()
@@ -201,23 +201,23 @@ class Journal:
 
 @contextmanager
 def ended_by_failure(home: str, record: JobRecord) -> Iterator[None]:
-    """Let the record say so where a job fails before it is begun: nobody else would end it."""
+    """Record a failure that precedes the first step: nobody else would end the job."""
     try:
         yield
     except BaseException as error:
         state, message, code = outcome(error)
         ended = replace(record, state=state, ended=timestamp(), error=message, exit_code=code)
         with suppress(Exception):
-            write_job(home, ended.logged(state if message is None else f"{state}: {message}"))
+            write_record(home, ended.logged(state if message is None else f"{state}: {message}"))
         raise
 
 
 def outcome(error: BaseException) -> tuple[State, str | None, int]:
-    """Give the state that an error leaves a job in, the message, and the exit code."""
+    """Return the state that an error leaves a job in, the message, and the exit code."""
     if isinstance(error, CancelledJobError):
         return "cancelled", None, error.exit_code
     if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
         return "interrupted", None, INTERRUPTED
     if isinstance(error, LatentscanError):
-        return "failed", str(error), error.exit_code
+        return "failed", error.spelled("job file"), error.exit_code
     return "failed", f"{type(error).__name__}: {error}", 1

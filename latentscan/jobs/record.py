@@ -1,4 +1,4 @@
-"""The records of jobs, kept in a store: what was run, by whom, how far it is, and what came of it.
+"""The records of jobs, in a store: what was run, by whom, how far it is, and what came of it.
 
 A record is the attributes of the Zarr group ``jobs/<id>``. One process writes it, the one that runs the
 job; everybody else reads, or leaves the mark that asks for the job's end. Whoever cancels one that no
@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from latentscan import __version__
-from latentscan.errors import INTERRUPTED, StoreError, UsageError
+from latentscan.errors import INTERRUPTED, StoreError, UsageError, command
 from latentscan.store.atomic import METADATA, backing, exists, list_names, read_json, write_json
 from latentscan.store.metadata import no_store, read_root
 from latentscan.store.schema import JOBS
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 CANCEL = "cancel"
 LOST_AFTER_S = 120.0  # more than a worker is stopped for when a machine is suspended
-KEPT_LINES = 500  # of the log
+LOG_LINES = 500  # of the log
 ID = re.compile(r"[A-Za-z0-9-]+")
 PACKAGES = ("numpy", "zarr", "dask", "distributed", "scikit-learn", "opentsne", "tensorflow")
 
@@ -47,8 +47,8 @@ class StepRecord:
         The step, and the store that it is of, or the stores with commas between.
     state
         As that of a job.
-    kept
-        Whether all of it was there already.
+    cached
+        Whether all of it was cached, or, of a store, written before.
     result
         Where its result is.
     """
@@ -59,7 +59,7 @@ class StepRecord:
     started: str | None = None
     ended: str | None = None
     wall_s: float | None = None
-    kept: bool | None = None
+    cached: bool | None = None
     result: str | None = None
     error: str | None = None
 
@@ -79,7 +79,7 @@ class JobRecord:
     heard
         When the process that runs it gave its last sign of life.
     driver
-        Names that process, so that one which was given up knows that another has taken its place.
+        Names that process, so that one which was replaced notices it.
     progress
         The latest piece of work: its label, how much of how much is done, and of what unit.
     error
@@ -110,7 +110,7 @@ class JobRecord:
     log: tuple[tuple[str, str], ...] = ()
 
     def shown_state(self, at: datetime | None = None) -> str:
-        """Give its state at a time, now if None: ``lost`` where it runs but was not heard of for long.
+        """Return its state at a time, now if None: ``lost`` where it runs and gave no sign of life for long.
 
         That compares the clock of this machine with that of the one which runs it.
         """
@@ -125,11 +125,11 @@ class JobRecord:
         return self.state in ENDED
 
     def logged(self, line: str) -> JobRecord:
-        """Give the record with another line in its log."""
-        return dataclasses.replace(self, log=(*self.log, (timestamp(), line))[-KEPT_LINES:])
+        """Return the record with another line in its log."""
+        return dataclasses.replace(self, log=(*self.log, (timestamp(), line))[-LOG_LINES:])
 
     def document(self) -> dict[str, Any]:
-        """Give it as JSON."""
+        """Return it as JSON."""
         return asdict(self)
 
 
@@ -150,17 +150,17 @@ def new_record(name: str, job: dict[str, Any], *, cluster: str | None) -> JobRec
 
 
 def timestamp() -> str:
-    """Give the time, UTC in ISO 8601."""
+    """Return the time, UTC in ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def write_job(location: str, record: JobRecord) -> None:
+def write_record(location: str, record: JobRecord) -> None:
     """Write a record as a whole, into a store or where one is to be."""
     node = {"zarr_format": 3, "node_type": "group", "attributes": record.document()}
     write_json(backing(location, read_only=False), _key(record.id, METADATA), node)
 
 
-def read_job(location: str, job_id: str) -> JobRecord:
+def read_record(location: str, job_id: str) -> JobRecord:
     """Read a record.
 
     Raises
@@ -173,12 +173,14 @@ def read_job(location: str, job_id: str) -> JobRecord:
     record = _read(location, job_id)
     if record is None:
         raise UsageError(
-            f"{location} has no job {job_id}; `latentscan jobs list --store {location}` lists those it has"
+            f"{location} has no job {job_id}; {command('jobs list', store=location)} lists those it has"
         )
     return record
 
 
-def list_jobs(location: str, *, damaged: Callable[[StoreError], object] = lambda _: None) -> list[JobRecord]:
+def list_records(
+    location: str, *, damaged: Callable[[StoreError], object] = lambda _: None
+) -> list[JobRecord]:
     """Read all records of a store, the latest last.
 
     Parameters
@@ -211,15 +213,15 @@ def request_cancel(location: str, job_id: str) -> None:
     UsageError
         If there is no such job.
     """
-    record = read_job(location, job_id)
+    record = read_record(location, job_id)
     write_json(backing(location, read_only=False), _key(job_id, CANCEL), {"user": _user(), "at": timestamp()})
     if record.state == "waiting":
         ended = dataclasses.replace(record, state="cancelled", ended=timestamp(), exit_code=INTERRUPTED)
-        write_job(location, ended.logged("cancelled before it began"))
+        write_record(location, ended.logged("cancelled before it began"))
 
 
 def cancel_requested(location: str, job_id: str) -> bool:
-    """Tell whether a job's end was asked for."""
+    """Check whether a job's end was asked for."""
     return exists(location, _key(job_id, CANCEL))
 
 

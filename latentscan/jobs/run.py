@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from latentscan.analyses.cache import NotKeptError, Run
+from latentscan.analyses.analysis import Request
+from latentscan.analyses.cache import Cache, CachePolicy
+from latentscan.analyses.inputs import SeveralStores
+from latentscan.analyses.registry import ANALYSES
 from latentscan.errors import SOME_REJECTED
+from latentscan.execution.context import Execution
 from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.jobs.journal import Journal, ended_by_failure
-from latentscan.jobs.record import StepRecord, new_record, write_job
-from latentscan.jobs.spec import COMPARE, ENCODE
+from latentscan.jobs.record import StepRecord, new_record, write_record
+from latentscan.jobs.spec import ENCODE
 from latentscan.paths import store_names
 from latentscan.progress import SILENT
 from latentscan.store.metadata import RESULTS
-from latentscan.store.reader import open_store
-from latentscan.store.results import require_place
-from latentscan.table import ANALYSES
+from latentscan.store.results import Results
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from latentscan.analyses.compare.analysis import CompareParameters
+    from latentscan.analyses.analysis import Parameters
+    from latentscan.analyses.inputs import Inputs
     from latentscan.encoding.parameters import Encode
     from latentscan.execution.distributed import DistributedExecutor
     from latentscan.execution.executor import Executor
@@ -39,20 +42,26 @@ def submit_job(
     *,
     force: bool = False,
     progress: Progress = SILENT,
-    finished: Callable[[StepRecord], object] = lambda _: None,
-    rejected: Callable[[str, Summary], object] = lambda _store, _summary: None,
+    on_step_done: Callable[[StepRecord], object] = lambda _: None,
+    on_rejects: Callable[[str, Summary], object] = lambda _store, _summary: None,
 ) -> JobRecord:
-    """Run a job to its end in this process, and give its last record, with the exit code.
+    """Run a job to its end in this process, and return its last record, with the exit code.
 
     Parameters
     ----------
+    job
+        The job.
+    executor
+        Where tasks run.
     record
-        What `begin_record` gave.
+        What `begin_record` returned.
     force
-        Compute anew what is there already.
-    finished
+        Compute anew what is cached.
+    progress
+        A subscriber to the progress, beside the record.
+    on_step_done
         Called with every step that is done.
-    rejected
+    on_rejects
         Called with every store that was written and has rejected images, and what came of writing it.
 
     Raises
@@ -61,26 +70,26 @@ def submit_job(
         What a step fails with; the record says so too.
     """
     journal = Journal(job.home, record, beside=progress)
-    run_job(job, executor, journal, force=force, finished=finished, rejected=rejected)
+    run_job(job, executor, journal, force=force, on_step_done=on_step_done, on_rejects=on_rejects)
     return journal.record
 
 
 def begin_record(job: Job, executor: Executor) -> JobRecord:
-    """Make sure that a record can be kept, and write the first of a job that waits to be run.
+    """Write the first record of a job that waits to be run, once it is clear that records can be written.
 
-    A cluster that goes on when this process ends is told of the job, so that others find it there.
+    On a cluster that outlives this process the job is announced, so that others find it there.
 
     Raises
     ------
     UsageError
-        If it cannot be kept.
+        If it cannot be written.
     ClusterError
         If the cluster is lost.
     """
-    require_place(job.home)
+    Results(job.home).require_writable()
     record = new_record(job.name, job.document, cluster=_address(executor))
     record = replace(record, steps=_records(job)).logged("submitted")
-    write_job(job.home, record)
+    write_record(job.home, record)
     cluster = _cluster(executor)
     if cluster is not None and cluster.stays:
         with ended_by_failure(job.home, record):
@@ -96,80 +105,90 @@ def run_job(
     journal: Journal,
     *,
     force: bool = False,
-    finished: Callable[[StepRecord], object] = lambda _: None,
-    rejected: Callable[[str, Summary], object] = lambda _store, _summary: None,
+    on_step_done: Callable[[StepRecord], object] = lambda _: None,
+    on_rejects: Callable[[str, Summary], object] = lambda _store, _summary: None,
 ) -> None:
     """Run the steps of a job one after another; the journal has the exit code that says what came of it.
 
-    What is there already is not computed again. Parameters and errors are those of `submit_job`.
+    What is cached is not computed again. Errors are those of `submit_job`.
+
+    Parameters
+    ----------
+    job
+        The job.
+    executor
+        Where tasks run.
+    journal
+        Writes the record, and raises what ends the job early.
+    force
+        Compute anew what is cached, unless a process that ran the job before has done so.
+    on_step_done, on_rejects
+        As of `submit_job`.
     """
     cluster = _cluster(executor)
     if cluster is not None:
         cluster.heartbeat = journal.beat
     exit_code = 0
-    run = Run(job.results, force=force, executor=executor, progress=journal)
+    execution = Execution(executor, journal)
     done = [number for number, step in enumerate(journal.record.steps) if step.state == "done"]
     journal.begin(_records(job))
     with journal.running():
         for number, step in enumerate(job.steps()):
             with journal.step(number):
                 if step.name == ENCODE:
-                    summary = _encode(job, step, run)
-                    journal.found(number, kept=not summary.written, result=step.stores[0])
+                    summary = _encode(job, step, execution)
+                    journal.found(number, cached=not summary.written, result=step.stores[0])
                     if summary.rejected:
                         exit_code = SOME_REJECTED
                         journal.log(f"{sum(summary.rejected.values())} images of {step.stores[0]} rejected")
-                        rejected(step.stores[0], summary)
+                        on_rejects(step.stores[0], summary)
                 else:
-                    # what another process that ran this job has computed anew, is not once more
-                    kept = _analyse(step, replace(run, force=force and number not in done))
-                    home = job.results or step.stores[0]
-                    journal.found(number, kept=kept, result=f"{home}/{RESULTS}/{step.name}")
-            finished(journal.record.steps[number])
+                    # what another process that ran this job has computed anew is not computed once more
+                    policy = CachePolicy(job.results, force=force and number not in done)
+                    home, cached = run_step(step, policy, execution)
+                    journal.found(number, cached=cached, result=f"{home}/{RESULTS}/{step.name}")
+            on_step_done(journal.record.steps[number])
         journal.done(exit_code)
 
 
-def analysis_of(step: Step) -> Callable[[Run], object]:
-    """Give the function that makes a step which is not `encode`, or reads what is kept of it."""
-    if step.name == COMPARE:
-        from latentscan.analyses.compare.analysis import compare
-
-        names = store_names(step.stores)
-        parameters = cast("CompareParameters", step.parameters[0])
-        return lambda run: compare(
-            {name: open_store(store) for name, store in zip(names, step.stores, strict=True)}, parameters, run
-        )
-    analysis = ANALYSES[step.name]
-    many = analysis.many
-    if many is not None:
-        return lambda run: many(open_store(step.stores[0]), step.parameters, run)
-    return lambda run: analysis.run(open_store(step.stores[0]), step.parameters[0], run)
-
-
-def is_kept(step: Step, results: str | None) -> bool:
-    """Tell whether all that a step finds is there already; `results` is where, the store itself if None.
+def open_inputs(step: Step) -> tuple[Inputs, list[Request]]:
+    """Open what a step is of, and return what it asks for.
 
     Raises
     ------
-    LatentscanError
-        If it cannot be computed.
+    UsageError, StoreError
+        If that does not exist, or does not fit.
     """
-    try:
-        analysis_of(step)(Run(results, kept_only=True))
-    except NotKeptError:
-        return False
-    return True
+    analysis = ANALYSES[step.name]
+    named: dict[str, Any] = dict(step.named)
+    if analysis.inputs is SeveralStores:
+        named["stores"] = dict(zip(store_names(step.stores), step.stores, strict=True))
+    elif step.stores:
+        named["store"] = step.stores[0]
+    requests = [Request(analysis, cast("Parameters", one)) for one in step.parameters]
+    return analysis.inputs.open(named), requests
 
 
-def _analyse(step: Step, run: Run) -> bool:
-    """Make a step, and tell whether all of it was there already."""
-    if not run.force and is_kept(step, run.results):
-        return True
-    analysis_of(step)(run)
-    return False
+def run_step(step: Step, policy: CachePolicy, execution: Execution) -> tuple[str, bool]:
+    """Make a step that is an analysis; return where its results are, and whether all were cached.
+
+    Parameters
+    ----------
+    step
+        The step.
+    policy
+        Where results are cached, and whether they are computed anew.
+    execution
+        Where tasks run, and who follows them.
+    """
+    inputs, requests = open_inputs(step)
+    cache = Cache(policy, execution)
+    cached = not policy.force and all(cache.has(request, inputs) for request in requests)
+    cache.results(requests, inputs)
+    return policy.results or inputs.home, cached
 
 
-def _encode(job: Job, step: Step, run: Run) -> Summary:
+def _encode(job: Job, step: Step, execution: Execution) -> Summary:
     from latentscan.encoding.encode import encode_images
 
     asked = cast("Encode", step.parameters[0])
@@ -179,13 +198,13 @@ def _encode(job: Job, step: Step, run: Run) -> Summary:
         asked.images,
         step.stores[0],
         asked.parameters,
-        open_executor=lambda: nullcontext(run.executor),
-        progress=run.progress,
+        open_executor=lambda: nullcontext(execution.executor),
+        progress=execution.progress,
     )
 
 
 def _cluster(executor: Executor) -> DistributedExecutor | None:
-    """Give the cluster, where workers are one; threads of this process know nothing of distributed."""
+    """Return the cluster, where workers are one; threads of this process know nothing of distributed."""
     return None if isinstance(executor, ThreadedExecutor) else cast("DistributedExecutor", executor)
 
 

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from latentscan.analyses.inputs import OneStore, SeveralStores
+from latentscan.analyses.registry import ANALYSES
 from latentscan.cluster.yaml_file import read_yaml_texts
 from latentscan.encoding.parameters import Encode, Names
-from latentscan.errors import UsageError
+from latentscan.errors import Problem, UsageError, problems_of, shown, spelled
 from latentscan.paths import absolute
-from latentscan.table import ANALYSES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from pydantic_core import ErrorDetails
+    from latentscan.analyses.analysis import Analysis
 
 M = TypeVar("M", bound=BaseModel)
 
-ENCODE, COMPARE = "encode", "compare"
+ENCODE = "encode"
 
 
 class _Document(BaseModel):
@@ -40,16 +41,28 @@ class Step:
     Parameters
     ----------
     name
-        ``encode``, ``compare``, or an analysis of the table.
+        ``encode``, or an analysis.
     stores
-        What it is of: one store, or all of them for ``compare``.
+        What it is of: one store, or all of them for an analysis of several.
     parameters
-        Its parameters; several where the analysis runs them together.
+        Its parameters; several where the analysis computes them together.
+    named
+        What else the analysis is of, such as a model, by the name of the argument.
     """
 
     name: str
     stores: tuple[str, ...]
     parameters: tuple[BaseModel, ...]
+    named: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An analysis with parameters, and what it is of beside stores, as an entry of a job says."""
+
+    name: str
+    parameters: BaseModel
+    named: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,40 +76,46 @@ class Job:
     document
         The content of the file, with absolute paths, as JSON.
     stores, encode, analyses, results
-        What it says; `analyses` are names with their parameters.
+        What it says.
     """
 
     name: str
     document: dict[str, Any]
     stores: tuple[str, ...]
     encode: Encode | None
-    analyses: tuple[tuple[str, BaseModel], ...]
+    analyses: tuple[Entry, ...]
     results: str | None
 
     @property
     def home(self) -> str:
-        """The store that the record of the job is kept in."""
+        """The store that holds the record of the job."""
         return self.results or self.stores[0]
 
     def steps(self) -> Iterator[Step]:
-        """Give the steps in their order: stores are written, then each analysis is made of each."""
+        """Return the steps in their order: stores are written, then each analysis is made of each."""
         if self.encode is not None:
             for store in self.stores:
                 yield Step(ENCODE, (store,), (self.encode,))
-        for name, together in self._together():
-            if name == COMPARE:
-                yield Step(name, self.stores, together)
+        for entries in self._joined():
+            first, parameters = entries[0], tuple(entry.parameters for entry in entries)
+            if ANALYSES[first.name].inputs is SeveralStores:
+                yield Step(first.name, self.stores, parameters)
+            elif not issubclass(ANALYSES[first.name].inputs, OneStore):
+                yield Step(first.name, (), parameters, first.named)
             else:
-                yield from (Step(name, (store,), together) for store in self.stores)
+                yield from (Step(first.name, (store,), parameters, first.named) for store in self.stores)
 
-    def _together(self) -> Iterator[tuple[str, tuple[BaseModel, ...]]]:
-        """Join neighbouring entries of an analysis that runs several sets of parameters at once."""
-        waiting: list[tuple[str, tuple[BaseModel, ...]]] = []
-        for name, parameters in self.analyses:
-            joins = waiting and waiting[-1][0] == name and name != COMPARE and ANALYSES[name].many is not None
-            before = waiting.pop()[1] if joins else ()
-            waiting.append((name, (*before, parameters)))
-        yield from waiting
+    def _joined(self) -> Iterator[list[Entry]]:
+        """Join neighbouring entries of an analysis that computes several sets of parameters together."""
+        waiting: list[Entry] = []
+        for entry in self.analyses:
+            joins = waiting and waiting[0].name == entry.name and waiting[0].named == entry.named
+            if waiting and not (joins and ANALYSES[entry.name].is_joined):
+                yield waiting
+                waiting = []
+            waiting.append(entry)
+        if waiting:
+            yield waiting
 
 
 def read_job(path: Path) -> Job:
@@ -112,7 +131,7 @@ def read_job(path: Path) -> Job:
 
 
 def job_of(document: Any, *, name: str, origin: str) -> Job:
-    """Make a job of a decoded document; `origin` names it in errors.
+    """Return the job of a decoded document; `origin` names it in errors.
 
     Raises
     ------
@@ -121,7 +140,7 @@ def job_of(document: Any, *, name: str, origin: str) -> Job:
     """
     if not isinstance(document, dict):
         raise UsageError(
-            f"{origin}: expected the keys {', '.join(_Document.model_fields)}, got {_shown(document)}"
+            f"{origin}: expected the keys {', '.join(_Document.model_fields)}, got {shown(document)}"
         )
     problems: list[str] = []
     read = _validated(_Document, _spelled_out(document), (), problems)
@@ -129,10 +148,10 @@ def job_of(document: Any, *, name: str, origin: str) -> Job:
     if read is not None:
         problems += _contradictions(read)
     if problems or read is None:
-        raise UsageError("\n".join(f"{origin}: {problem}" for problem in problems))
+        raise UsageError(spelled("\n".join(f"{origin}: {problem}" for problem in problems), "job file"))
     found = _anywhere(read)
-    kept = found.model_dump(mode="json", exclude_unset=True)
-    return Job(name, kept, found.store, found.encode, tuple(analyses), found.results)
+    as_json = found.model_dump(mode="json", exclude_unset=True)
+    return Job(name, as_json, found.store, found.encode, tuple(analyses), found.results)
 
 
 def _spelled_out(document: dict[str, Any]) -> dict[str, Any]:
@@ -146,32 +165,32 @@ def _spelled_out(document: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _analyses(
-    entries: Sequence[dict[str, dict[str, Any] | None]], problems: list[str]
-) -> Iterator[tuple[str, BaseModel]]:
-    for place, entry in enumerate(entries):
-        at = ("analyses", place)
+def _analyses(entries: Sequence[dict[str, dict[str, Any] | None]], problems: list[str]) -> Iterator[Entry]:
+    for number, entry in enumerate(entries):
+        at = ("analyses", number)
         if len(entry) != 1:
             problems.append(
-                f"{_dotted(at)}: {_shown(list(entry))}: expected one analysis an entry, each behind a dash"
+                f"{_dotted(at)}: {shown(list(entry))}: expected one analysis an entry, each behind a dash"
             )
             continue
         ((name, given),) = entry.items()
-        if name not in ANALYSES and name != COMPARE:
-            known = ", ".join([*ANALYSES, COMPARE])
-            problems.append(f"{_dotted(at)}: {_shown(name)}: unknown analysis; there are {known}")
+        if name not in ANALYSES:
+            known = ", ".join(ANALYSES)
+            problems.append(f"{_dotted(at)}: {shown(name)}: unknown analysis; there are {known}")
             continue
-        parameters = _validated(_model(name), given or {}, (*at, name), problems)
-        if parameters is not None:
-            yield name, parameters
+        analysis, keys = ANALYSES[name], dict(given or {})
+        named = {argument: str(keys.pop(argument)) for argument in _named_by(analysis) if argument in keys}
+        missing = [argument for argument in _named_by(analysis) if argument not in named]
+        problems += [f"{_dotted((*at, name, argument))}: is missing" for argument in missing]
+        parameters = _validated(analysis.parameters, keys, (*at, name), problems)
+        if parameters is not None and not missing:
+            yield Entry(name, parameters, {key: absolute(value) for key, value in named.items()})
 
 
-def _model(name: str) -> type[BaseModel]:
-    if name == COMPARE:
-        from latentscan.analyses.compare.analysis import CompareParameters
-
-        return CompareParameters
-    return ANALYSES[name].parameters
+def _named_by(analysis: Analysis[Any]) -> list[str]:
+    """Return the keys of an entry that name what its analysis is of, beside the stores of the job."""
+    names = [argument.name for argument in analysis.inputs.arguments]
+    return [name for name in names if name not in {"store", "stores"}]
 
 
 def _contradictions(read: _Document) -> Iterator[str]:
@@ -187,40 +206,33 @@ def _contradictions(read: _Document) -> Iterator[str]:
     if read.encode is None and not read.analyses:
         yield "analyses: nothing is to be done; expected a list of analyses, or encode"
     for place, entry in enumerate(read.analyses):
-        if COMPARE in entry and len(stores) < 2:
-            yield f"analyses.{place}.compare: {stores[0]}: expected two stores or more"
+        for name in entry:
+            if name in ANALYSES and ANALYSES[name].inputs is SeveralStores and len(stores) < 2:
+                yield f"analyses.{place}.{name}: {stores[0]}: expected two stores or more"
 
 
 def _validated(model: type[M], given: Any, at: tuple[str | int, ...], problems: list[str]) -> M | None:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        problems += [_complaint(model, problem, at) for problem in error.errors()]
+        problems += [_complaint(model, problem, at) for problem in problems_of(error)]
         return None
 
 
-def _complaint(model: type[BaseModel], problem: ErrorDetails, at: tuple[str | int, ...]) -> str:
-    """Say where a value is, what it is, and what was expected."""
-    named = {*_Document.model_fields, *Encode.model_fields, *model.model_fields, *ANALYSES, COMPARE}
-    within = [part for part in problem["loc"] if isinstance(part, int) or part in named]
-    place = _dotted((*at, *within))
-    if problem["type"] == "extra_forbidden":
-        known = Encode.model_fields if problem["loc"][0] == ENCODE else model.model_fields
-        return f"{_dotted((*at, *problem['loc']))}: unknown key; there are {', '.join(known)}"
-    if problem["type"] == "missing":
-        return f"{place}: is missing"
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    message = {"a valid tuple": "a list", "a valid dictionary": "keys with values"}.get(message, message)
-    return f"{place}: {_shown(problem['input'])}: expected {message.removeprefix('expected ')}"
+def _complaint(model: type[BaseModel], problem: Problem, at: tuple[str | int, ...]) -> str:
+    """Return where a value is, what it is, and what was expected, as a line."""
+    named = {*_Document.model_fields, *Encode.model_fields, *model.model_fields, *ANALYSES}
+    within = [part for part in problem.at if isinstance(part, int) or part in named]
+    if problem.kind == "extra_forbidden":
+        known = Encode.model_fields if problem.at[0] == ENCODE else model.model_fields
+        return f"{_dotted((*at, *problem.at))}: unknown key; there are {', '.join(known)}"
+    if problem.kind == "missing":
+        return f"{_dotted((*at, *within))}: is missing"
+    return f"{_dotted((*at, *within))}: {shown(problem.value)}: {problem.expected}"
 
 
 def _dotted(at: Sequence[str | int]) -> str:
     return ".".join(map(str, at))
-
-
-def _shown(value: Any) -> str:
-    text = "nothing" if value is None else " ".join(str(value).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _anywhere(read: _Document) -> _Document:

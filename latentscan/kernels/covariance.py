@@ -74,14 +74,11 @@ class CloudPartial:
         Moments of their radii and of their squared radii, (2,).
     histogram
         Of their radii, one column.
-    rejected
-        Number of rows without latents.
     """
 
     covariance: Covariance
     lengths: Moments
     histogram: AdaptiveHistogram
-    rejected: int
 
     def merge(self, other: CloudPartial) -> CloudPartial:
         """Return the partial of both sets of rows."""
@@ -89,19 +86,16 @@ class CloudPartial:
             self.covariance.merge(other.covariance),
             self.lengths.merge(other.lengths),
             self.histogram.merge(other.histogram),
-            self.rejected + other.rejected,
         )
 
 
-def cloud_partial(x: NDArray[np.float32], rejected: int = 0) -> CloudPartial:
+def cloud_partial(x: NDArray[np.float32]) -> CloudPartial:
     """Compute the shape of the good rows of a block.
 
     Parameters
     ----------
     x
         The good rows, (n, components).
-    rejected
-        Number of rows of the block that were rejected.
 
     Examples
     --------
@@ -111,7 +105,7 @@ def cloud_partial(x: NDArray[np.float32], rejected: int = 0) -> CloudPartial:
     """
     squares = squared_radii(x)
     lengths = np.stack([np.sqrt(squares), squares], axis=1)
-    return CloudPartial(covariance(x), moments(lengths), adaptive_histogram(lengths[:, :1]), rejected)
+    return CloudPartial(covariance(x), moments(lengths), adaptive_histogram(lengths[:, :1]))
 
 
 def squared_radii(x: NDArray[np.float32]) -> NDArray[np.float64]:

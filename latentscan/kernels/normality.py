@@ -30,22 +30,16 @@ class AxesPartial:
 
     Parameters
     ----------
-    images, rejected
-        Number of good rows, and of rows without latents.
     moments, histograms
         Of every component, by the name of the array.
     """
 
-    images: int
-    rejected: int
     moments: dict[str, Moments]
     histograms: dict[str, AdaptiveHistogram]
 
     def merge(self, other: AxesPartial) -> AxesPartial:
         """Return the partial of both ranges."""
         return AxesPartial(
-            self.images + other.images,
-            self.rejected + other.rejected,
             {name: part.merge(other.moments[name]) for name, part in self.moments.items()},
             {name: part.merge(other.histograms[name]) for name, part in self.histograms.items()},
         )
@@ -67,8 +61,6 @@ def axes_partial(block: LatentBlock) -> AxesPartial:
     array([2.])
     """
     return AxesPartial(
-        len(block.images),
-        block.rejected,
         {name: moments(x) for name, x in block.latents.items()},
         {name: adaptive_histogram(x) for name, x in block.latents.items()},
     )

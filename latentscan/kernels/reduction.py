@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
@@ -56,6 +56,44 @@ class LatentBlock:
 
 
 @dataclass(frozen=True)
+class Counts:
+    """How many rows a reduction saw: good ones, and those that hold no latents."""
+
+    good: int
+    rejected: int
+
+    def merge(self, other: Counts) -> Counts:
+        """Return the counts of both sets of rows."""
+        return Counts(self.good + other.good, self.rejected + other.rejected)
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """The memory that one task of a reduction takes, beside what every task does.
+
+    Parameters
+    ----------
+    copies
+        How often a task holds its block: as it is read, and in what is made of it.
+    tiles
+        How many pieces of it, in float64, a task holds besides.
+    partial_bytes
+        The size of the largest partial; a task that merges holds two, beside those it is given.
+    task_bytes
+        What a task holds besides.
+    """
+
+    copies: float = 2.0
+    tiles: int = 1
+    partial_bytes: int = 0
+    task_bytes: int = 0
+
+
+def _partial_itself(partial: Any, _counts: Counts) -> Any:
+    return partial
+
+
+@dataclass(frozen=True)
 class Reduction(Generic[P, R]):
     """A statistic in one pass over the blocks.
 
@@ -68,10 +106,13 @@ class Reduction(Generic[P, R]):
     combine
         Merges the partials of neighbouring ranges of blocks, in their order; associative.
     finalize
-        Turns the last partial into the result.
+        Turns the last partial into the result, given how many rows there were; the partial itself by default.
+    footprint
+        The memory that a task takes, for estimates before it runs.
     """
 
     arrays: tuple[str, ...]
     chunk: Callable[[LatentBlock], P]
     combine: Callable[[P, P], P]
-    finalize: Callable[[P], R]
+    finalize: Callable[[P, Counts], R] = _partial_itself
+    footprint: Footprint = Footprint()

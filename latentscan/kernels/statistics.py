@@ -152,16 +152,12 @@ class StatsPartial:
 
     Parameters
     ----------
-    images, rejected
-        Number of good rows, and of rows without latents.
     moments, radii
         Of mu and z, by the name of the array.
     logvar, deviation, difference
         Those of logvar, of z − mu, and of the radii's difference.
     """
 
-    images: int
-    rejected: int
     moments: dict[str, Moments]
     radii: dict[str, RadiusPartial]
     logvar: LogvarPartial | None
@@ -171,8 +167,6 @@ class StatsPartial:
     def merge(self, other: StatsPartial) -> StatsPartial:
         """Return the partial of both ranges, `other` being the later one."""
         return StatsPartial(
-            self.images + other.images,
-            self.rejected + other.rejected,
             {name: part.merge(other.moments[name]) for name, part in self.moments.items()},
             {name: part.merge(other.radii[name]) for name, part in self.radii.items()},
             self.logvar.merge(other.logvar) if self.logvar and other.logvar else None,
@@ -204,8 +198,6 @@ def stats_partial(block: LatentBlock, settings: Settings) -> StatsPartial:
     lengths = {name: radii(x) for name, x in points.items()}
     both = len(points) == 2
     return StatsPartial(
-        images=len(images),
-        rejected=block.rejected,
         moments={name: moments(x) for name, x in points.items()},
         radii={name: radius_partial(r, images, settings) for name, r in lengths.items()},
         logvar=logvar_partial(latents["logvar"], images, settings) if "logvar" in latents else None,

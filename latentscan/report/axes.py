@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latentscan.report.format import finite_list, own_attributes
 from latentscan.report.style import series_colours
 
 if TYPE_CHECKING:
@@ -21,25 +22,25 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 LISTED = 10  # components in the table
-DRAWN = 4  # components with a line of their own
+COLOURED = 4  # components with a line of their own
 SCORES = 5.0  # standard deviations to either side that lines reach
 TAIL = 1e-4  # share of a component's images that the picture leaves out at either end
 _FIGURES = ("mean", "variance", "skewness", "kurtosis", "distance", "lowest", "highest")
 
 
-def axes_json(result: Result) -> dict[str, Any]:
-    """Arrange a result of `axes` as the JSON document of `latentscan axes --json`, without the counts."""
-    document = dict(result.attributes)
+def to_json(result: Result) -> dict[str, Any]:
+    """Arrange a result of `axes` as a JSON document, without the counts."""
+    document = own_attributes(result)
     for number, array in enumerate(result["array"].tolist()):
         document[array] = {
-            **{name: _finite(result[name][number]) for name in _FIGURES},
+            **{name: finite_list(result[name][number]) for name in _FIGURES},
             **{name: np.flatnonzero(result[name][number]).tolist() for name in ("far", "coarse")},
         }
     return document
 
 
-def axes_table(results: Mapping[str, Result]) -> RenderableType:
-    """Draw how many components are far from Gaussian, and the farthest, store after store.
+def table(results: Mapping[str, Result]) -> RenderableType:
+    """Arrange how many components are far from Gaussian, and the farthest, store after store.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ def axes_table(results: Mapping[str, Result]) -> RenderableType:
     return Group(*parts)
 
 
-def axes_plot(results: Mapping[str, Result]) -> Figure:
+def figure(results: Mapping[str, Result]) -> Figure:
     """Plot the distributions along all axes as a picture, and those farthest from Gaussian as lines.
 
     A row for each array of each store: on the left the density of images by coordinate and component, on
@@ -75,10 +76,6 @@ def axes_plot(results: Mapping[str, Result]) -> Figure:
         _draw_lines(right, result, number)
         left.set_title(f"{name}, {array}" if len(results) > 1 else array, loc="left")
     return drawing
-
-
-def _finite(values: NDArray[Any]) -> list[float | None]:
-    return [value if np.isfinite(value) else None for value in values.tolist()]
 
 
 def _array_table(title: str, result: Result, number: int) -> list[RenderableType]:
@@ -106,7 +103,7 @@ def _array_table(title: str, result: Result, number: int) -> list[RenderableType
 
 
 def _farthest(distance: Floats, count: int) -> list[int]:
-    """Give the components with the largest distances, largest first, without those of one value."""
+    """Return the components with the largest distances, largest first, without those of one value."""
     order = np.argsort(-distance, kind="stable")[:count]  # NaN comes last
     return [component for component in order.tolist() if not np.isnan(distance[component])]
 
@@ -152,8 +149,8 @@ def _draw_lines(axes: Axes, result: Result, number: int) -> None:
     grey = [np.column_stack([middles, curve]) for curve in curves.values()]
     axes.add_collection(LineCollection(grey, colors="0.5", linewidths=0.7, alpha=alpha, rasterized=True))
     # where none is far, the farthest alone: all others are as good as it is
-    drawn = _farthest(distance, int(np.clip(result["far"][number].sum(), 1, DRAWN)))
-    for component, colour in zip(drawn, series_colours(), strict=False):
+    coloured = _farthest(distance, int(np.clip(result["far"][number].sum(), 1, COLOURED)))
+    for component, colour in zip(coloured, series_colours(), strict=False):
         label = f"{component}: {distance[component]:.2f} σ"
         axes.plot(middles, curves[component], color=colour, linewidth=1.5, label=label)
     fine = np.linspace(-SCORES, SCORES, 201)
@@ -199,7 +196,7 @@ def _coordinate_edges(result: Result, number: int) -> Floats:
 
 
 def _tail(result: Result) -> float:
-    """Give the share of images to leave out at either end: one image far out must not shrink all others."""
+    """Return the share of images to leave out at either end: one image far out must not shrink all others."""
     return max(TAIL, min(1.5 / _good_images(result), 0.01))
 
 
@@ -208,7 +205,7 @@ def _good_images(result: Result) -> int:
 
 
 def _cumulative(result: Result, number: int, component: int) -> tuple[Floats, Floats]:
-    """Give the edges of a component's bins, and the share of images below each."""
+    """Return the edges of a component's bins, and the share of images below each."""
     counts = result["histogram"][number, component]
     steps: Floats = result["bin_width"][number, component] * np.arange(len(counts) + 1.0)
     return result["bin_start"][number, component] + steps, np.concatenate(

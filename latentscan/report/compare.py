@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.report.kmeans import elbow_summary, kmeans_json
-from latentscan.report.stats import stats_table
-from latentscan.report.stats_json import stats_json
+from latentscan.report import kmeans, stats
+from latentscan.report.format import finite
 from latentscan.report.style import series_colours
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
     from numpy.typing import NDArray
     from rich.console import RenderableType
 
-    from latentscan.analyses.compare.analysis import Comparison
     from latentscan.store.results import Result
 
 FIGURES = ("earth_movers_distance", "cka", "cka_chance", "overlap", "overlap_chance", "disparity")
@@ -33,49 +31,83 @@ INK = 0.25  # of a map's area, which its points would cover if none lay on anoth
 CORNERS = np.array([[[0.05, 0.10, 0.50], [0.40, 0.80, 1.00]], [[0.75, 0.20, 0.00], [1.00, 0.85, 0.15]]])
 
 
-def compare_table(comparison: Comparison) -> RenderableType:
-    """Draw the tables of all stores side by side, then what is found of every two of them."""
+def to_json(result: Result) -> dict[str, Any]:
+    """Arrange a comparison as a JSON document."""
+    names = result["store"].tolist()
+    stores = {name: stats.to_json(found) for name, found in zip(names, result.parts["stats"], strict=True)}
+    for name, found in zip(names, result.parts.get("kmeans", ()), strict=False):
+        stores[name]["kmeans"] = kmeans.to_json(found)
+    return {
+        "stores": stores,
+        "pairs": [
+            {
+                **{name: str(result[name][pair]) for name in ("first", "second")},
+                "different_images": str(result["difference"][pair]) or None,
+                "shared": int(result["shared"][pair]),
+                **{name: finite(result[name][pair]) if name in result else None for name in FIGURES},
+            }
+            for pair in range(len(result["first"]))
+        ],
+        "radius": {
+            "edges": result["radius_edge"].tolist(),
+            "shares": dict(zip(names, result["radius_share"].tolist(), strict=True)),
+        },
+        "notes": list(result.attributes["notes"]),
+    }
+
+
+def table(results: Mapping[str, Result]) -> RenderableType:
+    """Arrange the statistics of all stores side by side, then what is found of every two of them."""
     from rich.console import Group
+
+    return Group(*(part for result in results.values() for part in _tables(result)))
+
+
+def _tables(result: Result) -> list[RenderableType]:
     from rich.text import Text
 
-    tables = [stats_table(comparison.stats)]
-    if comparison.kmeans:
+    names = result["store"].tolist()
+    tables: list[RenderableType] = [stats.table(dict(zip(names, result.parts["stats"], strict=True)))]
+    if "kmeans" in result.parts:
         tables += [
             Text("\ninertia (% of that of one cluster)", style="bold cyan"),
-            _inertia_table(comparison),
+            _inertia_table(result),
         ]
-        tables += [f"{name}: {elbow_summary(found)}" for name, found in comparison.kmeans.items()]
-    nearest = comparison.pairs.attributes["nearest"]
+        tables += [
+            f"{name}: {kmeans.elbow_summary(found)}"
+            for name, found in zip(names, result.parts["kmeans"], strict=True)
+        ]
+    nearest = result.attributes["nearest"]
     legend = (
         "EMD: earth mover's distance between the radii. CKA: 1 for the same cloud, turned, moved or scaled. "
         f"Neighbours: how many of the {nearest} nearest of an image are the same. In brackets: by chance, as "
         "of shuffled images. Maps: how much their shapes differ, 0 to 1."
     )
-    notes = [Text(f"\n{note}", style="bold") for note in comparison.pairs.attributes["notes"]]
+    notes = [Text(f"\n{note}", style="bold") for note in result.attributes["notes"]]
     title = Text("\nevery two stores", style="bold cyan")
-    return Group(*tables, title, _pair_table(comparison), Text(legend, style="dim"), *notes)
+    return [*tables, title, _pair_table(result), Text(legend, style="dim"), *notes]
 
 
-def _inertia_table(comparison: Comparison) -> RenderableType:
+def _inertia_table(result: Result) -> RenderableType:
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("k", *comparison.kmeans):
+    for title in ("k", *result["store"].tolist()):
         table.add_column(title, justify="right", overflow="fold")
-    k, shares = comparison.pairs["k"], 100 * comparison.pairs["inertia_share"].mean(axis=2)
+    k, shares = result["k"], 100 * result["inertia_share"].mean(axis=2)
     for line in np.unique(np.linspace(0, len(k) - 1, MOST_LINES).round().astype(int)):
         table.add_row(str(k[line]), *(f"{share:.2f}" for share in shares[:, line]))
     return table
 
 
-def _pair_table(comparison: Comparison) -> RenderableType:
+def _pair_table(result: Result) -> RenderableType:
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("", overflow="fold")
     for title in ("EMD", "linear CKA", "neighbours", "maps"):
         table.add_column(title, justify="right", no_wrap=True)
-    for pair in compare_json(comparison)["pairs"]:
+    for pair in to_json(result)["pairs"]:
         table.add_row(
             f"{pair['first']}, {pair['second']}",
             f"{pair['earth_movers_distance']:.3g}",
@@ -90,44 +122,9 @@ def _beside_chance(value: float | None, chance: float | None) -> str:
     return "–" if value is None or chance is None else f"{value:.3f} ({chance:.3f})"
 
 
-def compare_json(comparison: Comparison) -> dict[str, Any]:
-    """Arrange a comparison as the JSON document of `latentscan compare --json`."""
-    pairs = comparison.pairs
-    names = pairs["store"].tolist()
-    stores = {name: stats_json(result) for name, result in comparison.stats.items()}
-    for name, result in comparison.kmeans.items():
-        stores[name]["kmeans"] = kmeans_json(result)
-    return {
-        "stores": stores,
-        "pairs": [
-            {
-                **{name: str(pairs[name][number]) for name in ("first", "second")},
-                "different_images": str(pairs["difference"][number]) or None,
-                "shared": int(pairs["shared"][number]),
-                **{name: _finite(pairs[name][number]) if name in pairs else None for name in FIGURES},
-            }
-            for number in range(len(pairs["first"]))
-        ],
-        "radius": {
-            "edges": pairs["radius_edge"].tolist(),
-            "shares": dict(zip(names, pairs["radius_share"].tolist(), strict=True)),
-        },
-        "notes": list(pairs.attributes["notes"]),
-    }
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def compare_plot(pairs: Result) -> Figure:
-    """Plot the curves of radii and of inertia, and the aligned maps, whose points keep their colours.
-
-    Parameters
-    ----------
-    pairs
-        What `compare` found of the stores together.
-    """
+def figure(results: Mapping[str, Result]) -> Figure:
+    """Plot the curves of radii and of inertia, and aligned embeddings, whose points keep their colours."""
+    (pairs,) = results.values()
     from matplotlib.figure import Figure
 
     maps = len(pairs["store_of_map"]) if "embedding" in pairs else 0
@@ -192,7 +189,7 @@ def _draw_maps(row: SubFigure, pairs: Result, side: float) -> None:
 
 
 def _colours_by_place(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give points (n, 2) colours (n, 3) that change smoothly over the map."""
+    """Return colours (n, 3) of points (n, 2), which change smoothly over the map."""
     low, high = points.min(axis=0), points.max(axis=0)
     x, y = ((points - low) / np.where(high > low, high - low, 1)).T[:, :, np.newaxis]
     (dark, light), (brown, yellow) = CORNERS

@@ -16,7 +16,14 @@ GAP_PIXELS = 2
 
 
 def image_grid(images: NDArray[np.uint8], columns: int | None = None) -> NDArray[np.uint8]:
-    """Lay images (n, height, width, 3) out in rows on white, as square a grid as goes unless told.
+    """Lay images (n, height, width, 3) out in rows on white.
+
+    Parameters
+    ----------
+    images
+        RGB, of one size.
+    columns
+        Images in a row; as many as make the grid nearly square if None.
 
     Examples
     --------

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latentscan.analyses.kmeans.elbow import MARGIN
+from latentscan.report.format import number_like
 from latentscan.report.style import series_colours, single_plot
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 MOST_LINES = 20  # of a table
 
 
-def kmeans_json(result: Result) -> dict[str, Any]:
-    """Arrange a result of `kmeans` as the JSON document of `latentscan kmeans --json`, without centres."""
+def to_json(result: Result) -> dict[str, Any]:
+    """Arrange a result of `kmeans` as a JSON document, without centres."""
     names = ("clustered", "components", "batches", "passes")
     ks, seeds = result["k"].tolist(), result["seed"].tolist()
     document = {
@@ -51,10 +52,10 @@ def kmeans_json(result: Result) -> dict[str, Any]:
     return document
 
 
-def kmeans_table(results: Mapping[str, Result]) -> RenderableType:
-    """Draw the inertia of stores, and of Gaussian data with their covariances, by the number of clusters.
+def table(results: Mapping[str, Result]) -> RenderableType:
+    """Arrange the inertia of stores and of Gaussian data with their covariances, by the number of clusters.
 
-    Inertia is given as mean and standard deviation over the seeds, and as a share of that of one cluster.
+    Inertia is written as mean and standard deviation over the seeds, and as a share of that of one cluster.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ def kmeans_table(results: Mapping[str, Result]) -> RenderableType:
     return Group(*(part for name, result in results.items() for part in _store_table(name, result)))
 
 
-def kmeans_plot(results: Mapping[str, Result]) -> Figure:
+def figure(results: Mapping[str, Result]) -> Figure:
     """Plot inertia by the number of clusters, as a share of that of one cluster, in a colour for each store.
 
     A band from the lowest to the highest seed, dashed lines for Gaussian data with the same covariance, a
@@ -88,7 +89,7 @@ def kmeans_plot(results: Mapping[str, Result]) -> Figure:
 
 
 def elbow_summary(result: Result) -> str:
-    """Say in a sentence where the knees lie, how much the curve bends, and what follows."""
+    """Return a sentence: where the knees lie, how much the curve bends, and what follows."""
     knees = [at for at in result["knee"].tolist() if at]
     if len(result["k"]) < 3:
         return "an elbow cannot be judged with fewer than three k"
@@ -122,12 +123,6 @@ def _verdict(result: Result) -> str:
     return "an elbow cannot be judged" + (f" without {' and '.join(missing)}" if missing else "")
 
 
-def _number(value: float, like: float) -> str:
-    """Write a number to the unit, or to as many digits as tell those `like` it from one another."""
-    digits = max(0, 4 - int(np.floor(np.log10(like)))) if like > 0 else 0
-    return f"{value:,.{digits}f}" if digits < 10 else f"{value:.3g}"
-
-
 def _range(values: list[int]) -> str:
     low, high = min(values), max(values)
     return f"{low}" if low == high else f"{low}..{high}"
@@ -137,7 +132,7 @@ _CURVES = ("inertia_mean", "inertia_std", "reference")
 
 
 def _sizes(result: Result, k: int) -> list[list[int]]:
-    """Give the sizes of the clusters of every seed, the largest first."""
+    """Return the sizes of the clusters of every seed, the largest first."""
     of_k = result["centre_k"] == k
     return [
         sorted(result["size"][of_k & (result["centre_seed"] == seed)].tolist(), reverse=True)
@@ -165,13 +160,15 @@ def _store_table(name: str, result: Result) -> list[RenderableType]:
         cells = [f"{result['k'][line]}"]
         for curve, values in curves.items():
             like = values if curve == "reference" else result["inertia_mean"]
-            cells.append(_number(values[line], like=like[line]))
+            cells.append(number_like(values[line], like=like[line]))
             if curve != "inertia_std":
                 cells.append(f"{100 * values[line] / total:.2f} %")
         table.add_row(*cells)
     seeds = len(result["seed"])
     head = f"\n{name}: inertia of {result.attributes['clustered']:,} images, {seeds} seed" + "s" * (seeds > 1)
-    thinned = [Text(f"{len(shown)} of {count} k shown; --json has all", style="dim")] if step > 1 else []
+    thinned = (
+        [Text(f"{len(shown)} of {count} k shown; the JSON document has all", style="dim")] if step > 1 else []
+    )
     return [Text(head, style="bold cyan"), table, *thinned, Text(elbow_summary(result))]
 
 

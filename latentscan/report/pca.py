@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latentscan.report.format import number
 from latentscan.report.style import COLOURS, series_colours
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ _HEAD = ("array", "images", "unwritten", "rejected", "components")
 _CLOUD = ("mean_distance", "total_variance", "participation_ratio")
 
 
-def pca_json(result: Result) -> dict[str, Any]:
-    """Arrange a result of `pca` as the JSON document of `latentscan pca --json`."""
+def to_json(result: Result) -> dict[str, Any]:
+    """Arrange a result of `pca` as a JSON document."""
     attributes = result.attributes
     shares = zip(attributes["shares"], attributes["axes_for_shares"], strict=True)
     std = attributes["radius_std"]
@@ -66,13 +67,13 @@ def pca_json(result: Result) -> dict[str, Any]:
     }
 
 
-def pca_table(results: Mapping[str, Result]) -> RenderableType:
-    """Draw the cloud's shape and the radius law of stores, one a column, and say what explains the radii."""
+def table(results: Mapping[str, Result]) -> RenderableType:
+    """Arrange the cloud's shape and the radius law of stores, one a column, and what explains the radii."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    columns = [_column(pca_json(result)) for result in results.values()]
+    columns = [_column(to_json(result)) for result in results.values()]
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("", no_wrap=True)
     for name in results:
@@ -82,7 +83,7 @@ def pca_table(results: Mapping[str, Result]) -> RenderableType:
         table.add_row(Text(title, style="bold cyan"))
         for label in columns[0][title]:
             table.add_row(f"  {label}", *(column[title][label] for column in columns))
-    verdicts = [Text(f"\n{name}: {_verdict(pca_json(result))}") for name, result in results.items()]
+    verdicts = [Text(f"\n{name}: {_verdict(to_json(result))}") for name, result in results.items()]
     return Group(table, *verdicts)
 
 
@@ -95,36 +96,32 @@ def _column(document: Mapping[str, Any]) -> dict[str, dict[str, str]]:
             "images": f"{document['images']:,}",
             "rejected": f"{document['rejected']:,}",
             "components": f"{document['components']:,}",
-            "mean from the origin": _number(document["mean_distance"]),
-            "total variance": _number(document["total_variance"]),
-            "participation ratio": _number(document["participation_ratio"]),
+            "mean from the origin": number(document["mean_distance"]),
+            "total variance": number(document["total_variance"]),
+            "participation ratio": number(document["participation_ratio"]),
             f"axes for {percents} %": ", ".join(map(str, axes.values())),
-            "largest eigenvalues": "\n".join(map(_number, document["eigenvalue"][:_SHOWN])),
+            "largest eigenvalues": "\n".join(map(number, document["eigenvalue"][:_SHOWN])),
         },
         "radius, mean ± std": {
             "measured": _spread(radius["mean"], radius["std"]),
             **{name: _spread(law["mean"], law["std"]) for name, law in laws.items()},
         },
         "radius²": {
-            "mean": _number(radius["square_mean"]),
-            "std, measured": _number(radius["square_std"]),
-            **{f"std, {name}": _number(law["square_std"]) for name, law in laws.items()},
+            "mean": number(radius["square_mean"]),
+            "std, measured": number(radius["square_std"]),
+            **{f"std, {name}": number(law["square_std"]) for name, law in laws.items()},
         },
         "earth mover's distance to the radii": {name: _distance(law) for name, law in laws.items()},
     }
 
 
-def _number(value: float) -> str:
-    return f"{value:,.2f}" if 0.995 <= abs(value) < 1e6 else f"{value:.3g}"
-
-
 def _distance(law: Mapping[str, Any]) -> str:
     relative = "" if law["distance_in_std"] is None else f" = {law['distance_in_std']:.2g} std"
-    return _number(law["earth_movers_distance"]) + relative
+    return number(law["earth_movers_distance"]) + relative
 
 
 def _verdict(document: Mapping[str, Any]) -> str:
-    """Name the simplest Gaussian whose radii are close to those measured."""
+    """Return a sentence that names the simplest Gaussian whose radii are close to those measured."""
     laws = document["radius"]["laws"]
     if not document["radius"]["std"]:
         return "all radii are equal, there is nothing to explain."
@@ -134,12 +131,12 @@ def _verdict(document: Mapping[str, Any]) -> str:
     closest = min(laws, key=lambda law: float(laws[law]["earth_movers_distance"]))
     return (
         f"no Gaussian explains the radii: the closest, {closest}, is {laws[closest]['distance_in_std']:.2g} "
-        f"of their std off, and spreads by {_number(laws[closest]['std'])}, not "
-        f"{_number(document['radius']['std'])}."
+        f"of their std off, and spreads by {number(laws[closest]['std'])}, not "
+        f"{number(document['radius']['std'])}."
     )
 
 
-def pca_plot(results: Mapping[str, Result]) -> Figure:
+def figure(results: Mapping[str, Result]) -> Figure:
     """Plot the spectrum, and the radii beside those of three Gaussians, in a colour for each store."""
     from matplotlib.figure import Figure
 
@@ -172,7 +169,7 @@ def _draw_spectrum(axes: Axes, name: str, result: Result, colour: str) -> None:
 
 
 def _scale(axes: Axes, results: list[Result]) -> None:
-    """Draw a spectrum that falls far on a logarithmic scale, a flat one from zero."""
+    """Scale the axis: logarithmic for a spectrum that falls far, from zero for a flat one."""
     from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
     values = np.concatenate([result["eigenvalue"] for result in results])
@@ -201,7 +198,7 @@ def _draw_radii(axes: Axes, name: str, result: Result, colour: str, law_colours:
 
 
 def _spread(mean: float, std: float) -> str:
-    return f"{_number(mean)} ± {_number(std)}"
+    return f"{number(mean)} ± {number(std)}"
 
 
 def _measured(result: Result) -> NDArray[np.float64]:

@@ -1,28 +1,121 @@
-"""The study's table on a terminal and its radius plot, for one store or several side by side."""
+"""The study's table: as JSON, on a terminal, and as a plot of the radii."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from latentscan.report.stats_json import stats_json
+import numpy as np
+
+from latentscan.report.format import finite, finite_list, number
 from latentscan.report.style import glyphs, series_colours, single_plot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from matplotlib.figure import Figure
     from rich.console import RenderableType
 
     from latentscan.store.results import Result
 
+ACTIVE_VARIANCE = 0.01
 _Row = tuple[str, "Callable[[dict[str, Any]], str]"]
 _BARS = " ▁▂▃▄▅▆▇█"
 _LINES = 4  # of a histogram
 _COLUMNS = 70
 
 
-def stats_table(results: Mapping[str, Result]) -> RenderableType:
-    """Draw the statistics of stores, one a column, and the histograms of their radii.
+def to_json(result: Result) -> dict[str, Any]:
+    """Arrange a result of `stats` as a JSON document."""
+    head = {name: result.attributes[name] for name in ("images", "unwritten", "rejected", "components")}
+    document = {**head, "moments": _moments_json(result), "radius": _radius_json(result)}
+    if "logvar_max" in result:
+        low, high = result.attributes["logvar_interval"]
+        document["logvar"] = {
+            "max": float(result["logvar_max"].max()),
+            "min": float(result["logvar_min"].min()),
+            "mean": float(result["logvar_mean"].mean()),
+            "max_at": _position(result, "logvar_max", int(result["logvar_max"].argmax())),
+            "min_at": _position(result, "logvar_min", int(result["logvar_min"].argmin())),
+            "intervals": {f"[{low:g},{high:g}]": int(result["logvar_within"])},
+            "per_component": _lists(result, "logvar_", ("max", "max_image", "min", "min_image", "mean")),
+        }
+    if "deviation_max" in result:
+        document["deviation"] = {
+            "max": finite(result["deviation_max"].max()),
+            "max_at": _position(result, "deviation_max", int(result["deviation_max"].argmax())),
+            "above": {f"{result.attributes['deviation_threshold']:g}": int(result["deviation_above"].sum())},
+            "per_component": _lists(result, "deviation_", ("max", "max_image", "above")),
+        }
+    if "kl" in result:
+        document["kl"] = {
+            "mean_unscaled": finite(result["kl"].sum()),
+            "per_component": finite_list(result["kl"]),
+            "active_components": active_components(result),
+        }
+    return document
+
+
+def _position(result: Result, name: str, component: int) -> dict[str, int]:
+    return {"image": int(result[f"{name}_image"][component]), "component": component}
+
+
+def active_components(result: Result) -> int:
+    """Count the components along which mu varies by more than 0.01 over the images.
+
+    Burda, Y., Grosse, R., Salakhutdinov, R. (2016), Importance weighted autoencoders, section 5.2.
+    """
+    mu = result["array"].tolist().index("mu")
+    return int(np.count_nonzero(result["variance"][mu] > ACTIVE_VARIANCE))
+
+
+def _lists(result: Result, prefix: str, names: Sequence[str]) -> dict[str, list[float | None]]:
+    return {name: finite_list(result[prefix + name]) for name in names}
+
+
+def _moments_json(result: Result) -> dict[str, Any]:
+    names = ("mean", "variance", "skewness", "kurtosis")
+    return {
+        array: {name: finite_list(result[name][position]) for name in names}
+        for position, array in enumerate(result["array"].tolist())
+    }
+
+
+def _radius_json(result: Result) -> dict[str, Any]:
+    arrays = result["array"].tolist()
+    first = arrays.index("z") if "z" in arrays else 0
+    figures = ("min", "max", "mean", "std", "peak")
+    document: dict[str, Any] = {
+        array: {
+            **{name: finite(result[f"radius_{name}"][position]) for name in figures},
+            "min_at": {"image": int(result["radius_min_image"][position])},
+            "max_at": {"image": int(result["radius_max_image"][position])},
+        }
+        for position, array in enumerate(arrays)
+    }
+    if "difference" in result:
+        document["difference"] = {
+            f"{statistic}_{kind}": float(result[f"difference_{statistic}"][position])
+            for statistic in ("max", "mean")
+            for position, kind in enumerate(("absolute", "relative"))
+        }
+    document["within"] = dict(
+        zip(result["range"].tolist(), result["radius_within"][first].tolist(), strict=True)
+    )
+    histogram: dict[str, Any] = {
+        "width": result.attributes["radius_width"],
+        "edges": result["radius_edge"].tolist(),
+    }
+    for position, array in enumerate(arrays):
+        prefix = "" if position == first else f"{array}_"
+        histogram[array] = result["radius_histogram"][position].tolist()
+        histogram[f"{prefix}underflow"] = int(result["radius_underflow"][position])
+        histogram[f"{prefix}overflow"] = int(result["radius_overflow"][position])
+    document["histogram"] = histogram
+    return document
+
+
+def table(results: Mapping[str, Result]) -> RenderableType:
+    """Arrange the statistics of stores, one a column, and the histograms of their radii.
 
     Parameters
     ----------
@@ -33,7 +126,7 @@ def stats_table(results: Mapping[str, Result]) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    documents = {name: stats_json(result) for name, result in results.items()}
+    documents = {name: to_json(result) for name, result in results.items()}
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("", no_wrap=True)
     for name in documents:
@@ -57,7 +150,7 @@ def stats_table(results: Mapping[str, Result]) -> RenderableType:
     return Group(table, *histograms, *missing)
 
 
-def radius_plot(results: Mapping[str, Result]) -> Figure:
+def figure(results: Mapping[str, Result]) -> Figure:
     """Plot the share of images by radius of z (solid) and of mu (dashed), in a colour for each store."""
     drawing, axes = single_plot(7.0, 4.2)
     for (name, result), colour in zip(results.items(), series_colours(), strict=False):
@@ -86,13 +179,6 @@ def _holds(document: Mapping[str, Any], part: str) -> bool:
     return True
 
 
-def _number(value: float | None) -> str:
-    """Write a number with four digits that count, with an exponent only where it is shorter."""
-    if value is None:
-        return "–"
-    return f"{value:,.2f}" if 0.995 <= abs(value) < 1e6 else f"{value:.3g}"
-
-
 def _images(document: dict[str, Any]) -> str:
     written, unwritten = document["images"], document["unwritten"]
     return f"{written:,}" + (f" of {written + unwritten:,}" if unwritten else "")
@@ -119,17 +205,17 @@ def _points(array: str) -> tuple[_Row, ...]:
         return part
 
     return (
-        ("peak", lambda d: _number(radius(d)["peak"])),
-        ("mean ± std", lambda d: f"{_number(radius(d)['mean'])} ± {_number(radius(d)['std'])}"),
-        ("min", lambda d: _number(radius(d)["min"])),
+        ("peak", lambda d: number(radius(d)["peak"])),
+        ("mean ± std", lambda d: f"{number(radius(d)['mean'])} ± {number(radius(d)['std'])}"),
+        ("min", lambda d: number(radius(d)["min"])),
         ("  at image", lambda d: str(radius(d)["min_at"]["image"])),
-        ("max", lambda d: _number(radius(d)["max"])),
+        ("max", lambda d: number(radius(d)["max"])),
         ("  at image", lambda d: str(radius(d)["max_at"]["image"])),
     )
 
 
 def _difference(kind: str) -> Callable[[dict[str, Any]], str]:
-    return lambda d: _number(d["radius"]["difference"][kind])
+    return lambda d: number(d["radius"]["difference"][kind])
 
 
 _SECTIONS: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
@@ -158,7 +244,7 @@ _SECTIONS: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
         "deviation |z − mu|",
         "deviation",
         (
-            ("max", lambda d: _number(d["deviation"]["max"])),
+            ("max", lambda d: number(d["deviation"]["max"])),
             *_place("deviation", "max_at"),
             ("above", lambda d: _all(d["deviation"]["above"], lambda n: f"{n:,}")),
         ),
@@ -167,11 +253,11 @@ _SECTIONS: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
         "logvar",
         "logvar",
         (
-            ("max", lambda d: _number(d["logvar"]["max"])),
+            ("max", lambda d: number(d["logvar"]["max"])),
             *_place("logvar", "max_at"),
-            ("min", lambda d: _number(d["logvar"]["min"])),
+            ("min", lambda d: number(d["logvar"]["min"])),
             *_place("logvar", "min_at"),
-            ("mean", lambda d: _number(d["logvar"]["mean"])),
+            ("mean", lambda d: number(d["logvar"]["mean"])),
             ("within", lambda d: _all(d["logvar"]["intervals"], lambda n: f"{n:,}")),
         ),
     ),
@@ -179,7 +265,7 @@ _SECTIONS: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
         "KL from N(0, 1), unscaled",
         "kl",
         (
-            ("mean of an image, nat", lambda d: _number(d["kl"]["mean_unscaled"])),
+            ("mean of an image, nat", lambda d: number(d["kl"]["mean_unscaled"])),
             ("active components", lambda d: f"{d['kl']['active_components']} of {d['components']}"),
         ),
     ),
@@ -187,7 +273,7 @@ _SECTIONS: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
 
 
 def _histogram_text(name: str, document: Mapping[str, Any]) -> RenderableType:
-    """Draw the radii as bars over an axis, as few bins a column as fit."""
+    """Arrange the radii as bars over an axis, with as few bins a column as fit."""
     from rich.text import Text
 
     histogram = document["radius"]["histogram"]
@@ -208,7 +294,7 @@ def _histogram_text(name: str, document: Mapping[str, Any]) -> RenderableType:
     for column in range(0, columns + 1, 10):
         axis = f"{axis:<{column}}{' ' if len(axis) > column else ''}{edges[column]:g}"
     beyond = histogram["overflow"]
-    note = f", {beyond:,} of them beyond {histogram['edges'][-1]:g} (--upper)" if beyond else ""
+    note = f", {beyond:,} of them beyond the end at {histogram['edges'][-1]:g}" if beyond else ""
     return Text.assemble(
         (f"\n{name}: images by radius of {array}{note}\n", "bold cyan"),
         "\n".join(line.rstrip() for line in lines),

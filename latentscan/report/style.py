@@ -18,12 +18,12 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 
 
 def series_colours() -> Iterator[str]:
-    """Give colours for series without end."""
+    """Return colours for series without end."""
     return cycle(COLOURS)
 
 
 def single_plot(width: float, height: float) -> tuple[Figure, Axes]:
-    """Give a figure of a size in inches with one pair of axes, open at the top and the right."""
+    """Return a figure of a size in inches with one pair of axes, open at the top and the right."""
     from matplotlib.figure import Figure
 
     drawing = Figure(figsize=(width, height), layout="constrained")
@@ -38,7 +38,7 @@ def save_figure(drawing: Figure, path: Path) -> None:
 
 
 def glyphs(fine: str, plain: str) -> str:
-    """Give the characters to draw with: the plain ones where the terminal's encoding lacks the fine ones."""
+    """Return the characters to draw with: plain ones where the terminal's encoding lacks the fine ones."""
     try:
         fine.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:

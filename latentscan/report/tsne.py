@@ -1,4 +1,4 @@
-"""Maps by t-SNE as pictures, and a table of how good they are."""
+"""Embeddings by t-SNE as pictures, and a table of how good they are."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from latentscan.report.format import finite, own_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from latentscan.store.results import Result
 
+SEVERAL = "maps"  # what results of several settings are called together
 PANEL_INCHES = (6.4, 4.6, 3.6)  # the side of a map where there is one, where there are up to 4, and more
 INK = 0.3  # share of a panel that all points would cover side by side
 LARGEST, SMALLEST = 16.0, 0.1  # areas of a point, in square points (1/72 inch)
@@ -26,17 +29,17 @@ COLOURS = "viridis"
 COLOUR_SHARES = (1.0, 99.0)  # percentiles of the radius at which the colours end
 
 
-def tsne_json(result: Result) -> dict[str, Any]:
-    """Arrange a result of `tsne` as the JSON document of `latentscan tsne --json`, without the places."""
-    attributes = {name: value for name, value in result.attributes.items() if name != "coordinates"}
+def to_json(result: Result) -> dict[str, Any]:
+    """Arrange a result of `tsne` as a JSON document, without the points."""
     return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in attributes.items()
+        name: finite(value) if isinstance(value, float) else value
+        for name, value in own_attributes(result).items()
+        if name != "coordinates"
     }
 
 
-def tsne_table(results: Mapping[str, Result]) -> RenderableType:
-    """Draw how maps were made and how good they are, one a line.
+def table(results: Mapping[str, Result]) -> RenderableType:
+    """Arrange how maps were made and how good they are, one a line.
 
     Parameters
     ----------
@@ -48,8 +51,8 @@ def tsne_table(results: Mapping[str, Result]) -> RenderableType:
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("map", overflow="fold")
     columns = ("points", "perpl.", "exagg.", "iter.", "KL", "recall", "trust")
-    placed = any("placed" in result.attributes for result in results.values())
-    for title in (*columns, *(["placed"] if placed else [])):
+    transformed = any("transformed" in result.attributes for result in results.values())
+    for title in (*columns, *(["transf."] if transformed else [])):
         table.add_column(title, justify="right", no_wrap=True)
     for name, result in results.items():
         a = result.attributes
@@ -60,11 +63,11 @@ def tsne_table(results: Mapping[str, Result]) -> RenderableType:
             f"{a['recall']:.3f}",
             f"{a['trustworthiness']:.3f}",
         ]
-        table.add_row(name, *cells, *([f"{a.get('placed', 0):,}"] if placed else []))
+        table.add_row(name, *cells, *([f"{a.get('transformed', 0):,}"] if transformed else []))
     return table
 
 
-def tsne_plot(results: Mapping[str, Result]) -> Figure:
+def figure(results: Mapping[str, Result]) -> Figure:
     """Plot maps side by side, each point in the colour of its radius."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -110,6 +113,8 @@ def _draw_map(axes: Axes, result: Result, norm: Normalize, side: float) -> None:
     axes.set(xticks=[], yticks=[], aspect="equal")
     axes.spines[:].set_color("0.85")
     a = result.attributes
-    on_map = f"{len(across):,} points" + (f", {a['placed']:,} of them placed" if "placed" in a else "")
+    on_map = f"{len(across):,} points" + (
+        f", {a['transformed']:,} of them transformed" if "transformed" in a else ""
+    )
     made = f"perplexity {a['perplexity']:g}, exaggeration {a['early_exaggeration']:g}"
     axes.set_xlabel(f"{on_map}, {a['iterations']:,} iterations\n{made}, KL {a['kl']:.3f}", color="0.3")

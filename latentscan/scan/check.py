@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from latentscan.execution.threaded import IN_PROCESS
-from latentscan.progress import SILENT
-from latentscan.scan.reduce import map_reduce, naming
+from latentscan.execution.context import Execution
+from latentscan.scan.reduce import map_reduce
+from latentscan.scan.snapshot import block_label
 from latentscan.store.integrity import (
     Damage,
     check_block,
@@ -23,8 +24,6 @@ from latentscan.store.reader import open_store
 from latentscan.store.writer import retract_blocks
 
 if TYPE_CHECKING:
-    from latentscan.execution.executor import Executor
-    from latentscan.progress import Progress
     from latentscan.store.reader import LatentStore
 
 
@@ -56,7 +55,8 @@ class Findings:
 
 
 def check_store(
-    store: LatentStore, *, executor: Executor = IN_PROCESS, progress: Progress = SILENT
+    store: LatentStore,
+    execution: Execution = Execution(),  # noqa: B008 (frozen)
 ) -> Findings:
     """Compare all that a store holds with what was written.
 
@@ -88,10 +88,9 @@ def check_store(
         range(blocks),
         leaf,
         combine,
+        execution,
         label="check",
-        describe=naming(store),
-        executor=executor,
-        progress=progress,
+        describe=partial(block_label, store),
     )
     damages = check_metadata(store) + check_results(store) + found.damages
     return Findings(blocks, damages, found.unwritten, find_leftovers(store, set(found.unwritten)))

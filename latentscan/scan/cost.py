@@ -1,21 +1,20 @@
 """The cost of a pass over a store, known before it runs: tasks, bytes read, and the memory of a task.
 
 All of it follows from the schema of a store, the parameters, and the number of workers, as if every image
-were good. The bytes are those of the rows that tasks read; what is around them on disk is left out.
+were good. The bytes are those of the rows that tasks read; what lies around them on disk is left out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from latentscan.execution.executor import FAN_IN
+from latentscan.kernels.reduction import Footprint
 from latentscan.kernels.tiles import tile_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from pydantic import BaseModel
 
     from latentscan.store.schema import Schema
 
@@ -33,35 +32,26 @@ class Cost:
     tasks
         How many there are.
     bytes_read
-        What they read from stores, in all.
+        Bytes that they read from stores, in all.
     task_bytes
-        The memory that the largest of them takes, beside the libraries.
-    needs
-        Other analyses whose results it takes, by name and parameters; they are not counted here.
+        Bytes of memory that the largest of them takes, beside the libraries.
     """
 
     tasks: int = 0
     bytes_read: int = 0
     task_bytes: int = 0
-    needs: tuple[tuple[str, BaseModel], ...] = ()
 
     def __add__(self, other: Cost) -> Cost:
-        """Return the cost of both, one after the other."""
-        needs = dict.fromkeys((*self.needs, *other.needs))
+        """Return what both cost, one after the other."""
         return Cost(
             self.tasks + other.tasks,
             self.bytes_read + other.bytes_read,
             max(self.task_bytes, other.task_bytes),
-            tuple(needs),
         )
-
-    def needing(self, *needs: tuple[str, BaseModel]) -> Cost:
-        """Return the same cost with other analyses that the work needs."""
-        return replace(self, needs=needs)
 
 
 def in_turn(parts: Iterable[Cost]) -> Cost:
-    """Return the cost of several pieces of work, one after another."""
+    """Return what several pieces of work cost, one after another."""
     return sum(parts, start=Cost())
 
 
@@ -81,35 +71,21 @@ def merges(leaves: int) -> int:
 
 
 def latent_bytes(schema: Schema, rows: int, arrays: Iterable[str] = ("z",)) -> int:
-    """Return the bytes of so many rows of some arrays; those that a store lacks count nothing."""
+    """Return the bytes of so many rows of those of some arrays that a store has."""
     return rows * schema.components * 4 * len(set(arrays) & set(schema.latents))
 
 
-def one_pass(
-    schema: Schema,
-    arrays: Iterable[str],
-    *,
-    copies: float = 2.0,
-    tiles: int = 1,
-    partial_bytes: int = 0,
-    task_bytes: int = 0,
-) -> Cost:
+def one_pass(schema: Schema, arrays: Iterable[str], footprint: Footprint = Footprint()) -> Cost:  # noqa: B008 (frozen)
     """Return the cost of a reduction over all blocks.
 
     Parameters
     ----------
     schema
-        That of the store.
+        What the store holds.
     arrays
         The arrays that are read, beside `status`.
-    copies
-        How often a task holds its block: as it is read, and what is made of it.
-    tiles
-        How many pieces of it, in float64, a task holds besides.
-    partial_bytes
-        The size of the largest partial; a task that merges holds two, beside those it is given.
-    task_bytes
-        What a task holds besides.
+    footprint
+        The memory that a task takes.
     """
     rows = min(schema.chunk_rows, schema.images)
     block = latent_bytes(schema, rows, arrays) + rows * 16  # the numbers of the images, and their status
@@ -117,7 +93,11 @@ def one_pass(
     return Cost(
         schema.blocks + merges(schema.blocks),
         latent_bytes(schema, schema.images, arrays) + schema.images * STATUS_BYTES,
-        SMALL_BYTES + max(int(copies * block) + tiles * tile + task_bytes, 2 * partial_bytes),
+        SMALL_BYTES
+        + max(
+            int(footprint.copies * block) + footprint.tiles * tile + footprint.task_bytes,
+            2 * footprint.partial_bytes,
+        ),
     )
 
 
@@ -132,18 +112,9 @@ def gathering(schema: Schema, rows: int, array: str) -> Cost:
 
 
 def ranges(schema: Schema, length: int, arrays: Iterable[str], *, row_bytes: int = 0) -> Cost:
-    """Return the cost of reading ranges of images, a task a range, with all of the blocks that they touch.
+    """Return the cost of reading ranges of images of a length, with all of the blocks that they touch.
 
-    Parameters
-    ----------
-    schema
-        That of the store.
-    length
-        Images of a range.
-    arrays
-        The arrays that are read, beside `status`.
-    row_bytes
-        What is read of each image besides.
+    A task reads one range; `row_bytes` are read of each image beside the arrays and its status.
     """
     count = -(-schema.images // length)
     ends = [min((number + 1) * length, schema.images) for number in range(count)]

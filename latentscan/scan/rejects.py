@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from latentscan.execution.threaded import IN_PROCESS
-from latentscan.progress import SILENT
-from latentscan.scan.reduce import map_reduce, naming
+from latentscan.scan.reduce import map_reduce
+from latentscan.scan.snapshot import block_label
 from latentscan.store.summary import Rejects, Summary, rejects_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from latentscan.execution.executor import Executor
-    from latentscan.progress import Progress
+    from latentscan.execution.context import Execution
     from latentscan.store.reader import LatentStore
 
 
@@ -21,18 +20,20 @@ def summarise(
     store: LatentStore,
     written: int,
     reasons: Mapping[int, str],
-    *,
-    executor: Executor = IN_PROCESS,
-    progress: Progress = SILENT,
+    execution: Execution,
 ) -> Summary:
     """Count the rejected rows of a complete store.
 
     Parameters
     ----------
+    store
+        The store.
     written
         How many images this run wrote.
     reasons
         What says more than the status, for some rows.
+    execution
+        Where blocks are read.
 
     Raises
     ------
@@ -45,10 +46,11 @@ def summarise(
         return rejects_of(store, block, digests[block], reasons)
 
     found = map_reduce(
-        *(range(store.schema.blocks), leaf, Rejects.merge),
+        range(store.schema.blocks),
+        leaf,
+        Rejects.merge,
+        execution,
         label="count rejected images",
-        describe=naming(store),
-        executor=executor,
-        progress=progress,
+        describe=partial(block_label, store),
     )
     return Summary(store.schema.images, written, found.counts, found.named)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import math
+import shlex
 import socket
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, cast
@@ -14,6 +16,7 @@ from latentscan.paths import absolute, is_url
 from latentscan.store.atomic import backing
 from latentscan.store.chunks import READ_ERRORS, ChunkError, checksum_of, digest_of, read_files
 from latentscan.store.metadata import SEAL, no_store, open_sealed, read_root
+from latentscan.store.results import ResultEntry, Results
 from latentscan.store.schema import COMMITS, FORMAT_VERSION, READABLE_VERSIONS, Schema
 
 if TYPE_CHECKING:
@@ -59,6 +62,24 @@ class LatentStore:
         schema = self.schema
         return f"<LatentStore {self.location}: {schema.images} images × {schema.components} components>"
 
+    def _repr_html_(self) -> str:
+        """Return a table for notebooks; what a user or a file named appears as text."""
+        schema = self.schema
+        facts = {
+            "images": f"{schema.images:,}",
+            "components": f"{schema.components:,}",
+            "arrays": ", ".join(f"{spec.name} ({spec.dtype})" for spec in schema.arrays),
+            "blocks": f"{schema.blocks:,} of {schema.chunk_rows:,} images",
+            "encoder": str(self.attributes.get("encoder", {}).get("name", "none")),
+            "source": str(self.attributes.get("source", {}).get("name", "latents")),
+        }
+        rows = (f"<tr><th>{name}</th><td>{html.escape(value)}</td></tr>" for name, value in facts.items())
+        title = f"<caption>LatentStore {html.escape(self.location)}</caption>"
+        return f"<table>{title}{''.join(rows)}</table>"
+
+    def __len__(self) -> int:
+        return self.schema.images
+
     def __reduce__(self) -> tuple[Any, ...]:
         return reopen, (absolute(self.location), self.attributes[SEAL], not self.group.store.read_only)
 
@@ -92,18 +113,30 @@ class LatentStore:
         return self.array("z")
 
     @property
+    def path(self) -> zarr.Array[Any]:
+        """The paths of the images relative to their source, (image,) str."""
+        return self.array("path")
+
+    def results(self) -> list[ResultEntry]:
+        """Return the results that are cached in the store, each compared with what was saved."""
+        return Results(self.location).entries()
+
+    @property
     def digest(self) -> zarr.Array[Any]:
         """The commit record, (block, array, byte) uint8."""
         return self._arrays["digest"]
 
     @property
     def resume_command(self) -> str:
-        """The command that writes the blocks that are missing; empty where the store does not know it."""
+        """The command that wrote it, whose last word is its place then; empty where it is not known."""
         return str(self.attributes.get(RESUME_COMMAND, ""))
 
     def completing_command(self) -> str:
-        """Return the command that writes the blocks that are missing, or the advice to repeat it."""
-        return self.resume_command or "repeat the command that wrote it"
+        """Return what writes the blocks that are missing: a command, as far as the store knows it."""
+        words = shlex.split(self.resume_command)
+        if not words:
+            return "repeat the command that wrote it"
+        return shlex.join([*words[:-1], absolute(self.location)])  # it may have been moved since
 
     @property
     def coordinates(self) -> dict[str, tuple[str, ...]]:

@@ -26,7 +26,7 @@ from latentscan.store.atomic import (
     require_folder_of,
 )
 from latentscan.store.chunks import READ_ERRORS, digest_of
-from latentscan.store.metadata import GROUP, RESULTS, SEAL, change_list, listed_nodes, no_store, read_root
+from latentscan.store.metadata import GROUP, RESULTS, SEAL, change_list, listed_nodes, read_root
 from latentscan.store.schema import JOBS
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ CONTENT = "content_sha256"  # these attributes of a group are no part of the res
 CREATED = "created"
 UNLISTED = "unlisted"
 COORDINATES = "coordinates"
+# the attributes that say which result it is
+IDENTITY = ("analysis", "version", "parameters", "inputs", "requires", "key", "shown")
 _TEXT_BYTES = 4  # what a text takes at least, of which the type says nothing
 _LARGE_BYTES = 2**20  # arrays beyond it are compared with the size of their files before they are read
 
@@ -61,10 +63,20 @@ class Result:
 
     A variable whose name is its only dimension is a coordinate, and so are those that the attribute
     ``coordinates`` names, separated by spaces, as xarray reads it.
+
+    Parameters
+    ----------
+    variables
+        By name.
+    attributes
+        As JSON.
+    parts
+        Results of other analyses that belong to its presentation, by analysis; they are not saved with it.
     """
 
     variables: Mapping[str, Variable]
     attributes: Mapping[str, Any]
+    parts: Mapping[str, Sequence[Result]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self.variables[name].values
@@ -168,6 +180,17 @@ class Results:
         """
         result, problem = self._examine(path)
         return None if problem else result
+
+    def attributes(self, path: str) -> Mapping[str, Any] | None:
+        """Read the attributes of a result, and nothing else of it; None where it does not exist."""
+        try:
+            node = read_json(backing(self.location, read_only=True), f"{path}/{METADATA}")
+        except (*READ_ERRORS, RecursionError):
+            return None
+        attributes = None if node is None else node.get("attributes")
+        if not isinstance(attributes, dict) or UNLISTED in attributes or CONTENT not in attributes:
+            return None
+        return None if attributes.get("key") != path.rpartition("/")[2] else attributes
 
     def save(self, path: str, result: Result) -> None:
         """Write a result whole or not at all, and add it to the list in the root's metadata.
@@ -363,69 +386,6 @@ class Results:
 
 # whatever damaged metadata leads to
 _UNREADABLE = (*READ_ERRORS, LookupError, TypeError, AttributeError, MemoryError, RecursionError)
-
-
-def result_path(
-    analysis: str, versions: Sequence[int], parameters: Mapping[str, Any], digests: NDArray[np.uint8]
-) -> str:
-    """Return the group of a result, named by the analysis, its parameters, and the very data.
-
-    `versions` are that of the analysis, and those of other results that went into it.
-    `digests` is the commit record (block, array, 32) of what the result is computed from.
-    """
-    data = hashlib.sha256(digests.tobytes()).hexdigest()
-    identity = json.dumps(
-        {"versions": list(versions), "parameters": parameters, "data": data}, sort_keys=True
-    )
-    return f"{RESULTS}/{analysis}/{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
-
-
-def save_result(location: str, path: str, result: Result) -> None:
-    """Write a result whole, and list it in the store's consolidated metadata."""
-    Results(location).save(path, result)
-
-
-def save_hidden(location: str, path: str, result: Result) -> None:
-    """Write a result whole, but do not list it; tasks that run at once may do so."""
-    Results(location).save_unlisted(path, result)
-
-
-def drop_result(location: str, path: str) -> None:
-    """Remove a result; nothing happens where it does not exist."""
-    Results(location).remove(path)
-
-
-def load_result(location: str, path: str) -> Result | None:
-    """Read a result, and list it where it is not; None where it does not exist, or is not what was saved."""
-    results = Results(location)
-    result = results.load(path)
-    if result is not None:
-        results.relist(path)
-    return result
-
-
-def list_results(location: str) -> list[tuple[str, str]]:
-    """Return the results that the root lists: the name of the analysis, and the path of the group.
-
-    Raises
-    ------
-    StoreError
-        If the location has no Zarr group.
-    """
-    root = read_root(location)
-    if root is None:
-        raise no_store(location)
-    places = [path.split("/") for path, node in listed_nodes(root).items() if _is_group(node)]
-    return sorted((place[1], "/".join(place)) for place in places if len(place) == 3)
-
-
-def require_place(location: str) -> None:
-    """Check, before any work, that results can be saved at a location; raises as `require_writable`."""
-    Results(location).require_writable()
-
-
-def _is_group(node: object) -> bool:
-    return isinstance(node, dict) and node.get("node_type") == "group"
 
 
 def _parents(path: str) -> Nodes:

@@ -7,12 +7,9 @@ import pytest
 from pydantic import ValidationError
 from scipy import stats as scipy_stats
 
-from latentscan.analyses.axes import AxesParameters, axes
-from latentscan.analyses.cache import Run
-from latentscan.encoding.ingest import ingest
+from latentscan.analyses.axes import AxesParameters
 from latentscan.errors import StoreError
-from latentscan.execution.threaded import ThreadedExecutor
-from latentscan.store.reader import open_store
+from tests.builders import analyse, build_store, own
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,16 +36,11 @@ def latents(rows: int = 3000) -> dict[str, NDArray[np.float32]]:
 def store_of(
     folder: Path, chunk_rows: int, arrays: dict[str, NDArray[np.float32]] | None = None
 ) -> LatentStore:
-    arrays = arrays or latents()
-    for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array)
-    location = str(folder / f"{chunk_rows}.zarr")
-    ingest({name: folder / f"{name}.npy" for name in arrays}, location, chunk_rows=chunk_rows)
-    return open_store(location)
+    return build_store(folder / f"{chunk_rows}.zarr", arrays=arrays or latents(), chunk_rows=chunk_rows)
 
 
 def test_moments_and_counts_are_those_of_numpy_and_scipy(tmp_path: Path) -> None:
-    dataset = axes(store_of(tmp_path, 100)).to_dataset()
+    dataset = analyse(store_of(tmp_path, 100), "axes").to_dataset()
     for name, array in latents().items():
         good = np.delete(array, REJECTED, axis=0).astype(np.float64)
         found = dataset.sel(array=name)
@@ -69,20 +61,21 @@ def test_moments_and_counts_are_those_of_numpy_and_scipy(tmp_path: Path) -> None
 
 
 def test_what_is_far_from_gaussian_is_found(tmp_path: Path) -> None:
-    result = axes(store_of(tmp_path, 1000))
+    store = store_of(tmp_path, 1000)
+    result = analyse(store, "axes")
     for far, distance in zip(result["far"], result["distance"], strict=True):
         assert np.flatnonzero(far).tolist() == [PEAKS]
         assert distance[PEAKS] > 0.25
         assert distance[[NORMAL, OFF]].max() < 2.5 * result.attributes["sampling_floor"]
         assert np.isnan(distance[CONSTANT])
     # one image 25 standard deviations away changes little of the whole
-    low = axes(open_store(str(tmp_path / "1000.zarr")), AxesParameters(far=0.05))
+    low = analyse(store, "axes", far=0.05)
     assert np.flatnonzero(low["far"][0]).tolist() == [PEAKS, OUTLIER]
 
 
 def test_few_images_do_not_make_everything_far(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    result = axes(store_of(tmp_path, 10, {"z": rng.standard_normal((40, 300)).astype(np.float32)}))
+    result = analyse(store_of(tmp_path, 10, {"z": rng.standard_normal((40, 300)).astype(np.float32)}), "axes")
     assert (result["distance"] > AxesParameters().far).sum() > 100
     assert not result["far"].any()
     assert result.attributes["far_distance"] > AxesParameters().far
@@ -91,16 +84,16 @@ def test_few_images_do_not_make_everything_far(tmp_path: Path) -> None:
 def test_bins_too_wide_for_the_shape_are_marked(tmp_path: Path) -> None:
     z = np.random.default_rng(0).standard_normal((3000, 3))
     z[:, 1] += 1e6
-    result = axes(store_of(tmp_path, 1000, {"z": z.astype(np.float32)}))
+    result = analyse(store_of(tmp_path, 1000, {"z": z.astype(np.float32)}), "axes")
     assert result["coarse"].tolist() == [[False, True, False]]
 
 
 @pytest.mark.parametrize("chunk_rows", [3, 64, 5000])
 def test_blocks_change_no_count(tmp_path: Path, chunk_rows: int) -> None:
     arrays = {name: array[:200] for name, array in latents().items()}
-    expected = axes(store_of(tmp_path, 100, arrays))
-    found = axes(store_of(tmp_path, chunk_rows, arrays))
-    assert found.attributes == expected.attributes
+    expected = analyse(store_of(tmp_path, 100, arrays), "axes")
+    found = analyse(store_of(tmp_path, chunk_rows, arrays), "axes")
+    assert own(found) == own(expected)
     for name, variable in expected.variables.items():
         if name in ("mean", "variance", "skewness", "kurtosis", "distance"):
             np.testing.assert_allclose(found[name], variable.values, rtol=1e-9, atol=1e-9)
@@ -108,29 +101,14 @@ def test_blocks_change_no_count(tmp_path: Path, chunk_rows: int) -> None:
             assert found[name].tolist() == variable.values.tolist()
 
 
-def test_threads_do_not_change_a_bit(tmp_path: Path) -> None:
-    store = store_of(tmp_path, 131)
-    one, two = (axes(store, run=Run(force=True, executor=ThreadedExecutor(count))) for count in (1, 2))
-    assert one.variables.keys() == two.variables.keys()
-    for name, variable in one.variables.items():
-        assert variable.values.tobytes() == two[name].tobytes()
-
-
-def test_the_result_is_kept_as_it_is(tmp_path: Path) -> None:
-    store = store_of(tmp_path, 1000)
-    computed, kept = axes(store), axes(store)
-    assert kept.attributes == computed.attributes
-    for name, variable in computed.variables.items():
-        np.testing.assert_array_equal(kept[name], variable.values)
-
-
 def test_nothing_but_rejected_images(tmp_path: Path) -> None:
     store = store_of(tmp_path, 4, {"z": np.full((5, 2), np.nan, np.float32)})
     with pytest.raises(StoreError, match="all 5 images were rejected"):
-        axes(store)
+        analyse(store, "axes")
 
 
 @pytest.mark.parametrize("parameters", [{"far": 0}, {"far": -1}, {"farther": 1}])
 def test_impossible_parameters(parameters: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError) as refused:
         AxesParameters.model_validate(parameters)
+    assert [problem["loc"] for problem in refused.value.errors()] == [tuple(parameters)]

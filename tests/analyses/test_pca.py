@@ -6,19 +6,18 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from latentscan.analyses.cache import Run
-from latentscan.analyses.pca import PcaParameters, pca
-from latentscan.analyses.projection import Projection
-from latentscan.encoding.ingest import ingest
-from latentscan.errors import StoreError, UsageError
-from latentscan.execution.threaded import ThreadedExecutor
+from latentscan.analyses.pca import coarsened
+from latentscan.errors import ParameterError, StoreError
+from latentscan.kernels.adaptive import adaptive_histogram
 from latentscan.kernels.transport import cumulative
-from latentscan.store.reader import LatentStore, open_store
+from tests.builders import analyse, build_store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from latentscan.store.reader import LatentStore
 
 REJECTED = 17
 
@@ -32,10 +31,7 @@ def cloud(rows: int = 700, components: int = 9) -> NDArray[np.float32]:
 
 
 def store_of(folder: Path, z: NDArray[Any], chunk_rows: int = 100) -> LatentStore:
-    np.save(folder / "z.npy", z.astype(np.float32))
-    location = str(folder / f"z-{chunk_rows}.zarr")
-    ingest({"z": folder / "z.npy"}, location, chunk_rows=chunk_rows)
-    return open_store(location)
+    return build_store(folder / f"z-{chunk_rows}.zarr", arrays={"z": z}, chunk_rows=chunk_rows)
 
 
 def with_a_rejected_row() -> tuple[NDArray[np.float32], NDArray[np.float64]]:
@@ -47,7 +43,7 @@ def with_a_rejected_row() -> tuple[NDArray[np.float32], NDArray[np.float64]]:
 
 def test_axes_are_those_of_numpy_and_of_scikit_learn(tmp_path: Path) -> None:
     z, good = with_a_rejected_row()
-    found = pca(store_of(tmp_path, z))
+    found = analyse(store_of(tmp_path, z), "pca")
     eigenvalues, vectors = np.linalg.eigh(np.cov(good, rowvar=False, bias=True))
     expected = PCA(svd_solver="full").fit(good)
     np.testing.assert_allclose(found["mean"], good.mean(axis=0), atol=1e-6)
@@ -67,18 +63,10 @@ def test_axes_are_those_of_numpy_and_of_scikit_learn(tmp_path: Path) -> None:
     assert attributes["axes_for_shares"] == [int((shares < share).sum()) + 1 for share in (0.9, 0.95, 0.99)]
 
 
-def test_threads_do_not_change_a_bit(tmp_path: Path) -> None:
-    store = store_of(tmp_path, cloud(), 31)
-    one, two = (pca(store, run=Run(force=True, executor=ThreadedExecutor(count))) for count in (1, 2))
-    assert one.attributes == two.attributes
-    for name, variable in one.variables.items():
-        assert variable.values.tobytes() == two[name].tobytes()
-
-
 @pytest.mark.parametrize("chunk_rows", [7, 64, 5000])
 def test_blocks_do_not_change_the_cloud(tmp_path: Path, chunk_rows: int) -> None:
-    expected = pca(store_of(tmp_path, cloud(), 100))
-    found = pca(store_of(tmp_path, cloud(), chunk_rows))
+    expected = analyse(store_of(tmp_path, cloud(), 100), "pca")
+    found = analyse(store_of(tmp_path, cloud(), chunk_rows), "pca")
     largest = expected["eigenvalue"][0]
     np.testing.assert_allclose(found["eigenvalue"], expected["eigenvalue"], atol=1e-6 * largest, rtol=0)
     assert found["radius_histogram"].tolist() == expected["radius_histogram"].tolist()
@@ -88,7 +76,7 @@ def test_blocks_do_not_change_the_cloud(tmp_path: Path, chunk_rows: int) -> None
 
 def test_a_gaussian_cloud_has_the_radii_of_its_law(tmp_path: Path) -> None:
     z = cloud(20_000)
-    found = pca(store_of(tmp_path, z, 4096))
+    found = analyse(store_of(tmp_path, z, 4096), "pca")
     radii = np.linalg.norm(z.astype(np.float64), axis=1)
     edges, counts = found["radius_edge"], found["radius_histogram"]
     assert counts.tolist() == np.histogram(radii, edges)[0].tolist()
@@ -111,7 +99,7 @@ def test_each_law_knows_less_than_the_one_before(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     scales = 3.0 ** -np.arange(12)
     uneven = rng.standard_normal((5000, 12)) * scales
-    laws = pca(store_of(tmp_path, uneven))
+    laws = analyse(store_of(tmp_path, uneven), "pca")
     full, diagonal, isotropic = laws["radius_emd"] / laws.attributes["radius_std"]
     assert max(full, diagonal) < 0.1 < isotropic
 
@@ -132,7 +120,7 @@ def test_each_law_knows_less_than_the_one_before(tmp_path: Path) -> None:
     ids=["one image", "zeros", "equal", "one component", "few", "one number", "small", "large", "outlier"],
 )
 def test_a_cloud_of_any_shape_has_axes(tmp_path: Path, z: NDArray[Any]) -> None:
-    found = pca(store_of(tmp_path, z))
+    found = analyse(store_of(tmp_path, z), "pca")
     for variable in found.variables.values():
         assert variable.values.dtype.kind not in "fc" or np.isfinite(variable.values).all()
     assert (found["eigenvalue"] >= 0).all()
@@ -145,44 +133,26 @@ def test_a_cloud_of_any_shape_has_axes(tmp_path: Path, z: NDArray[Any]) -> None:
 
 
 def test_mu_is_looked_at_where_it_is_asked_for(tmp_path: Path) -> None:
-    np.save(tmp_path / "mu.npy", cloud())
-    np.save(tmp_path / "z.npy", cloud() + np.float32(1))
-    ingest({name: tmp_path / f"{name}.npy" for name in ("mu", "z")}, str(tmp_path / "a.zarr"))
-    store = open_store(str(tmp_path / "a.zarr"))
-    mu, z = pca(store, PcaParameters(array="mu")), pca(store)
+    arrays = {"mu": cloud(), "z": cloud() + np.float32(1)}
+    store = build_store(tmp_path / "a.zarr", arrays=arrays, chunk_rows=64)
+    mu, z = analyse(store, "pca", array="mu"), analyse(store, "pca")
     np.testing.assert_allclose(z["mean"] - mu["mean"], 1, atol=1e-6)
-    with pytest.raises(UsageError, match=r"--array mu: .* holds z only"):
-        pca(store_of(tmp_path, cloud()), PcaParameters(array="mu"))
+    with pytest.raises(ParameterError, match="holds z only") as refused:
+        analyse(store_of(tmp_path, cloud()), "pca", array="mu")
+    assert (refused.value.field, refused.value.value) == ("array", "mu")
 
 
 def test_no_good_image_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="all 3 images were rejected"):
-        pca(store_of(tmp_path, np.full((3, 2), np.nan)))
+        analyse(store_of(tmp_path, np.full((3, 2), np.nan)), "pca")
 
 
-def test_rows_are_projected_when_they_are_asked_for(tmp_path: Path) -> None:
-    z, good = with_a_rejected_row()
-    store = store_of(tmp_path, z)
-    found = pca(store)
-    projection = Projection(store, found)
-    assert projection.shape == (700, 9)
-    assert len(projection) == 700
-    whole = projection[:]
-    assert np.isnan(whole[REJECTED]).all()
-    kept = np.delete(whole, REJECTED, axis=0)
-    largest = found["eigenvalue"][0]
-    np.testing.assert_allclose(kept.var(axis=0), found["eigenvalue"], rtol=0, atol=1e-6 * largest)
-    np.testing.assert_allclose(kept.mean(axis=0), 0, atol=1e-6)
-    expected = PCA(svd_solver="full").fit_transform(good)
-    np.testing.assert_allclose(np.abs(kept), np.abs(expected), atol=1e-4)
-    np.testing.assert_allclose(projection[[5, 600, 5]], whole[[5, 600, 5]], rtol=1e-12)
-    np.testing.assert_allclose(projection[-1], whole[-1], rtol=1e-12)
-    np.testing.assert_allclose(Projection(store, found, first=2)[10:300:7], whole[10:300:7, :2], rtol=1e-12)
-
-
-def test_axes_of_another_space_are_refused(tmp_path: Path) -> None:
-    found = pca(store_of(tmp_path, cloud()))
-    with pytest.raises(UsageError, match="has 4 components, the principal axes have 9"):
-        Projection(store_of(tmp_path, cloud(components=4), 50), found)
-    with pytest.raises(UsageError, match="first is 10; expected 1 to 9"):
-        Projection(store_of(tmp_path, cloud(), 60), found, first=10)
+@pytest.mark.parametrize("spread", [1e-9, 1.0, 1e9])
+def test_joined_bins_are_few_and_hold_every_value(spread: float) -> None:
+    values = np.random.default_rng(0).gamma(3, spread, 5000)
+    edges, counts = coarsened(adaptive_histogram(values[:, None].astype(np.float32)), 0.0, 30 * spread)
+    assert len(counts) <= 250
+    assert edges[0] <= 0
+    assert edges[-1] >= 30 * spread
+    assert counts.tolist() == np.histogram(values.astype(np.float32), edges)[0].tolist()
+    assert counts.sum() == 5000

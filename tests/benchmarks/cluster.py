@@ -26,20 +26,24 @@ from typing import TYPE_CHECKING, Any
 
 from distributed import Client
 
-from latentscan.analyses.cache import Run
-from latentscan.analyses.kmeans.analysis import KMeansParameters, kmeans
-from latentscan.analyses.neighbours.graph import GraphParameters, neighbour_graph
-from latentscan.analyses.stats import StatsParameters, stats
+from latentscan.analyses.analysis import Request, Setting
+from latentscan.analyses.cache import Cache, CachePolicy
+from latentscan.analyses.inputs import OneStore
+from latentscan.analyses.kmeans.parameters import KMeansParameters
+from latentscan.analyses.neighbours.graph import NEIGHBOURS, GraphParameters
+from latentscan.analyses.registry import ANALYSES
+from latentscan.analyses.stats import StatsParameters
 from latentscan.encoding.encode import encode
 from latentscan.encoding.parameters import Noise
+from latentscan.execution.context import Execution
 from latentscan.execution.distributed import DistributedExecutor
 from latentscan.images.open import open_images
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.parameters import TrainParameters
+from latentscan.scan.snapshot import Snapshot
 from latentscan.store.reader import open_store
 from latentscan.store.schema import Schema
 from latentscan.synth.dataset import synthesize
-from latentscan.table import ANALYSES
 from tests.benchmarks.kmeans import build
 
 if TYPE_CHECKING:
@@ -117,7 +121,7 @@ def main() -> None:
                     "rounds": options.rounds,
                     **found,
                     "stats_process": overhead(
-                        store.location, str(folder / "kept.zarr"), address, options.rounds
+                        store.location, str(folder / "results.zarr"), address, options.rounds
                     ),
                     "scheduling_ms_per_block": per_block_ms,
                     "estimate": {
@@ -138,21 +142,28 @@ def main() -> None:
 def jobs_on(
     store: LatentStore, folder: Path, options: argparse.Namespace
 ) -> dict[str, Callable[[Executor, str], object]]:
-    """Make what the jobs need, and give the jobs: each of the workers, and of a place for its results."""
-    clusters = KMeansParameters(k=options.k, seeds=1, reference=False)
-    graph = GraphParameters(points=options.points, neighbours=min(90, options.points - 1))
+    """Make what the jobs need, and return them: functions of an executor, and of a place for results."""
+    requests = [
+        Request(ANALYSES["stats"], StatsParameters()),
+        Request(ANALYSES["kmeans"], KMeansParameters(k=options.k, seeds=1, reference=False)),
+        Request(NEIGHBOURS, GraphParameters(points=options.points, neighbours=min(90, options.points - 1))),
+    ]
+
+    def of(request: Request) -> Callable[[Executor, str], object]:
+        def job(executor: Executor, place: str) -> object:
+            cache = Cache(CachePolicy(place), Execution(executor))
+            return cache.result(request, OneStore(Snapshot.of(store)))
+
+        return job
+
     return {
         **({"encode": encoding_in(folder, options.encoded)} if options.encoded else {}),
-        "stats": lambda executor, place: stats(store, run=Run(results=place, executor=executor)),
-        "kmeans": lambda executor, place: kmeans(store, clusters, Run(results=place, executor=executor)),
-        "neighbours": lambda executor, place: neighbour_graph(
-            store, graph, Run(results=place, executor=executor)
-        ),
+        **{request.analysis.name.removeprefix("tsne-"): of(request) for request in requests},
     }
 
 
 def encoding_in(folder: Path, images: int) -> Callable[[Executor, str], object]:
-    """Make faces and an encoder, and give the job that encodes them."""
+    """Make faces and an encoder, and return the job that encodes them."""
     synthesize(folder / "faces", images)
     from latentscan.models.encoder import load_encoder
     from latentscan.models.networks import build_encoder
@@ -222,8 +233,7 @@ def estimate(name: str, worker_s: float, per_block_ms: float) -> dict[str, float
     schema = Schema(MANY_IMAGES, 256, ("mu", "logvar", "z"))
     found: dict[str, float] = {"tasks": schema.blocks}
     if name != "encode":
-        analysis = ANALYSES[name]
-        cost = analysis.cost(schema, ALONE[name], MANY_WORKERS)
+        cost = ANALYSES[name].cost_of(Setting((schema,), (True,), MANY_WORKERS), [ALONE[name]])
         found = {"tasks": cost.tasks, "terabytes": round(cost.bytes_read / 1e12, 2)}
         found["megabytes_a_task"] = round(cost.task_bytes / 1e6)
     found["hours"] = round(MANY_IMAGES * worker_s / MANY_WORKERS / 3600, 2)

@@ -3,7 +3,7 @@
 The bound is the time to decode the images alone plus the time in the encoder alone, each with all
 processors. The study's way is Keras's ImageDataGenerator, which crops and resizes as latentscan does,
 `model.predict`, and arrays in memory; both with one `predict` over the generator and with one for each of
-its batches. All are measured in one process, in turn, several times; the medians of the ratios are given.
+its batches. All are measured in one process, in turn, several times; the medians of the ratios are printed.
 
 Run as `python -m tests.benchmarks.encode [--images N] [--rounds N]`.
 """

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.cluster import MiniBatchKMeans
 
-from latentscan.analyses.cache import Run
-from latentscan.analyses.kmeans.analysis import KMeansParameters, kmeans
+from latentscan.analyses.kmeans.parameters import KMeansParameters
 from latentscan.store.reader import open_store
 from latentscan.store.schema import Schema
 from latentscan.store.writer import create_store, write_block
+from tests.builders import analyse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,7 @@ for k in map(int, sys.argv[2].split(",")):
 
 
 def build(folder: Path, images: int, components: int) -> Any:
-    """Write clusters that overlap, as a store and as a file of NumPy's, and give them."""
+    """Write clusters that overlap, as a store and as a file of NumPy's, and return them."""
     rng = np.random.default_rng(0)
     centres = 0.6 * rng.standard_normal((CLUSTERS, components), np.float32)
     z = rng.standard_normal((images, components), np.float32)
@@ -93,8 +93,9 @@ def measure(folder: Path, z: Any, k: str, rounds: int) -> dict[str, Any]:
 
     def sweep(seeds: int, *, reference: bool) -> Any:
         results = str(folder / "results.zarr")
-        own = KMeansParameters(k=k, seeds=seeds, reference=reference)
-        return kmeans(store, own, Run(results=results, force=True))["inertia"]
+        return analyse(store, "kmeans", k=k, seeds=seeds, reference=reference, results=results, force=True)[
+            "inertia"
+        ]
 
     verb = ("-m", "latentscan", "kmeans", "--store", location, "--k", k, "--force")
     listed = ",".join(map(str, ks))

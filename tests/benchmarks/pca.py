@@ -22,11 +22,10 @@ from typing import TYPE_CHECKING, Any
 import zarr
 from threadpoolctl import threadpool_limits
 
-from latentscan.analyses.cache import Run
-from latentscan.analyses.pca import pca
 from latentscan.processors import processors
 from latentscan.store.reader import open_store
 from tests.benchmarks.stats import build, run
+from tests.builders import analyse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +72,9 @@ def main() -> None:
 
 
 def measure(small: Path, large: Path, images: int, rounds: int) -> dict[str, Any]:
-    again = Run(force=True, results=str(small.parent / "results.zarr"))
+    def pca(of: LatentStore) -> None:
+        analyse(of, "pca", force=True, results=str(small.parent / "results.zarr"))
+
     store, tenfold = open_store(str(small)), open_store(str(large))
     of_threads: list[float] = []
     of_blas: list[float] = []
@@ -82,13 +83,13 @@ def measure(small: Path, large: Path, images: int, rounds: int) -> dict[str, Any
         taken = (
             seconds(floor_of_threads, store),
             seconds(floor_of_blas, store),
-            seconds(pca, store, None, again),
+            seconds(pca, store),
         )
         if round_number:  # the first one warms up
             for times, time_s in zip((of_threads, of_blas, wholes), taken, strict=True):
                 times.append(time_s)
     floors = min(of_threads, of_blas, key=statistics.median)
-    tenfold_s = min(seconds(pca, tenfold, None, again) for _ in range(2))
+    tenfold_s = min(seconds(pca, tenfold) for _ in range(2))
     verb = (sys.executable, "-m", "latentscan", "pca", "--force", "--store")
     peaks = {path: statistics.median(run(*verb, str(path))[1] for _ in range(3)) for path in (small, large)}
     return {

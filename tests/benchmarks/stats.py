@@ -62,7 +62,7 @@ def build(store: Path, images: int) -> None:
 
 
 def run(*command: str) -> tuple[float, float]:
-    """Give the wall time in seconds and the peak memory in MiB of a process."""
+    """Return the wall time in seconds and the peak memory in MiB of a process."""
     start = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         _, status, usage = os.wait4(process.pid, 0)

@@ -1,7 +1,7 @@
-"""Maps of several sizes with both settings of the study, together, against plain openTSNE one by one.
+"""Embeddings of several sizes with both settings of the study, at once, against openTSNE one by one.
 
-The neighbours, the first axes and everything else that maps share is computed anew. Both divergences of a
-map are openTSNE's estimate for openTSNE's own affinities. Prints one JSON line.
+The neighbours, the first axes and everything else that they share is computed anew. Both divergences of an
+embedding are openTSNE's estimate for openTSNE's own affinities. Prints one JSON line.
 
 Run as `python -m tests.benchmarks.tsne [--points N,N] [--iterations N] [--store PATH]`.
 """
@@ -18,12 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.analyses.cache import Run
-from latentscan.analyses.rows import gathered_rows
-from latentscan.analyses.tsne.analysis import TsneParameters, tsne_maps
+from latentscan.analyses.analysis import Request
+from latentscan.analyses.cache import Cache, CachePolicy
+from latentscan.analyses.inputs import OneStore
+from latentscan.analyses.tsne.analysis import TSNE
 from latentscan.analyses.tsne.optimize import Schedule
+from latentscan.analyses.tsne.parameters import TsneParameters
 from latentscan.encoding.ingest import ingest
+from latentscan.execution.context import Execution
 from latentscan.processors import processors
+from latentscan.scan.rows import gather_rows
+from latentscan.scan.snapshot import Snapshot
 from latentscan.store.reader import open_store
 
 if TYPE_CHECKING:
@@ -49,7 +54,7 @@ def build(folder: Path, images: int, components: int) -> str:
 
 
 def plain(rows: NDArray[np.float32], settings: TsneParameters) -> tuple[float, Any]:
-    """Time one run of openTSNE as its user would start it; give the seconds and its embedding."""
+    """Time one run of openTSNE as its user would start it; return the seconds and its embedding."""
     from openTSNE import TSNE
 
     (early, exaggeration), _ = Schedule(settings.iterations, settings.early_exaggeration).phases
@@ -68,12 +73,12 @@ def plain(rows: NDArray[np.float32], settings: TsneParameters) -> tuple[float, A
 def compared(
     rows: NDArray[np.float32], settings: TsneParameters, found: Result, rounds: int
 ) -> dict[str, Any]:
-    """Compare a map with openTSNE's own."""
+    """Compare an embedding with openTSNE's own."""
     runs = [plain(rows, settings) for _ in range(rounds)]
     embedding = runs[0][1]
     ours, theirs = (
-        divergence(embedding.affinities.P, places)
-        for places in (found["embedding"].astype(np.float64), np.array(embedding))
+        divergence(embedding.affinities.P, points)
+        for points in (found["embedding"].astype(np.float64), np.array(embedding))
     )
     return {
         **{name: found.attributes[name] for name in ("points", "perplexity", "early_exaggeration", "recall")},
@@ -85,12 +90,12 @@ def compared(
     }
 
 
-def divergence(joint: Any, places: NDArray[np.float64]) -> float:
-    """Estimate the KL divergence of a map (n, 2) from affinities (n, n)."""
+def divergence(joint: Any, points: NDArray[np.float64]) -> float:
+    """Estimate the KL divergence of an embedding (n, 2) from affinities (n, n)."""
     from openTSNE.tsne import kl_divergence_fft
 
     grid = {"n_interpolation_points": 3, "min_num_intervals": 50, "ints_in_interval": 1}
-    return float(kl_divergence_fft(places, joint, 1, grid, should_eval_error=True)[0])
+    return float(kl_divergence_fft(points, joint, 1, grid, should_eval_error=True)[0])
 
 
 def main() -> None:
@@ -114,17 +119,23 @@ def main() -> None:
         print(json.dumps(measure(open_store(location), settings, Path(folder), options.rounds)))
 
 
+def embed(store: LatentStore, settings: list[TsneParameters], results: Path) -> list[Result]:
+    """Make embeddings at once."""
+    requests = [Request(TSNE, one) for one in settings]
+    return Cache(CachePolicy(str(results))).results(requests, OneStore(Snapshot.of(store)))
+
+
 def measure(store: LatentStore, settings: list[TsneParameters], folder: Path, rounds: int) -> dict[str, Any]:
     warm = settings[0].model_copy(update={"points": 200, "iterations": 5, "perplexity": 5.0})
-    tsne_maps(store, [warm], Run(results=str(folder / "warm.zarr")))
+    embed(store, [warm], folder / "warm.zarr")
     taken = []
     for number in range(rounds):
         start = time.perf_counter()
-        found = tsne_maps(store, settings, Run(results=str(folder / f"results{number}.zarr")))
+        found = embed(store, settings, folder / f"results{number}.zarr")
         taken.append(time.perf_counter() - start)
-    digests = store.readable_digests(allow_partial=False)
+    snapshot = Snapshot.of(store)
     maps = [
-        compared(gathered_rows(store, "z", result["image"], digests, Run()), one, result, rounds)
+        compared(gather_rows(snapshot, "z", result["image"], Execution()), one, result, rounds)
         for one, result in zip(settings, found, strict=True)
     ]
     plain_s = sum(one["plain_s"] for one in maps)

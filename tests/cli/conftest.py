@@ -1,17 +1,19 @@
-"""The command as a user starts it, and what a folder holds."""
+"""The commands as fixtures, and what a folder holds."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli import commands
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from tests.cli.commands import Command
 
 
 @pytest.fixture(scope="session")
@@ -21,29 +23,15 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def latentscan(outside: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run `latentscan` to its end; no traceback and no warning may show unless --debug asks for it."""
+def latentscan(outside: Path) -> Command:
+    """Run a command in this process, outside of the repository."""
+    return partial(commands.latentscan, cwd=outside)
 
-    def run(
-        *arguments: str | Path, cwd: Path = outside, interpreter: tuple[str, ...] = ()
-    ) -> subprocess.CompletedProcess[str]:
-        environment = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
-        done = subprocess.run(
-            [sys.executable, *interpreter, "-m", "latentscan", *map(str, arguments)],
-            cwd=cwd,
-            env={**environment, "COLUMNS": "80"},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        if "--debug" not in arguments:
-            for output in (done.stdout, done.stderr):
-                assert "Traceback" not in output, output
-                assert "Warning" not in output, output
-        return done
 
-    return run
+@pytest.fixture(scope="session")
+def latentscan_process(outside: Path) -> Command:
+    """Run a command in a process of its own, outside of the repository."""
+    return partial(commands.latentscan_process, cwd=outside)
 
 
 @pytest.fixture(scope="session")

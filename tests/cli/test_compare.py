@@ -11,11 +11,9 @@ import pytest
 from latentscan.encoding.ingest import ingest
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Callable
     from pathlib import Path
 
-    Command = Callable[..., subprocess.CompletedProcess[str]]
+    from tests.cli.commands import Command
 
 FAST = ("--no-kmeans", "--no-tsne", "--sample", "50", "--nearest", "4")
 
@@ -59,7 +57,7 @@ def test_one_json_document(latentscan: Command, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("few.zarr",), 2, "two stores or more, got 1"),
+        (("few.zarr",), 2, "expected two stores or more"),
         (("few.zarr", "few.zarr"), 2, "few.zarr is given twice"),
         (("few.zarr", "./few.zarr"), 2, "are the same store"),
         (("few.zarr", "none.zarr"), 4, "none.zarr does not exist"),

@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 import zarr
 
+from latentscan import __version__
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    Command = Callable[..., subprocess.CompletedProcess[str]]
+    from tests.cli.commands import Command
+
     Contents = Callable[[Path], dict[str, bytes]]
 
 
@@ -99,6 +102,14 @@ def test_help_is_data(latentscan: Command) -> None:
         done = latentscan(*command, "--help")
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith("Usage:")
+
+
+def test_a_shell_sees_the_same(latentscan_process: Command, folder: Path) -> None:
+    for case in (REFUSED[0], REFUSED[11]):
+        done = latentscan_process(*case.command.split(), cwd=folder)
+        assert (done.returncode, done.stdout) == (case.exit_code, "")
+        assert all(name in done.stderr for name in case.names)
+    assert latentscan_process("--version").stdout == f"latentscan {__version__}\n"
 
 
 def test_debug_shows_the_traceback(latentscan: Command, folder: Path) -> None:

@@ -5,8 +5,8 @@ import sys
 
 from typer.testing import CliRunner
 
+from latentscan.analyses.registry import ANALYSES
 from latentscan.cli.app import app
-from latentscan.table import ANALYSES
 
 CODE = """
 import sys
@@ -28,7 +28,8 @@ def test_every_analysis_is_a_verb_in_the_help() -> None:
     shown = CliRunner().invoke(app, ["--help"]).output
     listed = [line.split()[0] for line in shown.partition("Commands:")[2].splitlines() if line.strip()]
     start = listed.index("stats")
-    assert listed[start:] == [*ANALYSES, "compare", "plot", "check", "submit", "jobs", "cluster"]
+    rest = ["plot", "info", "check", "results", "submit", "jobs", "cluster"]
+    assert listed[start:] == [*ANALYSES, *rest]
 
 
 def test_an_unknown_verb_is_a_usage_error() -> None:

@@ -1,4 +1,4 @@
-"""Latents that were made elsewhere; the command is tested in tests/cli/test_contract_ingest.py."""
+"""Latents that were made elsewhere; the command is tested in tests/cli/test_write_commands_ingest.py."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from distributed import Client, LocalCluster, get_worker
 
 from latentscan.cluster.diagnostics import inspect
 from latentscan.errors import ClusterError, StoreError, TaskError, UsageError
+from latentscan.execution.context import Execution
 from latentscan.execution.distributed import POLL_EVERY_S, DistributedExecutor
 from latentscan.execution.executor import Control, Stopped, ignore_progress
 from latentscan.execution.monitor import TaskMonitor
@@ -70,7 +71,7 @@ def shape(one: str, other: str) -> str:
 @pytest.mark.parametrize("items", [1, 4, 5, 21])
 def test_the_tree_has_the_same_shape_as_in_this_process(cluster: DistributedExecutor, items: int) -> None:
     trees = [
-        map_reduce(range(items), str, shape, label="test", executor=executor)
+        map_reduce(range(items), str, shape, Execution(executor), label="test")
         for executor in (cluster, ThreadedExecutor(1))
     ]
     assert trees[0] == trees[1]

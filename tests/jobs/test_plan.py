@@ -1,73 +1,32 @@
-"""Plans: what they foretell is what happens; nothing is computed, and what is there is left out."""
+"""Plans: what they predict is what happens; nothing is computed, and what is cached is left out."""
 
 from __future__ import annotations
 
-import functools
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
-import numpy as np
 import pytest
 
-from latentscan.analyses.cache import Run
-from latentscan.encoding.ingest import ingest
+from latentscan.analyses.cache import CachePolicy
 from latentscan.errors import StoreError
-from latentscan.execution.executor import FAN_IN
-from latentscan.execution.threaded import ThreadedExecutor
+from latentscan.execution.context import Execution
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.jobs.plan import plan_job
-from latentscan.jobs.run import analysis_of
+from latentscan.jobs.run import run_step
 from latentscan.jobs.spec import Job, job_of, read_job
 from latentscan.models.parameters import TrainParameters
 from latentscan.models.run_folder import RunFolder, RunRecord
 from latentscan.store.reader import LatentStore
 from latentscan.store.writer import retract_blocks
 from latentscan.synth.dataset import synthesize
+from tests.builders import Recorder, build_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 MOST_TOO_MUCH = 3  # times the memory that a task really takes
-
-
-class Recorder:
-    """One thread as `Executor`, which says that it is several, and counts tasks and the memory they take."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self.in_process = False
-        self.tasks = 0
-        self.peak_bytes = 0
-        self._thread = ThreadedExecutor(1)
-
-    def threads_per_task(self, tasks: int) -> int:
-        return 1
-
-    def run_tasks(self, work: Any, items: Sequence[Any], **settings: Any) -> list[Any]:
-        settings.setdefault("describe", str)
-        return self._thread.run_tasks(self._counted(work, len(cloudpickle.dumps(work))), items, **settings)
-
-    def map_reduce(self, leaf: Any, combine: Any, items: Sequence[Any], **settings: Any) -> Any:
-        level = [self._counted(leaf)(item) for item in items]
-        merge = self._counted(functools.partial(functools.reduce, combine))
-        while len(level) > 1:
-            level = [merge(level[start : start + FAN_IN]) for start in range(0, len(level), FAN_IN)]
-        return level[0]
-
-    def _counted(self, function: Callable[..., Any], held_bytes: int = 0) -> Callable[..., Any]:
-        def counted(*arguments: Any) -> Any:
-            self.tasks += 1
-            tracemalloc.reset_peak()
-            before = tracemalloc.get_traced_memory()[0]
-            found = function(*arguments)
-            own = tracemalloc.get_traced_memory()[1] - before
-            self.peak_bytes = max(self.peak_bytes, own + held_bytes)
-            return found
-
-        return counted
 
 
 @pytest.fixture
@@ -86,15 +45,22 @@ def read_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def store_of(
-    folder: Path, name: str = "z.zarr", *, images: int = 3000, components: int = 32, chunk_rows: int = 700
+    folder: Path,
+    name: str = "z.zarr",
+    *,
+    images: int = 3000,
+    components: int = 32,
+    chunk_rows: int = 700,
+    kind: str = "latents",
 ) -> str:
-    rng = np.random.default_rng(len(name))
-    files = {array: folder / f"{array}.npy" for array in ("z", "mu", "logvar")}
-    for file in files.values():
-        np.save(file, rng.standard_normal((images, components)).astype(np.float32))
-    location = str(folder / name)
-    ingest(files, location, chunk_rows=chunk_rows)
-    return location
+    return build_store(
+        folder / name,
+        images=images,
+        components=components,
+        chunk_rows=chunk_rows,
+        seed=len(name),
+        provenance={"seed": 0, "source": {"kind": kind}},
+    ).location
 
 
 def job(stores: Sequence[str], *analyses: Any, **more: Any) -> Job:
@@ -103,7 +69,7 @@ def job(stores: Sequence[str], *analyses: Any, **more: Any) -> Job:
 
 def run(planned: Job, executor: Any) -> None:
     for step in planned.steps():
-        analysis_of(step)(Run(planned.results, executor=executor))
+        run_step(step, CachePolicy(planned.results), Execution(executor))
 
 
 KMEANS = {"k": "2:20:3", "seeds": 2, "batch_rows": 256, "labels": "5"}
@@ -132,7 +98,7 @@ def test_what_is_planned_is_what_runs(
     tmp_path: Path, read_bytes: list[int], analyses: list[Any], chunk_rows: int
 ) -> None:
     planned = job([store_of(tmp_path, chunk_rows=chunk_rows)], *analyses)
-    total = plan_job(planned, workers=3).total
+    total = plan_job(planned, tasks_at_once=3).total
     for attempt in range(3):  # what other threads of this process happen to take is counted too
         workers = Recorder(3)
         read_bytes.clear()
@@ -150,33 +116,42 @@ def test_what_is_planned_is_what_runs(
         assert total.task_bytes <= MOST_TOO_MUCH * workers.peak_bytes
 
 
-def test_a_comparison_takes_up_what_is_there(tmp_path: Path, read_bytes: list[int]) -> None:
+def test_a_comparison_uses_what_is_cached(tmp_path: Path, read_bytes: list[int]) -> None:
     stores = [
         store_of(tmp_path, name, images=900, chunk_rows=rows) for name, rows in (("a", 200), ("bb", 450))
     ]
     compare = {"compare": {"k": "2,3", "seeds": 1, "points": 300, "iterations": 50, "sample": 500}}
     run(job(stores, "stats", "pca"), Recorder(1))
     alone, before = job(stores, compare), job(stores, {"kmeans": {"k": "2,3", "seeds": 1}}, compare)
-    planned, later = plan_job(alone, workers=1), plan_job(before, workers=1)
+    planned, later = plan_job(alone, tasks_at_once=1), plan_job(before, tasks_at_once=1)
     assert planned.total.tasks == later.total.tasks > later.steps[-1].cost.tasks  # type: ignore[union-attr]
     workers = Recorder(1)
     read_bytes.clear()
     run(alone, workers)
     assert planned.total.tasks == workers.tasks
     assert planned.total.bytes_read == sum(read_bytes)
-    assert plan_job(before, workers=1).total.tasks == 0
+    assert plan_job(before, tasks_at_once=1).total.tasks == 0
 
 
-def test_what_is_there_is_not_planned_again(tmp_path: Path) -> None:
+def test_a_comparison_of_images_reads_their_paths(tmp_path: Path) -> None:
+    compare = {"compare": {"kmeans": "false", "tsne": "false", "sample": 50}}
+    for kind in ("folder", "latents"):
+        stores = [store_of(tmp_path, f"{kind}{rows}", chunk_rows=rows, kind=kind) for rows in (700, 1100)]
+        planned, workers = plan_job(job(stores, compare), tasks_at_once=1), Recorder(1)
+        run(job(stores, compare), workers)
+        assert planned.total.tasks == workers.tasks, kind
+
+
+def test_what_is_cached_is_not_planned_again(tmp_path: Path) -> None:
     stores = [store_of(tmp_path, name) for name in ("a", "bb")]
     run(job(stores[:1], "stats"), Recorder(1))
     asked = job(stores, "stats", "stats", {"stats": {"width": 0.25}})
-    plan = plan_job(asked, workers=1)
-    assert [step.there for step in plan.steps] == [True, False, True, True, False, False]
+    plan = plan_job(asked, tasks_at_once=1)
+    assert [step.cached for step in plan.steps] == [True, False, True, True, False, False]
     assert [step["tasks"] for step in plan.document()["steps"]] == [0, 8, 0, 0, 8, 8]
-    assert not any(step.there for step in plan_job(job(stores, "stats"), workers=1, force=True).steps)
+    assert not any(step.cached for step in plan_job(job(stores, "stats"), tasks_at_once=1, force=True).steps)
     elsewhere = job(stores[:1], "stats", results=str(tmp_path / "elsewhere.zarr"))
-    assert not plan_job(elsewhere, workers=1).steps[0].there
+    assert not plan_job(elsewhere, tasks_at_once=1).steps[0].cached
     assert not (tmp_path / "elsewhere.zarr").exists()
 
 
@@ -184,15 +159,17 @@ def test_a_plan_fails_as_the_job_would(tmp_path: Path) -> None:
     location = store_of(tmp_path)
     retract_blocks(location, [1])
     with pytest.raises(StoreError, match="4 of 5 blocks are written"):
-        plan_job(job([location], "stats"), workers=1)
-    with pytest.raises(StoreError, match="does not exist"):
-        plan_job(job([str(tmp_path / "none.zarr")], "stats"), workers=1)
+        plan_job(job([location], "stats"), tasks_at_once=1)
+    missing = str(tmp_path / "none.zarr")
+    with pytest.raises(StoreError) as refused:
+        plan_job(job([missing], "stats"), tasks_at_once=1)
+    assert missing in str(refused.value)
 
 
 def test_encoding_is_planned_without_the_model(tmp_path: Path, faces: Path, run_folder: Path) -> None:
     location = str(tmp_path / "z.zarr")
     encode = {"images": str(faces), "model": str(run_folder), "chunk_rows": 8}
-    plan = plan_job(job([location], "stats", {"kmeans": {"k": "2"}}, encode=encode), workers=1)
+    plan = plan_job(job([location], "stats", {"kmeans": {"k": "2"}}, encode=encode), tasks_at_once=1)
     first, stats, _ = (step.cost for step in plan.steps)
     assert first is not None
     assert first.tasks == 3 + 4  # blocks, and one more pass over them to count what was rejected
@@ -203,7 +180,7 @@ def test_encoding_is_planned_without_the_model(tmp_path: Path, faces: Path, run_
     assert not (tmp_path / "z.zarr").exists()
     own = tmp_path / "own.keras"
     own.write_bytes(b"")
-    unknown = plan_job(job([location], "stats", encode={**encode, "model": str(own)}), workers=1)
+    unknown = plan_job(job([location], "stats", encode={**encode, "model": str(own)}), tasks_at_once=1)
     assert [step.cost for step in unknown.steps] == [None, None]
     assert unknown.document()["steps"][0]["tasks"] is None
 
@@ -243,7 +220,7 @@ def test_every_job_of_the_project_can_be_planned(
         Path(name).symlink_to(run_folder)
         if "encode:" not in path.read_text():
             store_of(tmp_path, f"{name}.zarr", images=200, components=4)
-    plan = plan_job(read_job(path), workers=2)
+    plan = plan_job(read_job(path), tasks_at_once=2)
     assert plan.steps
     assert all(step.cost is not None and step.cost.tasks for step in plan.steps)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from latentscan.errors import TaskError
-from latentscan.scan.reduce import naming
+from latentscan.scan.snapshot import block_label
 from latentscan.store.reader import open_store
 
 if TYPE_CHECKING:
@@ -47,5 +48,5 @@ def test_a_block_that_kills_its_workers_is_named_and_given_up(site: Site, latent
         return block
 
     with site.connected() as cluster, pytest.raises(TaskError) as raised:
-        cluster.run_tasks(work, range(store.schema.blocks), describe=naming(store))
+        cluster.run_tasks(work, range(store.schema.blocks), describe=partial(block_label, store))
     assert str(raised.value).startswith(f"{latents}: block {deadly} (images 12000..15999): 4 workers died")

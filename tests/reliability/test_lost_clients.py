@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from latentscan.analyses.cache import Run
-from latentscan.analyses.tsne.analysis import TsneParameters, tsne
 from latentscan.store.reader import open_store
+from tests.builders import analyse as analyse_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,18 +48,25 @@ def test_an_interrupted_map_is_dropped_and_taken_up_where_it_was(
     command.process.send_signal(signal.SIGINT)
     assert command.ended() == 130, command.said
     assert command.said.splitlines()[-1] == (
-        "interrupted; what is finished is kept, and the same command goes on from there"
+        "interrupted; what is finished is saved, and the same command goes on from there"
     )
     site.wait_for("the end of all tasks", site.is_idle)
 
     (state,) = (tmp_path / "found").glob("analyses/tsne-state/*/zarr.json")
-    kept = json.loads(state.read_text())["attributes"]["done"]
-    assert 100 <= kept < ITERATIONS
-    beginnings, parameters = Beginnings(), TsneParameters(points=POINTS, iterations=ITERATIONS)
+    saved = json.loads(state.read_text())["attributes"]["done"]
+    assert 100 <= saved < ITERATIONS
+    beginnings = Beginnings()
     with site.connected() as cluster:
-        run = Run(str(tmp_path / "found"), executor=cluster, progress=beginnings)
-        tsne(open_store(str(latents)), parameters, run)
-    assert beginnings.done["t-SNE"] == kept
+        analyse_here(
+            open_store(str(latents)),
+            "tsne",
+            results=str(tmp_path / "found"),
+            executor=cluster,
+            progress=beginnings,
+            points=POINTS,
+            iterations=ITERATIONS,
+        )
+    assert beginnings.done["t-SNE"] == saved
     assert undisturbed.ended() == 0, undisturbed.said
     assert numbers(tmp_path / "found") == numbers(tmp_path / "undisturbed")
 

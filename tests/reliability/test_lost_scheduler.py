@@ -43,7 +43,7 @@ def asked(folder: Path) -> tuple[str, str]:
 
 
 def committed(store: Path) -> dict[str, tuple[int, int]]:
-    """Give every chunk of the blocks that are committed, and which file it is, last written when."""
+    """Return every chunk of the blocks that are committed, and which file it is, last written when."""
     blocks = {path.parent.parent.name for path in store.glob("commits/digest/c/*/0/0")}
     return {
         str(path): (path.stat().st_ino, path.stat().st_mtime_ns)

@@ -1,18 +1,14 @@
 from __future__ import annotations
 
 import json
-from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 
-from latentscan.analyses.pca import pca
-from latentscan.encoding.ingest import ingest
-from latentscan.report.pca import pca_json, pca_plot, pca_table
-from latentscan.report.style import save_figure
-from latentscan.store.reader import open_store
+from latentscan.report.pca import figure, table, to_json
+from tests.builders import analyse, build_store
+from tests.report.rendering import shown, words_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,16 +24,8 @@ TURNED = UNEVEN @ np.linalg.qr(RNG.standard_normal((20, 20)))[0]
 TWO_SHELLS = ROUND * np.where(np.arange(3000) % 2, 1, 4)[:, None]
 
 
-def found(folder: Path, z: NDArray[Any], name: str = "z.zarr") -> Result:
-    np.save(folder / f"{name}.npy", z.astype(np.float32))
-    ingest({"z": folder / f"{name}.npy"}, str(folder / name))
-    return pca(open_store(str(folder / name)))
-
-
-def shown(results: dict[str, Result]) -> str:
-    stream = StringIO()
-    Console(file=stream, width=80).print(pca_table(results))
-    return stream.getvalue()
+def result_of(location: Path, z: NDArray[Any]) -> Result:
+    return analyse(build_store(location, arrays={"z": z}, chunk_rows=770), "pca")
 
 
 @pytest.mark.parametrize(
@@ -54,27 +42,31 @@ def shown(results: dict[str, Result]) -> str:
 def test_the_table_says_which_gaussian_explains_the_radii(
     tmp_path: Path, z: NDArray[Any], sentence: str
 ) -> None:
-    result = found(tmp_path, z)
-    text = shown({"z.zarr": result})
-    assert sentence in " ".join(text.split())
-    assert max(map(len, text.splitlines())) <= 80
-    document = json.loads(json.dumps(pca_json(result), allow_nan=False))
+    result = result_of(tmp_path / "z.zarr", z)
+    assert sentence in " ".join(shown(table({"z.zarr": result})).split())
+    document = json.loads(json.dumps(to_json(result), allow_nan=False))
     assert document["radius"]["laws"].keys() == {"full", "diagonal", "isotropic"}
     assert sum(document["radius"]["histogram"]) == len(z)
-    save_figure(pca_plot({"z.zarr": result}), tmp_path / "one.png")
-    assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
+    drawing = figure({"z.zarr": result})
+    assert {"principal axis", "radius (L2 norm of a row)"} <= words_of(drawing)
+    spectrum, radius = drawing.axes
+    drawn = np.asarray(spectrum.lines[0].get_ydata(), float)
+    np.testing.assert_array_equal(drawn, np.where(result["eigenvalue"] > 0, result["eigenvalue"], np.nan))
+    (histogram,) = radius.patches
+    shares = histogram.get_data().values * np.diff(result["radius_edge"])  # type: ignore[attr-defined]
+    assert shares.sum() == pytest.approx(100)
+    assert [str(line.get_label()).split(":")[0] for line in radius.lines] == result["law"].tolist()
 
 
 def test_stores_stand_side_by_side(tmp_path: Path) -> None:
     clouds = {"one.zarr": ROUND, "two.zarr": 100 * TURNED}
-    results = {name: found(tmp_path, z, name) for name, z in clouds.items()}
-    text = shown(results)
-    assert max(map(len, text.splitlines())) <= 80
+    results = {name: result_of(tmp_path / name, z) for name, z in clouds.items()}
+    text = shown(table(results))
     for name in results:
         assert f"{name}: " in text
-    drawing = pca_plot(results)
-    spectrum, radius = drawing.axes
+    spectrum, radius = figure(results).axes
     assert spectrum.get_yscale() == "log"
     assert len(spectrum.lines) == 2
     assert len(radius.lines) == 6
-    save_figure(drawing, tmp_path / "two.svg")
+    colours = [[line.get_color() for line in radius.lines[start : start + 3]] for start in (0, 3)]
+    assert [set(three) for three in colours] == [{line.get_color()} for line in spectrum.lines]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from latentscan.execution.context import Execution
 from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.scan.check import check_store, repair_store
 from latentscan.store.reader import open_store
@@ -34,7 +35,7 @@ def damaged(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_check_finds_the_damage_of_every_part_in_order(damaged: Path, workers: int) -> None:
-    found = check_store(open_store(str(damaged)), executor=ThreadedExecutor(workers))
+    found = check_store(open_store(str(damaged)), Execution(ThreadedExecutor(workers)))
     assert [(damage.file, damage.block) for damage in found.damages] == [
         ("mu/zarr.json", None),
         ("analyses/stats/a", None),

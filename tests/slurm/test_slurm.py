@@ -16,10 +16,9 @@ import numpy as np
 import pytest
 import yaml
 
-from latentscan.analyses.cache import Run
-from latentscan.analyses.stats import stats
 from latentscan.encoding.ingest import ingest
 from latentscan.store.reader import open_store
+from tests.builders import analyse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sized
@@ -124,7 +123,7 @@ def write_job(folder: Path, store: Path) -> Path:
 def test_a_job_is_queued_with_sbatch_and_finishes(slurm: dict[str, str], tmp_path: Path) -> None:
     store = noise(tmp_path)
     here = open_store(str(shutil.copytree(store, tmp_path / "here.zarr")))
-    stats(here)
+    analyse(here, "stats")
     job, cluster = write_job(tmp_path, store), write_profile(tmp_path)
     submit = (sys.executable, "-m", "latentscan", "submit", job, "--cluster", cluster, "--profile", "slurm")
     done(*submit, environment=slurm, folder=tmp_path)
@@ -134,7 +133,7 @@ def test_a_job_is_queued_with_sbatch_and_finishes(slurm: dict[str, str], tmp_pat
     logs = ["\n".join(log.read_text() for log in tmp_path.glob(f"logs/*-{number}.*")) for number in queued]
     assert any("Registered to" in log for log in logs), logs
 
-    expected, found = (stats(one, run=Run(kept_only=True)) for one in (here, open_store(str(store))))
+    expected, found = (analyse(one, "stats", cached_only=True) for one in (here, open_store(str(store))))
     assert found.attributes["images"] == expected.attributes["images"] == 1000
     assert found.variables.keys() == expected.variables.keys()
     for name, variable in expected.variables.items():

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from latentscan.analyses.stats import StatsParameters, stats
 from latentscan.encoding.ingest import ingest
 from latentscan.errors import StoreError, UsageError
 from latentscan.images.source import Status
@@ -21,6 +20,7 @@ from latentscan.store.reader import open_store
 from latentscan.store.results import Results
 from latentscan.store.schema import Schema
 from latentscan.store.writer import create_store, write_block
+from tests.builders import analyse
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -113,7 +113,7 @@ def test_its_results_are_read(folder: Path) -> None:
 def test_it_is_analysed_as_before(folder: Path) -> None:
     cached = Results(str(folder / "complete")).load(STATS)
     assert cached is not None
-    found = stats(open_store(str(folder / "complete")), StatsParameters())
+    found = analyse(open_store(str(folder / "complete")), "stats")
     for name, variable in cached.variables.items():
         np.testing.assert_array_equal(found[name], variable.values)
 

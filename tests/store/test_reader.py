@@ -80,12 +80,13 @@ def test_a_table_of_images_is_as_long_as_they_are(tmp_path: Path) -> None:
 
 
 def test_an_incomplete_store_says_how_to_write_the_rest(tmp_path: Path) -> None:
-    begun = build(tmp_path / "z.zarr", blocks=(0, 2), resume_command="latentscan encode --model 'my model'")
+    command = "latentscan encode --model 'my model' --store"
+    begun = build(tmp_path / "z.zarr", blocks=(0, 2), resume_command=f"{command} /where/it/was.zarr")
     with pytest.raises(StoreError) as raised:
         begun.readable_digests(allow_partial=False)
     message = raised.value.spelled("command line")
     assert "2 of 3 blocks are written" in message
-    assert "To write the rest: latentscan encode --model 'my model'; " in message
+    assert f"To write the rest: {command} {tmp_path}/z.zarr; " in message
     assert message.endswith(" --allow-partial")
     assert begun.readable_digests(allow_partial=True).any(axis=(1, 2)).tolist() == [True, False, True]
 
@@ -156,3 +157,21 @@ def test_a_store_that_a_machine_does_not_see_names_the_machine(tmp_path: Path) -
     build_store(tmp_path / "z.zarr", images=11)
     with pytest.raises(StoreError, match="is another store on"):
         pickle.loads(pickled)  # noqa: S301
+
+
+def test_a_store_is_as_long_as_it_has_images_and_names_them(tmp_path: Path) -> None:
+    store = build_store(tmp_path / "z.zarr", images=7, chunk_rows=3)
+    assert len(store) == 7
+    assert store.path[5] == "ünter/5.jpg"
+    assert store.results() == []
+    Results(store.location).save("analyses/stats/a", Result({}, {}))
+    assert [entry.path for entry in store.results()] == ["analyses/stats/a"]
+
+
+def test_a_notebook_shows_a_store_and_runs_nothing_that_a_file_is_called(tmp_path: Path) -> None:
+    provenance = {"encoder": {"name": "<script>alert(1)</script>"}, "source": {"name": "faces & co"}}
+    shown = build_store(tmp_path / "<b>.zarr", images=7, provenance=provenance)._repr_html_()
+    assert "<script>" not in shown
+    assert "<b>" not in shown
+    assert "&lt;script&gt;" in shown
+    assert "faces &amp; co" in shown

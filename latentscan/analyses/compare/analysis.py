@@ -2,191 +2,253 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
 from itertools import combinations
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field, ValidationInfo, field_validator
 
-from latentscan.analyses.cache import Run, kept_at
+from latentscan.analyses.analysis import Analysis, Request
+from latentscan.analyses.compare.cost import compare_cost
 from latentscan.analyses.compare.measures import (
+    embedding_variables,
     inertia_variables,
-    map_variables,
     paired_variables,
     radius_variables,
 )
+from latentscan.analyses.compare.parameters import CompareParameters
 from latentscan.analyses.compare.shared_images import Member, same_images
-from latentscan.analyses.kmeans.analysis import VERSION as KMEANS_VERSION
-from latentscan.analyses.kmeans.analysis import KMeansParameters, kmeans
-from latentscan.analyses.rows import require_points
-from latentscan.analyses.stats import VERSION as STATS_VERSION
-from latentscan.analyses.stats import StatsParameters, stats
-from latentscan.analyses.tsne.analysis import VERSION as TSNE_VERSION
-from latentscan.analyses.tsne.analysis import TsneParameters, tsne
-from latentscan.errors import TooFewImagesError, UsageError
-from latentscan.store.results import Result, Variable, load_result, require_place, result_path
+from latentscan.analyses.functions import call
+from latentscan.analyses.inputs import SeveralStores
+from latentscan.analyses.kmeans.analysis import KMEANS
+from latentscan.analyses.kmeans.parameters import KMeansParameters
+from latentscan.analyses.stats import STATS, StatsParameters
+from latentscan.analyses.tsne.analysis import TSNE
+from latentscan.analyses.tsne.parameters import TsneParameters
+from latentscan.errors import TooFewImagesError
+from latentscan.store.results import Result, Variable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Unpack
 
+    from xarray import Dataset
+
+    from latentscan.analyses.analysis import Task
+    from latentscan.analyses.functions import Options
+    from latentscan.scan.rows import Points
     from latentscan.store.reader import LatentStore
 
-VERSION = 1  # to be raised when the numbers or their names change, so that older results are not read
+    CompareTask = Task[CompareParameters, SeveralStores]
 
 
-class CompareParameters(StatsParameters, KMeansParameters, TsneParameters):
-    """What is compared; with the parameters of stats, k-means and t-SNE, whose seed and array are of all."""
-
-    sample: int = Field(
-        default=10_000, ge=2, description="shared images whose nearest neighbours are compared"
-    )
-    nearest: int = Field(
-        default=10, ge=1, validate_default=True, description="how many nearest neighbours of each"
-    )
-    seed: int = Field(
-        default=0, ge=0, lt=2**31, description="of the samples and the maps, and the first one of k-means"
-    )
-    kmeans: bool = Field(default=True, description="compare inertia")
-    tsne: bool = Field(default=True, description="compare maps")
-
-    @field_validator("nearest")
-    @classmethod
-    def _fewer_than_sampled(cls, value: int, info: ValidationInfo) -> int:
-        images = info.data.get("sample", value + 1)
-        if value >= images:
-            raise ValueError(f"expected fewer nearest neighbours than images, got --sample {images:,}")
-        return value
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What is found of several stores.
-
-    Parameters
-    ----------
-    pairs
-        What is found of the stores together, and two by two.
-    stats, kmeans
-        What is found of each, by its name; of k-means nothing where it is left out.
-    """
-
-    pairs: Result
-    stats: Mapping[str, Result]
-    kmeans: Mapping[str, Result]
-
-
-def compare(
-    stores: Mapping[str, LatentStore], parameters: CompareParameters | None = None, run: Run | None = None
-) -> Comparison:
-    """Compare stores of the same images: radii, inertia, linear CKA, nearest neighbours, aligned t-SNE.
+def compare_stores(task: CompareTask) -> Result:
+    """Compare stores, with what is found of each of them.
 
     Of stores of different images, what needs no pairs of images is compared, and the rest is named; so are
-    inertia and maps where there are too few images for them. What is found of the stores together is kept
-    in the first one.
-
-    Parameters
-    ----------
-    stores
-        Two or more, by the names that they are to have in the result.
-
-    Returns
-    -------
-    `pairs` has for every two stores, `first` and `second` (pair): `earth_movers_distance` of the radii;
-    `difference`, in what the images differ (text, empty if they are the same); how many images are good in
-    both, `shared`; `cka` and `cka_chance`, `overlap` and `overlap_chance` of the nearest neighbours, and
-    the `disparity` of the aligned maps, NaN where images differ. Besides, `images` that are good and
-    `components` (store); `radius_share` (store, bin) with `radius_edge` (edge); `inertia_share` (store, k,
-    seed), of the inertia of one cluster; `embedding` (map, point, axis), aligned to the first map, with the
-    rows `image` (point) and the places `store_of_map` (map) of their stores; and in the attribute `notes`
-    what to know when reading all this.
-
-    Raises
-    ------
-    UsageError
-        If there are fewer than two stores, or too few images for what is asked.
-    StoreError
-        If a store is incomplete or damaged.
+    inertia and embeddings where there are too few images for them.
     """
-    parameters, run = parameters or CompareParameters(), run or Run()
-    _require_several(stores)
-    members = []
-    for name, store in stores.items():
-        require_points(store, parameters.array)
-        members.append(Member(name, store, store.readable_digests(allow_partial=run.allow_partial)))
-    home = run.results or members[0].store.location
-    identity = {"stores": list(stores), **parameters.model_dump(mode="json")}
-    record = np.concatenate([member.digests.ravel() for member in members])
-    versions = (VERSION, STATS_VERSION, KMEANS_VERSION, TSNE_VERSION)
-    path = result_path("compare", versions, identity, record)
-    known = None if run.force else load_result(home, path)
-    require_place(home)
-    counted = StatsParameters(**parameters.model_dump(include=set(StatsParameters.model_fields)))
-    statistics = {member.name: stats(member.store, counted, run, member.digests) for member in members}
-    clusters: dict[str, Result] = {}
-    left_out = []
-    if parameters.kmeans and (known is None or "inertia_share" in known):
-        own = KMeansParameters(**parameters.model_dump(include=set(KMeansParameters.model_fields)))
+    parameters, inputs = task.parameters, task.inputs
+    each = inputs.of_each_store()
+    for one in each:
+        task.result_of(_stats(parameters), one)
+    notes: list[str] = []
+    clusters: list[Result] = []
+    if parameters.kmeans:
         try:
-            clusters = {member.name: kmeans(member.store, own, run, member.digests) for member in members}
+            clusters = [task.result_of(_kmeans(parameters), one) for one in each]
         except TooFewImagesError as error:
-            left_out.append(f"inertia is left out. {error}")
-    if known is None:
-        known = kept_at(home, path, run, partial(_compared, members, clusters, left_out, parameters, run))
-    return Comparison(known, statistics, clusters)
-
-
-def _require_several(stores: Mapping[str, LatentStore]) -> None:
-    if len(stores) < 2:
-        raise UsageError(f"compare needs two stores or more, got {len(stores)}")
-    for (name, store), (other, same) in combinations(stores.items(), 2):
-        if Path(store.location).resolve() == Path(same.location).resolve():
-            raise UsageError(f"{name} and {other} are the same store, {store.location}; name each once")
-
-
-def _compared(
-    members: Sequence[Member],
-    clusters: Mapping[str, Result],
-    left_out: Sequence[str],
-    parameters: CompareParameters,
-    run: Run,
-) -> Result:
-    groups, differences = same_images(members, run)
+            notes.append(f"inertia is left out. {error}")
+    members = [Member(name, snapshot) for name, snapshot in inputs.snapshots.items()]
+    groups, differences = same_images(members, task.execution)
     names = [member.name for member in members]
     variables = {
         "store": Variable(("store",), np.array(names)),
         **_pair_variables(names, groups, differences),
-        "components": Variable(("store",), np.array([m.store.schema.components for m in members])),
-        **radius_variables(members, parameters.array, run),
+        "components": Variable(("store",), np.array([m.snapshot.schema.components for m in members])),
+        **radius_variables(members, parameters.array, task.execution),
         **paired_variables(
-            members, groups, parameters.array, parameters.sample, parameters.nearest, parameters.seed, run
+            members,
+            groups,
+            parameters.array,
+            parameters.sample,
+            parameters.nearest,
+            parameters.seed,
+            task.execution,
         ),
     }
     if clusters:
-        variables |= inertia_variables(list(clusters.values()))
+        variables |= inertia_variables(clusters)
     if parameters.tsne:
-        own = TsneParameters(**parameters.model_dump(include=set(TsneParameters.model_fields)))
-        paired = [place for group in groups if len(group) > 1 for place in group]
+        paired = [at for group in groups if len(group) > 1 for at in group]
         try:
-            maps = {place: tsne(members[place].store, own, run, members[place].digests) for place in paired}
-            variables |= map_variables(len(members), maps, groups)
+            embeddings = {at: task.result_of(_tsne(parameters), each[at]) for at in paired}
+            variables |= embedding_variables(len(members), embeddings, groups)
         except TooFewImagesError as error:
-            left_out = [*left_out, f"maps are left out. {error}"]
+            notes.append(f"maps are left out. {error}")
     attributes = {
         **parameters.model_dump(include={"array", "sample", "nearest"}),
-        "notes": [*_notes(variables), *_assumed(members), *left_out],
+        "notes": [*_notes(variables), *_assumed(members), *notes],
         "coordinates": "first second",  # so that xarray reads them as such
     }
     return Result(variables, attributes)
 
 
+def _requires(parameters: CompareParameters) -> list[Request]:
+    return [
+        _stats(parameters),
+        *([_kmeans(parameters)] if parameters.kmeans else []),
+        *([_tsne(parameters)] if parameters.tsne else []),
+    ]
+
+
+def _stats(parameters: CompareParameters) -> Request:
+    return Request(STATS, parameters.of(StatsParameters))
+
+
+def _kmeans(parameters: CompareParameters) -> Request:
+    return Request(KMEANS, parameters.of(KMeansParameters))
+
+
+def _tsne(parameters: CompareParameters) -> Request:
+    return Request(TSNE, parameters.of(TsneParameters))
+
+
+LABELS = {  # what each variable is, and its unit
+    "store": ("store", ""),
+    "first": ("first store of a pair", ""),
+    "second": ("second store of a pair", ""),
+    "difference": ("in what the images of a pair differ", ""),
+    "components": ("components", "1"),
+    "images": ("images that are good", "1"),
+    "shared": ("images that are good in both", "1"),
+    "radius_edge": ("edges of the bins of radii", "1"),
+    "radius_share": ("share of the images by radius", "1"),
+    "earth_movers_distance": ("earth mover's distance of the radii", "1"),
+    "cka": ("linear CKA", "1"),
+    "cka_chance": ("linear CKA by chance", "1"),
+    "overlap": ("share of the nearest neighbours that are the same", "1"),
+    "overlap_chance": ("share that is the same by chance", "1"),
+    "k": ("number of clusters", "1"),
+    "inertia_share": ("inertia as a share of that of one cluster", "1"),
+    "disparity": ("Procrustes disparity of the embeddings", "1"),
+    "embedding": ("coordinates of an embedding, aligned to the first", "1"),
+    "image": ("row of the point's image", "1"),
+    "store_of_map": ("position of the store of an embedding", "1"),
+}
+
+COMPARE = Analysis(
+    name="compare",
+    version=1,
+    parameters=CompareParameters,
+    inputs=SeveralStores,
+    requires=_requires,
+    compute=compare_stores,
+    cost=compare_cost,
+    shows=("stats", "kmeans"),
+    labels=LABELS,
+)
+
+
+def compare(
+    stores: Mapping[str, LatentStore | str] | Sequence[str],
+    *,
+    upper: float = 35.0,
+    width: float = 0.5,
+    threshold: float = 0.05,
+    interval: tuple[float, float] = (-3.0, 5.0),
+    ranges: Sequence[tuple[float, float]] = ((14.0, 19.0), (12.0, 24.0)),
+    k: str | int | Iterable[int] = "2:80:2",
+    seeds: int = 3,
+    seed: int = 0,
+    batch_rows: int = 4096,
+    passes: int = 0,
+    array: Points = "z",
+    reference: bool = True,
+    points: int = 20_000,
+    perplexity: float = 30.0,
+    early_exaggeration: float = 12.0,
+    iterations: int = 1000,
+    sample: int = 10_000,
+    nearest: int = 10,
+    kmeans: bool = True,
+    tsne: bool = True,
+    **options: Unpack[Options],
+) -> Dataset:
+    """Compare stores of the same images: radii, inertia, linear CKA, nearest neighbours, aligned t-SNE.
+
+    Parameters
+    ----------
+    stores
+        Two or more: opened stores by the names that they are to have in the result, or paths.
+    upper, width, threshold, interval, ranges
+        As of `stats`.
+    k, seeds, batch_rows, passes, reference
+        As of `kmeans`.
+    points, perplexity, early_exaggeration, iterations
+        As of `tsne`.
+    seed
+        Seed of the samples and embeddings, and the first one of k-means.
+    array
+        The points: ``"z"`` or ``"mu"``.
+    sample
+        Shared images whose nearest neighbours are compared.
+    nearest
+        How many nearest neighbours of each.
+    kmeans, tsne
+        Whether inertia and embeddings are compared.
+    **options
+        See `Options`; the result is cached in the first store by default.
+
+    Returns
+    -------
+    For every two stores, `first` and `second` (pair): `earth_movers_distance` of the radii; `difference`, in
+    what the images differ (text, empty if they are the same); how many images are good in both, `shared`;
+    `cka` and `cka_chance`, `overlap` and `overlap_chance` of the nearest neighbours, and the `disparity` of
+    the aligned embeddings, NaN where images differ. Besides, `images` that are good and `components`
+    (store); `radius_share` (store, bin) with `radius_edge` (edge); `inertia_share` (store, k, seed), of the
+    inertia of one cluster; `embedding` (map, point, axis), aligned to the first one, with the rows `image`
+    (point) and the positions `store_of_map` (map) of their stores; and in the attribute `notes` what to know
+    when reading all this.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than two stores, or two are the same.
+    ParameterError
+        If a parameter does not fit.
+    StoreError
+        If a store is incomplete or damaged.
+    """
+    given = {
+        "upper": upper,
+        "width": width,
+        "threshold": threshold,
+        "interval": interval,
+        "ranges": ranges,
+        "k": k,
+        "seeds": seeds,
+        "seed": seed,
+        "batch_rows": batch_rows,
+        "passes": passes,
+        "array": array,
+        "reference": reference,
+        "points": points,
+        "perplexity": perplexity,
+        "early_exaggeration": early_exaggeration,
+        "iterations": iterations,
+        "sample": sample,
+        "nearest": nearest,
+        "kmeans": kmeans,
+        "tsne": tsne,
+    }
+    return call(COMPARE, {"stores": stores}, given, options)
+
+
 def _pair_variables(
     names: Sequence[str], groups: Sequence[Sequence[int]], differences: Mapping[tuple[int, int], str]
 ) -> dict[str, Variable]:
-    """Name every two stores, and say in what their images differ."""
-    first = {place: group[0] for group in groups for place in group}
+    """Return the names of every two stores, and in what their images differ."""
+    first = {at: group[0] for group in groups for at in group}
     pairs = list(combinations(range(len(names)), 2))
     texts = [differences.get((min(first[a], first[b]), max(first[a], first[b])), "") for a, b in pairs]
     named = {"first": [names[a] for a, _ in pairs], "second": [names[b] for _, b in pairs]}
@@ -196,7 +258,7 @@ def _pair_variables(
 
 
 def _assumed(members: Sequence[Member]) -> list[str]:
-    """Say of which stores nobody can know which images they are of."""
+    """Return a note on stores without paths, whose images are not known."""
     names = [member.name for member in members if member.without_paths]
     if not names:
         return []
@@ -206,7 +268,7 @@ def _assumed(members: Sequence[Member]) -> list[str]:
 
 
 def _notes(variables: Mapping[str, Variable]) -> list[str]:
-    """Say what a reader of the figures has to know."""
+    """Return what a reader of the figures has to know."""
     names, components, images, difference, shared = (
         variables[name].values.tolist() for name in ("store", "components", "images", "difference", "shared")
     )

@@ -4,60 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from latentscan.analyses.kmeans.analysis import KMeansParameters
-from latentscan.analyses.stats import StatsParameters
-from latentscan.analyses.tsne.analysis import TsneParameters
-from latentscan.analyses.tsne.cost import search
+from latentscan.analyses.neighbours.graph import search_cost
 from latentscan.scan.cost import PATH_BYTES, Cost, gathering, in_turn, merges, one_pass, ranges
 from latentscan.store.schema import DEFAULT_CHUNK_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pydantic import BaseModel
-
-    from latentscan.analyses.compare.analysis import CompareParameters
+    from latentscan.analyses.analysis import Setting
+    from latentscan.analyses.compare.parameters import CompareParameters
     from latentscan.store.schema import Schema
 
 
-def compare_cost(
-    schemas: Sequence[Schema], with_paths: Sequence[bool], parameters: CompareParameters
-) -> Cost:
-    """Give what `compare` costs beside the analyses of each store.
+def compare_cost(setting: Setting, parameters: CompareParameters) -> Cost:
+    """Return what `compare` costs beside the analyses of each store.
 
-    Parameters
-    ----------
-    schemas
-        Those of the stores; where they have as many images, they are taken to be the same.
-    with_paths
-        Whether each store knows the paths of its images.
+    Stores with as many images are taken to be of the same ones.
     """
+    schemas, have_paths = setting.schemas, setting.have_paths
     own = [one_pass(schema, (parameters.array,)) for schema in schemas]
     first = schemas[0]
-    same = [place for place, schema in enumerate(schemas) if schema.images == first.images]
+    same = [at for at, schema in enumerate(schemas) if schema.images == first.images]
     if len(same) > 1:
-        compared = [place for place in same[1:] if with_paths[0] and with_paths[place]]
-        own += [_side_by_side((first, schemas[place]), (), PATH_BYTES) for place in compared]
-        own.append(_side_by_side([schemas[place] for place in same], (parameters.array,), 0))
+        compared = [at for at in same[1:] if have_paths[0] and have_paths[at]]
+        own += [_side_by_side((first, schemas[at]), (), PATH_BYTES) for at in compared]
+        own.append(_side_by_side([schemas[at] for at in same], (parameters.array,), 0))
         shared = min(parameters.sample, first.images)
-        for place in same if shared > parameters.nearest else ():
-            own.append(gathering(schemas[place], shared, parameters.array))
-            own.append(search(schemas[place], shared, parameters.nearest))
-    return in_turn(own).needing(*_of_each(parameters))
-
-
-def _of_each(parameters: CompareParameters) -> list[tuple[str, BaseModel]]:
-    """Give the analyses of each store that go into a comparison."""
-    values = parameters.model_dump()
-    models: dict[str, type[BaseModel]] = {"stats": StatsParameters}
-    if parameters.kmeans:
-        models["kmeans"] = KMeansParameters
-    if parameters.tsne:
-        models["tsne"] = TsneParameters
-    return [
-        (name, model(**{field: values[field] for field in model.model_fields}))
-        for name, model in models.items()
-    ]
+        for at in same if shared > parameters.nearest else ():
+            own.append(gathering(schemas[at], shared, parameters.array))
+            own.append(search_cost(schemas[at], shared, parameters.nearest))
+    return in_turn(own)
 
 
 def _side_by_side(schemas: Sequence[Schema], arrays: Sequence[str], row_bytes: int) -> Cost:

@@ -10,7 +10,6 @@ import numpy as np
 
 from latentscan.analyses.compare.shared_images import shared_rows
 from latentscan.analyses.neighbours.graph import graph_of
-from latentscan.analyses.rows import gathered_rows
 from latentscan.kernels.adaptive import AdaptiveHistogram, adaptive_histogram
 from latentscan.kernels.alignment import linear_cka
 from latentscan.kernels.procrustes import procrustes
@@ -19,6 +18,7 @@ from latentscan.kernels.reduction import LatentBlock, Reduction
 from latentscan.kernels.statistics import radii
 from latentscan.kernels.transport import cumulative, earth_movers_distance
 from latentscan.scan.reduce import reduce_store
+from latentscan.scan.rows import gather_rows
 from latentscan.store.results import Variable
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from latentscan.analyses.cache import Run
     from latentscan.analyses.compare.shared_images import Member
-    from latentscan.analyses.rows import Points
+    from latentscan.execution.context import Execution
+    from latentscan.scan.rows import Points
     from latentscan.store.results import Result
 
 MOST_BINS = 200  # of the curves of radii
@@ -37,9 +37,23 @@ PAIR = ("pair",)
 FIGURES = ("cka", "cka_chance", "overlap", "overlap_chance")
 
 
-def radius_variables(members: Sequence[Member], array: Points, run: Run) -> dict[str, Variable]:
-    """Count the radii of every store in the same bins, and measure how far they are from one another's."""
-    histograms = [_radius_histogram(member, array, run) for member in members]
+def radius_variables(members: Sequence[Member], array: Points, execution: Execution) -> dict[str, Variable]:
+    """Count the radii of every store in the same bins, and measure how far they are from one another's.
+
+    Parameters
+    ----------
+    members
+        The stores.
+    array
+        The points whose radii are counted.
+    execution
+        Where tasks run.
+
+    Returns
+    -------
+    `images` (store), `radius_edge` (edge), `radius_share` (store, bin), `earth_movers_distance` (pair).
+    """
+    histograms = [_radius_histogram(member, array, execution) for member in members]
     images = np.array([histogram.counts.sum() for histogram in histograms])
     curves = [(h.edges[0], cumulative(h.counts[0])) for h in histograms]
     ends = np.array([np.interp([TAIL, 1 - TAIL], shares, edges) for edges, shares in curves])
@@ -57,16 +71,14 @@ def radius_variables(members: Sequence[Member], array: Points, run: Run) -> dict
     }
 
 
-def _radius_histogram(member: Member, array: Points, run: Run) -> AdaptiveHistogram:
+def _radius_histogram(member: Member, array: Points, execution: Execution) -> AdaptiveHistogram:
     def chunk(block: LatentBlock) -> AdaptiveHistogram:
         return adaptive_histogram(radii(block.latents[array])[:, np.newaxis])
 
     reduction: Reduction[AdaptiveHistogram, AdaptiveHistogram] = Reduction(
-        (array,), chunk, AdaptiveHistogram.merge, finalize=lambda found: found
+        (array,), chunk, AdaptiveHistogram.merge
     )
-    return reduce_store(
-        member.store, reduction, member.digests, label="radii", executor=run.executor, progress=run.progress
-    )
+    return reduce_store(member.snapshot, reduction, execution, label="radii")
 
 
 def inertia_variables(clusters: Sequence[Result]) -> dict[str, Variable]:
@@ -86,23 +98,44 @@ def paired_variables(
     sample: int,
     nearest: int,
     seed: int,
-    run: Run,
+    execution: Execution,
 ) -> dict[str, Variable]:
     """Compare the points of the same images in every two stores of a group: linear CKA, nearest neighbours.
 
     Where they share no more good images than nearest neighbours are asked for, their overlap is NaN.
+
+    Parameters
+    ----------
+    members
+        The stores.
+    groups
+        Positions of stores of the same images.
+    array
+        The points.
+    sample, seed
+        How many shared images are sampled for the nearest neighbours, and the seed.
+    nearest
+        How many nearest neighbours of each.
+    execution
+        Where tasks run.
+
+    Returns
+    -------
+    `shared`, `cka`, `cka_chance`, `overlap` and `overlap_chance`, (pair,) each.
     """
     pairs = {pair: number for number, pair in enumerate(combinations(range(len(members)), 2))}
     shared, figures = np.zeros(len(pairs), np.int64), np.full((len(FIGURES), len(pairs)), np.nan)
     for group in groups:
         if len(group) == 1:
             continue
-        own = [members[place] for place in group]
-        both = shared_rows(own, array, sample, seed, run)
+        own = [members[at] for at in group]
+        both = shared_rows(own, array, sample, seed, execution)
         enough = len(both.images) > nearest
-        ends = np.cumsum([0, *(member.store.schema.components for member in own)]).tolist()
+        ends = np.cumsum([0, *(member.snapshot.schema.components for member in own)]).tolist()
         columns = [slice(*span) for span in pairwise(ends)]
-        neighbours = [_nearest(member, array, both.images, nearest, seed, run) for member in own if enough]
+        neighbours = [
+            _nearest(member, array, both.images, nearest, seed, execution) for member in own if enough
+        ]
         for a, b in combinations(range(len(own)), 2):
             pair = pairs[group[a], group[b]]
             shared[pair] = both.covariance.count
@@ -115,29 +148,31 @@ def paired_variables(
 
 
 def _nearest(
-    member: Member, array: Points, images: NDArray[np.int64], nearest: int, seed: int, run: Run
+    member: Member, array: Points, images: NDArray[np.int64], nearest: int, seed: int, execution: Execution
 ) -> NDArray[np.int32]:
-    rows = gathered_rows(member.store, array, images, member.digests, run)
-    return graph_of(rows, nearest, seed, run).indices
+    rows = gather_rows(member.snapshot, array, images, execution)
+    return graph_of(rows, nearest, seed, execution).indices
 
 
-def map_variables(
-    members: int, maps: Mapping[int, Result], groups: Sequence[Sequence[int]]
+def embedding_variables(
+    members: int, embeddings: Mapping[int, Result], groups: Sequence[Sequence[int]]
 ) -> dict[str, Variable]:
-    """Align the maps of the stores of each group, and measure how much of their shapes differs.
+    """Align the embeddings of the stores of each group, and measure how much of their shapes differs.
 
     Parameters
     ----------
     members
         How many stores there are.
-    maps
-        Results of `tsne` by the place of their store.
+    embeddings
+        Results of `tsne` by the position of their store.
+    groups
+        Positions of stores of the same images.
 
     Returns
     -------
     `disparity` of every two stores, and of the first group of several stores the `embedding` (map, point,
-    axis) aligned to its first one, with the rows `image` (point) that are on all of its maps, ascending,
-    and the place of its `store_of_map` (map).
+    axis) aligned to its first one, with the rows `image` (point) that are in all of its embeddings,
+    ascending, and the position of each store, `store_of_map` (map).
     """
     pairs = {pair: number for number, pair in enumerate(combinations(range(members), 2))}
     disparity = np.full(len(pairs), np.nan)
@@ -145,8 +180,8 @@ def map_variables(
     for group in groups:
         if len(group) == 1:
             continue
-        images = reduce(np.intersect1d, [maps[place]["image"] for place in group])
-        points = [_points_of(maps[place], images) for place in group]
+        images = reduce(np.intersect1d, [embeddings[at]["image"] for at in group])
+        points = [_points_of(embeddings[at], images) for at in group]
         for a, b in combinations(range(len(group)), 2):
             disparity[pairs[group[a], group[b]]] = procrustes(points[a], points[b]).disparity
         if "embedding" not in variables:
@@ -160,7 +195,7 @@ def map_variables(
 
 
 def _points_of(found: Result, images: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Give the points of some images, (n, 2)."""
+    """Return the points of some images, (n, 2)."""
     order = np.argsort(found["image"])
-    places = order[np.searchsorted(found["image"], images, sorter=order)]
-    return found["embedding"][places].astype(np.float64)
+    at = order[np.searchsorted(found["image"], images, sorter=order)]
+    return found["embedding"][at].astype(np.float64)

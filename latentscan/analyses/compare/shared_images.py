@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from latentscan.analyses.rows import read_range
 from latentscan.kernels.covariance import Covariance, covariance
 from latentscan.kernels.sampling import Sample, sample
 from latentscan.scan.reduce import map_reduce
+from latentscan.scan.rows import read_range
 from latentscan.store.schema import DEFAULT_CHUNK_ROWS
 
 if TYPE_CHECKING:
@@ -18,25 +18,24 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from latentscan.analyses.cache import Run
-    from latentscan.analyses.rows import Points
-    from latentscan.store.reader import LatentStore
+    from latentscan.execution.context import Execution
+    from latentscan.scan.rows import Points
+    from latentscan.scan.snapshot import Snapshot
 
 P = TypeVar("P")
 
 
 @dataclass(frozen=True)
 class Member:
-    """A store among those compared: its name, and its commit record (block, array, 32)."""
+    """A store among those compared, and its name."""
 
     name: str
-    store: LatentStore
-    digests: NDArray[np.uint8]
+    snapshot: Snapshot
 
     @property
     def without_paths(self) -> bool:
         """Whether its latents were made elsewhere, so that rows are known by their number alone."""
-        return bool(self.store.attributes.get("source", {}).get("kind") == "latents")
+        return bool(self.snapshot.store.attributes.get("source", {}).get("kind") == "latents")
 
 
 @dataclass(frozen=True)
@@ -48,38 +47,68 @@ class Shared:
     covariance
         Of their components side by side.
     images
-        A sample of the images, (n,), in the order of `rows.sampled_images`.
+        A sample of the images, (n,), in the order of `scan.rows.sample_images`.
     """
 
     covariance: Covariance
     images: NDArray[np.int64]
 
 
-def same_images(members: Sequence[Member], run: Run) -> tuple[list[list[int]], dict[tuple[int, int], str]]:
+def same_images(
+    members: Sequence[Member], execution: Execution
+) -> tuple[list[list[int]], dict[tuple[int, int], str]]:
     """Group stores that hold the same images in the same rows.
 
-    Returns the groups, each of places in `members`, and for every pair of groups, named by the first store
-    of each, in what they differ.
+    Parameters
+    ----------
+    members
+        The stores.
+    execution
+        Where tasks run.
+
+    Returns
+    -------
+    The groups, each of positions in `members`, and for every pair of groups, named by the first store of
+    each, in what they differ.
     """
     groups: list[list[int]] = []
     differences = {}
-    for place, member in enumerate(members):
+    for position, member in enumerate(members):
         for group in groups:
-            found = _difference(members[group[0]], member, run)
+            found = _difference(members[group[0]], member, execution)
             if found is None:
-                group.append(place)
+                group.append(position)
                 break
-            differences[group[0], place] = found
+            differences[group[0], position] = found
         else:
-            groups.append([place])
+            groups.append([position])
     return groups, differences
 
 
-def shared_rows(members: Sequence[Member], array: Points, size: int, seed: int, run: Run) -> Shared:
-    """Compute what stores of the same images share, in one pass over all of them."""
+def shared_rows(
+    members: Sequence[Member], array: Points, size: int, seed: int, execution: Execution
+) -> Shared:
+    """Compute what stores of the same images share, in one pass over all of them.
+
+    Parameters
+    ----------
+    members
+        The stores.
+    array
+        The points.
+    size, seed
+        How many of the shared images are sampled, and the seed.
+    execution
+        Where tasks run.
+
+    Raises
+    ------
+    StoreError
+        If a chunk is missing or damaged.
+    """
 
     def leaf(rows: range) -> tuple[Covariance, Sample]:
-        read = [read_range(member.store, array, rows, member.digests) for member in members]
+        read = [read_range(member.snapshot, array, rows) for member in members]
         good = np.logical_and.reduce([good for _, good in read])
         side_by_side = np.hstack([values[good] for values, _ in read])
         return covariance(side_by_side), sample(rows.start + np.flatnonzero(good), size, seed)
@@ -87,16 +116,16 @@ def shared_rows(members: Sequence[Member], array: Points, size: int, seed: int, 
     def combine(a: tuple[Covariance, Sample], b: tuple[Covariance, Sample]) -> tuple[Covariance, Sample]:
         return a[0].merge(b[0]), a[1].merge(b[1])
 
-    found, drawn = _over_ranges(members, leaf, combine, "rows side by side", run)
-    return Shared(found, drawn.images)
+    found, sampled = _over_ranges(members, leaf, combine, "rows side by side", execution)
+    return Shared(found, sampled.images)
 
 
-def _difference(first: Member, second: Member, run: Run) -> str | None:
-    """Say in what the images of two stores differ; None where they are the same.
+def _difference(first: Member, second: Member, execution: Execution) -> str | None:
+    """Return in what the images of two stores differ; None where they are the same.
 
     Latents that were made elsewhere come without paths: their images are taken to be in the same order.
     """
-    counts = [member.store.schema.images for member in (first, second)]
+    counts = [member.snapshot.schema.images for member in (first, second)]
     if counts[0] != counts[1]:
         return f"{first.name} holds {counts[0]:,} images, {second.name} {counts[1]:,}"
     if first.without_paths or second.without_paths:
@@ -104,7 +133,7 @@ def _difference(first: Member, second: Member, run: Run) -> str | None:
 
     def leaf(rows: range) -> str | None:
         (ours, good), (theirs, also_good) = (
-            read_range(member.store, "path", rows, member.digests) for member in (first, second)
+            read_range(member.snapshot, "path", rows) for member in (first, second)
         )
         differing = np.flatnonzero((ours != theirs) & good & also_good)
         if not len(differing):
@@ -112,7 +141,7 @@ def _difference(first: Member, second: Member, run: Run) -> str | None:
         row = differing[0]
         return f"row {rows.start + row} is {ours[row]} in {first.name}, {theirs[row]} in {second.name}"
 
-    return _over_ranges((first, second), leaf, lambda a, b: b if a is None else a, "compare paths", run)
+    return _over_ranges((first, second), leaf, lambda a, b: b if a is None else a, "compare paths", execution)
 
 
 def _over_ranges(
@@ -120,14 +149,14 @@ def _over_ranges(
     leaf: Callable[[range], P],
     combine: Callable[[P, P], P],
     label: str,
-    run: Run,
+    execution: Execution,
 ) -> P:
     """Reduce over ranges of images, which are as long as the longest blocks: most blocks are read once."""
-    images = members[0].store.schema.images
-    length = max(DEFAULT_CHUNK_ROWS, *(member.store.schema.chunk_rows for member in members))
+    images = members[0].snapshot.schema.images
+    length = max(DEFAULT_CHUNK_ROWS, *(member.snapshot.schema.chunk_rows for member in members))
 
     def on_range(number: int) -> P:
         return leaf(range(number * length, min((number + 1) * length, images)))
 
     numbers = range(-(-images // length))
-    return map_reduce(numbers, on_range, combine, label=label, executor=run.executor, progress=run.progress)
+    return map_reduce(numbers, on_range, combine, execution, label=label)

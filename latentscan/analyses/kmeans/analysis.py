@@ -2,128 +2,51 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field, ValidationInfo, field_validator
 
-from latentscan.analyses.cache import Run, kept
-from latentscan.analyses.kmeans.centres import CENTRES_VERSION, CentresParameters, kmeans_centres, spelled_out
+from latentscan.analyses.analysis import Analysis, Request
+from latentscan.analyses.functions import call
+from latentscan.analyses.kmeans.centres import CENTRES
+from latentscan.analyses.kmeans.cost import kmeans_cost
 from latentscan.analyses.kmeans.elbow import elbow
-from latentscan.analyses.kmeans.reference import REFERENCE_VERSION, gaussian_reference
+from latentscan.analyses.kmeans.parameters import KMeansParameters
+from latentscan.analyses.kmeans.reference import REFERENCE, reference_request
 from latentscan.kernels.inertia import InertiaPartial, Models, inertia_partial
 from latentscan.kernels.reduction import LatentBlock, Reduction
 from latentscan.scan.reduce import reduce_store
 from latentscan.store.results import Result, Variable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from typing import Unpack
 
     from numpy.typing import NDArray
+    from xarray import Dataset
 
-    from latentscan.analyses.rows import Points
+    from latentscan.analyses.analysis import Task
+    from latentscan.analyses.functions import Options
+    from latentscan.analyses.inputs import OneStore
+    from latentscan.execution.context import Execution
+    from latentscan.scan.rows import Points
+    from latentscan.scan.snapshot import Snapshot
     from latentscan.store.reader import LatentStore
 
-VERSION = 1  # to be raised when the numbers or their names change, so that older results are not read
 
-
-class KMeansParameters(CentresParameters):
-    """Which models are trained, and what is found of them."""
-
-    labels: tuple[int, ...] = Field(default=(), description="those of --k whose labels are kept")
-    reference: bool = Field(default=True, description="also the curve of Gaussian data, to judge an elbow by")
-
-    @field_validator("labels", mode="before")
-    @classmethod
-    def _labels_spelled_out(cls, value: Any) -> Any:
-        return spelled_out(value)
-
-    @field_validator("labels")
-    @classmethod
-    def _of_models(cls, value: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
-        if missing := sorted(set(value) - set(info.data.get("k", value))):
-            raise ValueError(f"expected numbers that are in --k, got {', '.join(map(str, missing))}")
-        return tuple(sorted(set(value)))
-
-    @property
-    def training(self) -> CentresParameters:
-        """The parameters that change the centres."""
-        return CentresParameters(**self.model_dump(include=set(CentresParameters.model_fields)))
-
-
-def kmeans(
-    store: LatentStore,
-    parameters: KMeansParameters | None = None,
-    run: Run | None = None,
-    digests: NDArray[np.uint8] | None = None,
-) -> Result:
-    """Cluster the points of a store with many k and several seeds: inertia curves, sizes, centres.
-
-    Parameters
-    ----------
-    digests
-        The commit record (block, array, 32) of the blocks to look at; read anew if None.
-
-    Returns
-    -------
-    `inertia` (k, seed), its `inertia_mean` and `inertia_std` over the seeds (k), and the inertia of Gaussian
-    data with the same covariance, `reference` (k); `total` (), the inertia of one cluster; `centres`
-    (centre, component) of one model after another, with `size`, `centre_k` and `centre_seed` (centre);
-    `knee` and `bend` (seed); `labels` (label_k, image) of the best model of a k, the one of `label_seed`
-    (label_k), −1 for an image without latents.
-
-    Raises
-    ------
-    UsageError
-        If there are fewer images than centres, or fewer in a batch; or the result cannot be kept where it
-        should be.
-    StoreError
-        If the store is incomplete or damaged.
-    """
-    parameters, run = parameters or KMeansParameters(), run or Run()
-    return kept(
-        *("kmeans", VERSION, store, parameters, run, partial(_computed, store, parameters, run)),
-        digests=digests,
-        builds_on=(CENTRES_VERSION, REFERENCE_VERSION),
-    )
-
-
-def _computed(
-    store: LatentStore, parameters: KMeansParameters, run: Run, digests: NDArray[np.uint8]
-) -> Result:
-    trained = kmeans_centres(store, parameters.training, run, digests)
+def assess(task: Task[KMeansParameters, OneStore]) -> Result:
+    """Compute what is found of trained models in one pass over the blocks that are written."""
+    parameters, snapshot = task.parameters, task.inputs.snapshot
+    trained = task.result_of(Request(CENTRES, parameters.training))
     reference = None
     if parameters.reference:
-        reference = gaussian_reference(store, parameters.training, trained.attributes["images"], run, digests)
-    return assess(store, trained, parameters, reference, digests, run)
-
-
-def assess(
-    store: LatentStore,
-    trained: Result,
-    parameters: KMeansParameters,
-    reference: NDArray[np.float64] | None,
-    digests: NDArray[np.uint8],
-    run: Run,
-) -> Result:
-    """Compute what is found of trained models in one pass over the blocks that are written.
-
-    Parameters
-    ----------
-    trained
-        What `kmeans_centres` gave.
-    reference
-        The inertia of Gaussian data, (k,).
-    digests
-        The commit record, (block, array, 32).
-    """
+        reference = task.result_of(reference_request(parameters))["inertia"]
     ks, seeds = np.array(parameters.k), np.array(parameters.all_seeds)
     of_model = np.repeat(ks, len(seeds))
     models = Models.of(trained["centres"], of_model.tolist(), trained["shift"])
     labelled = np.flatnonzero(np.isin(of_model, parameters.labels)).tolist()
 
-    found = _counted(store, parameters.array, models, labelled, digests, run)
+    found = _inertia(snapshot, parameters.array, models, labelled, task.execution)
     inertia = found.inertia.reshape(len(ks), len(seeds))
     variables = {
         "k": Variable(("k",), ks),
@@ -139,15 +62,15 @@ def assess(
     if reference is not None:
         variables["reference"] = Variable(("k",), reference)
     if labelled:
-        variables |= _best_labels(found, inertia, parameters, store.schema.images)
+        variables |= _best_labels(found, inertia, parameters, snapshot.schema.images)
     one = found.total_inertia or 1.0  # all points are one: every share is 0
     hint = elbow(ks, inertia / one, None if reference is None else reference / one)
     variables |= {"knee": Variable(("seed",), hint.knees), "bend": Variable(("seed",), hint.bends)}
     attributes = {
         "array": parameters.array,
-        "images": store.schema.images,
+        "images": snapshot.schema.images,
         "clustered": found.rows,
-        "components": store.schema.components,
+        "components": snapshot.schema.components,
         "batches": trained.attributes["batches"],
         "passes": trained.attributes["passes"],
         "elbow": hint.verdict,
@@ -158,23 +81,116 @@ def assess(
     return Result(variables, attributes)
 
 
-def _counted(
+def _requires(parameters: KMeansParameters) -> list[Request]:
+    reference = [reference_request(parameters)] if parameters.reference else []
+    return [Request(CENTRES, parameters.training), *reference]
+
+
+LABELS = {  # what each variable is, and its unit
+    "k": ("number of clusters", "1"),
+    "seed": ("seed", "1"),
+    "inertia": ("inertia", "1"),
+    "inertia_mean": ("mean inertia over the seeds", "1"),
+    "inertia_std": ("standard deviation of the inertia over the seeds", "1"),
+    "total": ("inertia of one cluster", "1"),
+    "reference": ("inertia of Gaussian data of the same covariance", "1"),
+    "centres": ("centre of a cluster", "1"),
+    "centre_k": ("number of clusters of the model of a centre", "1"),
+    "centre_seed": ("seed of the model of a centre", "1"),
+    "size": ("images in a cluster", "1"),
+    "knee": ("k at the knee of the curve, 0 for none", "1"),
+    "bend": ("depth of the curve below its chord, as a share of the inertia of one cluster", "1"),
+    "label_k": ("number of clusters whose labels are given", "1"),
+    "label_seed": ("seed of the best model of that number of clusters", "1"),
+    "labels": ("cluster of an image, -1 for none", "1"),
+}
+
+KMEANS = Analysis(
+    name="kmeans",
+    version=1,
+    parameters=KMeansParameters,
+    requires=_requires,
+    compute=assess,
+    cost=kmeans_cost,
+    parts=(CENTRES, REFERENCE),
+    labels=LABELS,
+)
+
+
+def kmeans(
     store: LatentStore,
-    array: Points,
-    models: Models,
-    labelled: Sequence[int],
-    digests: NDArray[np.uint8],
-    run: Run,
+    *,
+    k: str | int | Iterable[int] = "2:80:2",
+    seeds: int = 3,
+    seed: int = 0,
+    batch_rows: int = 4096,
+    passes: int = 0,
+    array: Points = "z",
+    labels: str | int | Iterable[int] = (),
+    reference: bool = True,
+    **options: Unpack[Options],
+) -> Dataset:
+    """Cluster the points of a store with many k and several seeds: inertia curves, sizes, centres.
+
+    Parameters
+    ----------
+    store
+        The latent store.
+    k
+        Numbers of clusters: ``"FIRST:LAST:STEP"`` with LAST included, or numbers.
+    seeds
+        How many models of every k.
+    seed
+        The first seed.
+    batch_rows
+        Images in a batch; no fewer than the largest k.
+    passes
+        How often each image is seen; 0 for as often as 40 batches need.
+    array
+        The points: ``"z"`` or ``"mu"``.
+    labels
+        Those of `k` for which the cluster of each image is returned.
+    reference
+        Whether the curve of Gaussian data is computed too, by which an elbow is judged.
+    **options
+        See `Options`.
+
+    Returns
+    -------
+    `inertia` (k, seed), its `inertia_mean` and `inertia_std` over the seeds (k), and the inertia of Gaussian
+    data with the same covariance, `reference` (k); `total` (), the inertia of one cluster; `centres`
+    (centre, component) of one model after another, with `size`, `centre_k` and `centre_seed` (centre);
+    `knee` and `bend` (seed); `labels` (label_k, image) of the best model of a k, the one of `label_seed`
+    (label_k), −1 for an image without latents.
+
+    Raises
+    ------
+    ParameterError
+        If there are fewer images than centres, or fewer in a batch.
+    StoreError
+        If the store is incomplete or damaged.
+    """
+    given = {
+        "k": k,
+        "seeds": seeds,
+        "seed": seed,
+        "batch_rows": batch_rows,
+        "passes": passes,
+        "array": array,
+        "labels": labels,
+        "reference": reference,
+    }
+    return call(KMEANS, {"store": store}, given, options)
+
+
+def _inertia(
+    snapshot: Snapshot, array: Points, models: Models, labelled: Sequence[int], execution: Execution
 ) -> InertiaPartial:
     def chunk(block: LatentBlock) -> InertiaPartial:
         return inertia_partial(block.latents[array], block.images, models, labelled)
 
-    reduction: Reduction[InertiaPartial, InertiaPartial] = Reduction(
-        (array,), chunk, InertiaPartial.merge, finalize=lambda found: found
-    )
-    return reduce_store(
-        store, reduction, digests, label="inertia", executor=run.executor, progress=run.progress
-    )
+    reduction: Reduction[InertiaPartial, InertiaPartial] = Reduction((array,), chunk, InertiaPartial.merge)
+    return reduce_store(snapshot, reduction, execution, label="inertia")
 
 
 def _best_labels(

@@ -4,48 +4,58 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from latentscan.analyses.kmeans.reference import MOST_ROWS
 from latentscan.analyses.kmeans.training import TRIALS, WINDOW_BATCHES, Schedule, initial_rows
-from latentscan.analyses.pca import PcaParameters
+from latentscan.kernels.reduction import Footprint
 from latentscan.kernels.tiles import TILE_ROWS
 from latentscan.scan.cost import Cost, gathering, in_turn, one_pass
 
 if TYPE_CHECKING:
-    from latentscan.analyses.kmeans.analysis import KMeansParameters
-    from latentscan.store.schema import Schema
+    from latentscan.analyses.analysis import Setting
+    from latentscan.analyses.kmeans.parameters import CentresParameters, KMeansParameters
+
+MOST_REFERENCE_ROWS = 32_768  # whose inertia is computed: their mean has a standard error of 0.1 % or so
 
 
-def kmeans_cost(schema: Schema, parameters: KMeansParameters, workers: int) -> Cost:
-    """Give what `kmeans` costs: choosing first centres, training, and one pass for the inertia."""
-    seeds, array, width = parameters.seeds, parameters.array, schema.components * 4
-    sample = min(initial_rows(max(parameters.k)), schema.images)
-    centres = sum(parameters.k) * seeds
-    labelled = len(parameters.labels) * seeds * schema.images * 4
-    counting = one_pass(
+def kmeans_cost(setting: Setting, parameters: KMeansParameters) -> Cost:
+    """Return the cost of the pass that counts inertia, sizes and labels of all models."""
+    schema, seeds = setting.schema, parameters.seeds
+    centres, width = sum(parameters.k) * seeds, schema.components * 4
+    return one_pass(
         schema,
-        (array,),
-        partial_bytes=labelled,
-        # the product of a tile with all centres, and these themselves in three forms
-        task_bytes=5 * TILE_ROWS * centres + 3 * centres * width,
+        (parameters.array,),
+        Footprint(
+            partial_bytes=len(parameters.labels) * seeds * schema.images * 4,
+            # the product of a tile with all centres, and these themselves in three forms
+            task_bytes=5 * TILE_ROWS * centres + 3 * centres * width,
+        ),
     )
-    own = (
-        one_pass(schema, ()),
-        gathering(schema, sample, array),
-        _training(schema, parameters, seeds, workers, reads=True),
-        counting,
-    )
-    if not parameters.reference:
-        return in_turn(own)
-    batches = Schedule.of(schema.images, parameters.batch_rows, parameters.passes).batches
-    reference = _training(schema, parameters, 1, workers, reads=False)
-    evaluated = Cost(min(batches, max(1, MOST_ROWS // parameters.batch_rows)))
-    return in_turn((*own, reference, evaluated)).needing(("pca", PcaParameters(array=array)))
 
 
-def _training(schema: Schema, parameters: KMeansParameters, seeds: int, workers: int, *, reads: bool) -> Cost:
-    """Give the cost of training: a task a group of models, each of which goes through the rows itself."""
+def centres_cost(setting: Setting, parameters: CentresParameters) -> Cost:
+    """Return the cost of choosing initial centres and training all models."""
+    schema = setting.schema
+    sample = min(initial_rows(max(parameters.k)), schema.images)
+    return in_turn(
+        (
+            one_pass(schema, ()),
+            gathering(schema, sample, parameters.array),
+            _training(setting, parameters, reads=True),
+        )
+    )
+
+
+def reference_cost(setting: Setting, parameters: CentresParameters) -> Cost:
+    """Return the cost of training and evaluating models of Gaussian data."""
+    batches = Schedule.of(setting.schema.images, parameters.batch_rows, parameters.passes).batches
+    evaluated = Cost(min(batches, max(1, MOST_REFERENCE_ROWS // parameters.batch_rows)))
+    return _training(setting, parameters, reads=False) + evaluated
+
+
+def _training(setting: Setting, parameters: CentresParameters, *, reads: bool) -> Cost:
+    """Return the cost of training: a task a group of models, each of which goes through the rows itself."""
+    schema, seeds = setting.schema, parameters.seeds
     width = schema.components * 4
-    largest, groups = max(parameters.k), min(len(parameters.k), workers)
+    largest, groups = max(parameters.k), min(len(parameters.k), setting.tasks_at_once)
     schedule = Schedule.of(schema.images, parameters.batch_rows, parameters.passes)
     sample = min(initial_rows(largest), schema.images)
     window = min((WINDOW_BATCHES + 1) * parameters.batch_rows + schema.chunk_rows, schema.images)

@@ -26,7 +26,7 @@ class Elbow:
     knees
         The k at the knee of each seed's curve, (seed,); 0 where it has none.
     bends
-        How far below its chord each curve goes there, as a share of the inertia of one cluster, (seed,).
+        How far below its chord each curve is at its knee, as a share of the inertia of one cluster, (seed,).
     reference_bend
         The same of the curve of Gaussian data; None where there is no such curve.
     agree
@@ -47,7 +47,7 @@ class Elbow:
 
     @property
     def verdict(self) -> str:
-        """Say ``clear``, ``none`` or ``unknown``."""
+        """Whether the curves have an elbow: ``clear``, ``none`` or ``unknown``."""
         if False in {self.agree, self.bends_more}:
             return "none"
         return "clear" if self.agree and self.bends_more else "unknown"
@@ -73,9 +73,16 @@ def knee(k: NDArray[np.int64], inertia: NDArray[np.float64]) -> tuple[int, float
 
 
 def elbow(k: NDArray[np.int64], shares: NDArray[np.float64], reference: NDArray[np.float64] | None) -> Elbow:
-    """Judge the curves of several seeds (k, seed) beside the one of Gaussian data (k,).
+    """Judge the curves of several seeds beside the one of Gaussian data.
 
-    All are inertia as shares of that of one cluster.
+    Parameters
+    ----------
+    k
+        Numbers of clusters, (k,), ascending.
+    shares
+        Inertia as a share of that of one cluster, (k, seed).
+    reference
+        The same of Gaussian data, (k,); None where it is not known.
     """
     found = [knee(k, curve) for curve in shares.T]
     knees = np.array([at for at, _ in found], np.int64)

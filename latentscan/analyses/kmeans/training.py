@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from latentscan.analyses.cache import Run
+    from latentscan.execution.context import Execution
     from latentscan.execution.executor import Control
 
 FEWEST_BATCHES = 40  # that train a model, over all passes; more gain next to nothing
@@ -36,7 +36,7 @@ class Schedule:
 
     @classmethod
     def of(cls, rows: int, batch_rows: int, passes: int) -> Schedule:
-        """Make the schedule for some rows; with 0 passes, of as many as give enough batches."""
+        """Return the schedule for some rows; with 0 passes, of as many as give enough batches."""
         return cls(rows, batch_rows, passes or -(-FEWEST_BATCHES // max(1, rows // batch_rows)))
 
     @property
@@ -45,13 +45,13 @@ class Schedule:
         return max(1, self.rows // self.batch_rows)
 
     def batch(self, number: int) -> range:
-        """Give the rows of a batch of a pass."""
+        """Return the rows of a batch of a pass."""
         start = number * self.batch_rows
         return range(start, self.rows if number == self.batches - 1 else start + self.batch_rows)
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainingData:
     """What models are trained on: initial centres by seed, and the batches of all passes by seed.
 
     `initial` are (centre, component), as many as the largest model has.
@@ -63,16 +63,28 @@ class Course:
 
 
 def initial_rows(largest: int) -> int:
-    """Give the number of rows among which the initial centres of the largest model are chosen."""
+    """Return the number of rows among which the initial centres of the largest model are chosen."""
     return max(INITIAL_ROWS, INITIAL_ROWS_PER_CENTRE * largest)
 
 
 def initial_centres(
-    sample: NDArray[np.float32], largest: int, seeds: Sequence[int], run: Run
+    sample: NDArray[np.float32], largest: int, seeds: Sequence[int], execution: Execution
 ) -> dict[int, NDArray[np.float32]]:
-    """Choose the initial centres of every seed, (centre, component), with one k-means++.
+    """Choose the initial centres of every seed, (centre, component), with one k-means++ each.
 
-    A centre is chosen given those before it, so the first k of them are a choice of k.
+    A centre depends only on those before it, so the first k of them are a choice of k. Arthur, D.,
+    Vassilvitskii, S. (2007), k-means++: the advantages of careful seeding.
+
+    Parameters
+    ----------
+    sample
+        The rows among which they are chosen, (n, component).
+    largest
+        How many are chosen, the k of the largest model.
+    seeds
+        The seeds, a task each.
+    execution
+        Where tasks run.
     """
     from sklearn.cluster import kmeans_plusplus
 
@@ -80,25 +92,36 @@ def initial_centres(
         centres, _ = kmeans_plusplus(sample, largest, random_state=seed, n_local_trials=TRIALS)
         return np.asarray(centres)
 
-    with run.progress.task("initial centres", total=len(seeds), unit="seeds") as advance:
-        chosen = run.executor.run_tasks(choose, seeds, on_done=lambda _: advance(1))
+    with execution.progress.task("initial centres", total=len(seeds), unit="seeds") as advance:
+        chosen = execution.executor.run_tasks(choose, seeds, on_done=lambda _: advance(1))
     return dict(zip(seeds, chosen, strict=True))
 
 
 def train(
-    course: Course, ks: Sequence[int], seeds: Sequence[int], run: Run, *, label: str
+    data: TrainingData, ks: Sequence[int], seeds: Sequence[int], execution: Execution, *, label: str
 ) -> dict[tuple[int, int], NDArray[np.float32]]:
-    """Train a model for every k and seed, and give its centres (centre, component) by (k, seed).
+    """Train a model for every k and seed, and return its centres (centre, component) by (k, seed).
 
-    The models of a seed are cut into groups of about equal work, a task each, as many as there are
-    workers: every task goes through the rows itself and feeds each batch to all models of its group.
+    The models of a seed are cut into groups of about equal work, a task each, as many as tasks run at once:
+    every task goes through the rows itself and feeds each batch to all models of its group.
+
+    Parameters
+    ----------
+    data
+        What they are trained on.
+    ks, seeds
+        The models: one for every pair.
+    execution
+        Where tasks run.
+    label
+        What progress is reported as.
     """
-    groups = balanced(ks, min(len(ks), run.executor.count))
+    groups = balanced(ks, min(len(ks), execution.executor.count))
     items = [(seed, group) for seed in seeds for group in groups]
-    schedule = course.schedule
+    schedule = data.schedule
     total = schedule.batches * schedule.passes * len(items)
-    with run.progress.task(label, total=total, unit="batches") as advance:
-        found = run.executor.run_tasks(partial(_train_group, course), items, report=advance)
+    with execution.progress.task(label, total=total, unit="batches") as advance:
+        found = execution.executor.run_tasks(partial(_train_group, data), items, report=advance)
     return {
         (k, seed): centres
         for (seed, group), trained in zip(items, found, strict=True)
@@ -124,18 +147,18 @@ def balanced(ks: Sequence[int], groups: int) -> list[list[int]]:
 
 
 def _train_group(
-    course: Course, item: tuple[int, Sequence[int]], control: Control
+    data: TrainingData, item: tuple[int, Sequence[int]], control: Control
 ) -> list[NDArray[np.float32]]:
     from sklearn import config_context
     from sklearn.cluster import MiniBatchKMeans
 
     seed, ks = item
-    schedule = course.schedule
+    schedule = data.schedule
     last_pass = schedule.batches * (schedule.passes - 1)
     models = [
         MiniBatchKMeans(
             k,
-            init=course.initial[seed][:k],
+            init=data.initial[seed][:k],
             n_init=1,
             batch_size=schedule.batch_rows,
             compute_labels=False,
@@ -144,7 +167,7 @@ def _train_group(
         for k in ks
     ]
     with config_context(assume_finite=True, skip_parameter_validation=True):
-        for number, batch in enumerate(course.batches(seed)):
+        for number, batch in enumerate(data.batches(seed)):
             if control.stopped():
                 raise Stopped
             for model in models:
@@ -158,9 +181,18 @@ def _train_group(
 def mixed_batches(
     blocks: Iterable[NDArray[np.float32]], batch_rows: int, rng: np.random.Generator
 ) -> Iterator[NDArray[np.float32]]:
-    """Mix the rows of some blocks at a time, (n, components) each, and give them in batches.
+    """Mix the rows of some blocks at a time, and yield them in batches (n, component).
 
     A last batch that would be short is merged into the one before.
+
+    Parameters
+    ----------
+    blocks
+        Rows of blocks, (n, component) each.
+    batch_rows
+        Rows of a batch.
+    rng
+        Its state decides the order of the rows.
     """
     waiting: list[NDArray[np.float32]] = []
     for block in blocks:
@@ -173,7 +205,7 @@ def mixed_batches(
 def _whole_batches(
     blocks: Sequence[NDArray[np.float32]], batch_rows: int, rng: np.random.Generator
 ) -> Generator[NDArray[np.float32], None, NDArray[np.float32]]:
-    """Give batches of mixed rows while another one is left; return the rows that remain."""
+    """Yield batches of mixed rows while another one is left; return the rows that remain."""
     rows = np.concatenate(blocks)
     order = rng.permutation(len(rows))
     while len(order) >= 2 * batch_rows:

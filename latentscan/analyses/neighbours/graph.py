@@ -1,4 +1,4 @@
-"""The nearest neighbours of every row: the graph that maps and comparisons are made of."""
+"""The nearest neighbours of every row: the graph that embeddings and comparisons are made of."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from latentscan.analyses.cache import kept
-from latentscan.analyses.neighbours.index import BLOCK, index_of
-from latentscan.analyses.rows import Points, gathered_rows, require_points, sampled_images
+from latentscan.analyses.analysis import Analysis, PointsParameters
+from latentscan.analyses.neighbours.index import BLOCK, EXACT_ROWS, RECALL_QUERIES, build_index
 from latentscan.errors import TooFewImagesError, UsageError
+from latentscan.scan.cost import Cost, gathering, in_turn, one_pass
+from latentscan.scan.rows import gather_rows, sample_images
 from latentscan.store.results import Result, Variable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from latentscan.analyses.cache import Run
-    from latentscan.store.reader import LatentStore
+    from latentscan.analyses.analysis import Setting, Task
+    from latentscan.analyses.inputs import OneStore
+    from latentscan.execution.context import Execution
+    from latentscan.store.schema import Schema
 
-VERSION = 1  # to be raised when the graph changes, so that older ones are not read
 TASK_BLOCKS = 2
 
 
@@ -45,8 +47,14 @@ class NeighbourGraph:
     recall: float
     method: Literal["exact", "ivf"]
 
+    @classmethod
+    def of_result(cls, result: Result) -> NeighbourGraph:
+        """Read the graph from the result of `find_neighbours`."""
+        known = result.attributes
+        return cls(result["indices"], result["distances"], known["recall"], known["method"])
+
     def first(self, k: int) -> NeighbourGraph:
-        """Give the graph of the k nearest.
+        """Return the graph of the k nearest.
 
         Raises
         ------
@@ -63,56 +71,88 @@ class NeighbourGraph:
         )
 
 
-class GraphParameters(BaseModel):
+class GraphParameters(PointsParameters):
     """Whose neighbours are searched."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     points: int = Field(default=20_000, ge=2, description="how many images; all if there are fewer")
     seed: int = Field(default=0, ge=0, lt=2**63, description="seed of the sample")
-    array: Points = Field(default="z", description="z or mu")
-    neighbours: int = Field(default=90, ge=1, description="neighbours of each image")
-
-
-def neighbour_graph(
-    store: LatentStore, parameters: GraphParameters, run: Run, digests: NDArray[np.uint8] | None = None
-) -> NeighbourGraph:
-    """Find the nearest neighbours of a sample of the good images, or read them where they are kept.
-
-    The rows of the graph are the images that `rows.sampled_images` gives, in its order.
-
-    Raises
-    ------
-    UsageError
-        If there are not more images than neighbours asked for, or the store lacks the array.
-    """
-    require_points(store, parameters.array)
-    require_rows(min(parameters.points, store.schema.images), parameters.neighbours)
-
-    def compute(digests: NDArray[np.uint8]) -> Result:
-        images = sampled_images(store, parameters.points, parameters.seed, digests, run)
-        require_rows(len(images), parameters.neighbours)
-        rows = gathered_rows(store, parameters.array, images, digests, run)
-        graph = graph_of(rows, parameters.neighbours, parameters.seed, run)
-        variables = {
-            "image": Variable(("point",), images),
-            "indices": Variable(("point", "neighbour"), graph.indices),
-            "distances": Variable(("point", "neighbour"), graph.distances),
-        }
-        return Result(variables, {"recall": graph.recall, "method": graph.method})
-
-    found = kept("tsne-neighbours", VERSION, store, parameters, run, compute, digests=digests)
-    return NeighbourGraph(
-        found["indices"], found["distances"], found.attributes["recall"], found.attributes["method"]
+    neighbours: int = Field(
+        default=90, ge=1, description="neighbours of each image; all others if there are fewer"
     )
 
 
-def require_rows(rows: int, neighbours: int) -> None:
-    """Make sure that there are more rows than neighbours asked for.
+def find_neighbours(task: Task[GraphParameters, OneStore]) -> Result:
+    """Find the nearest neighbours of a sample of the good images.
+
+    The rows of the graph are the images that `scan.rows.sample_images` returns, in its order.
 
     Raises
     ------
-    UsageError
+    TooFewImagesError
+        If there is one image only.
+    """
+    parameters, snapshot, execution = task.parameters, task.inputs.snapshot, task.execution
+    images = sample_images(snapshot, parameters.points, parameters.seed, execution).images
+    neighbours = max(1, min(parameters.neighbours, len(images) - 1))
+    require_rows(len(images), neighbours)
+    rows = gather_rows(snapshot, parameters.array, images, execution)
+    graph = graph_of(rows, neighbours, parameters.seed, execution)
+    variables = {
+        "image": Variable(("point",), images),
+        "indices": Variable(("point", "neighbour"), graph.indices),
+        "distances": Variable(("point", "neighbour"), graph.distances),
+    }
+    return Result(variables, {"recall": graph.recall, "method": graph.method})
+
+
+def _cost(setting: Setting, parameters: GraphParameters) -> Cost:
+    points = min(parameters.points, setting.schema.images)
+    return in_turn(
+        (
+            one_pass(setting.schema, ()),
+            gathering(setting.schema, points, parameters.array),
+            search_cost(setting.schema, points, min(parameters.neighbours, points - 1)),
+        )
+    )
+
+
+LABELS = {  # what each variable is, and its unit
+    "image": ("row of the point's image", "1"),
+    "indices": ("points that are nearest, the nearest first", "1"),
+    "distances": ("Euclidean distance of the nearest points", "1"),
+}
+
+NEIGHBOURS = Analysis(
+    name="tsne-neighbours",
+    version=1,
+    parameters=GraphParameters,
+    compute=find_neighbours,
+    cost=_cost,
+    labels=LABELS,
+)
+
+
+def search_cost(schema: Schema, rows: int, neighbours: int) -> Cost:
+    """Return the cost of the nearest neighbours of each of some rows, where the first index will do."""
+    searches = -(-rows // (TASK_BLOCKS * BLOCK))
+    index = 2 * rows * schema.components * 4
+    found = TASK_BLOCKS * BLOCK * (neighbours + 1) * 32
+    return indexing_cost(rows) + Cost(searches, 0, index + found)
+
+
+def indexing_cost(rows: int) -> Cost:
+    """Return the cost of an index of some rows."""
+    if rows <= EXACT_ROWS:
+        return Cost()
+    return Cost(1 + 2 * -(-RECALL_QUERIES // BLOCK))
+
+
+def require_rows(rows: int, neighbours: int) -> None:
+    """Check that there are more rows than neighbours asked for.
+
+    Raises
+    ------
+    TooFewImagesError
         If there are not.
     """
     if rows <= neighbours:
@@ -123,22 +163,33 @@ def require_rows(rows: int, neighbours: int) -> None:
         )
 
 
-def graph_of(rows: NDArray[np.float32], k: int, seed: int, run: Run) -> NeighbourGraph:
-    """Find the k nearest neighbours of each of some rows (n, components).
+def graph_of(rows: NDArray[np.float32], k: int, seed: int, execution: Execution) -> NeighbourGraph:
+    """Find the k nearest neighbours of each of some rows.
+
+    Parameters
+    ----------
+    rows
+        The rows, (n, components).
+    k
+        How many neighbours of each.
+    seed
+        Seed of the index.
+    execution
+        Where tasks run, and who follows them.
 
     Raises
     ------
-    UsageError
+    TooFewImagesError
         If there are not more than k rows.
     """
     require_rows(len(rows), k)
     own = np.arange(len(rows))
-    with run.progress.task("neighbours", total=len(rows), unit="points") as advance:
-        index = index_of(rows, k, seed, run)
+    with execution.progress.task("neighbours", total=len(rows), unit="points") as advance:
+        index = build_index(rows, k, seed, execution)
 
         step = TASK_BLOCKS * BLOCK
         parts = [(own[start : start + step], k + 1, index.probes) for start in range(0, len(rows), step)]
-        found = run.executor.run_tasks(
+        found = execution.executor.run_tasks(
             index.collection,
             parts,
             describe=lambda part: f"neighbours of points {part[0][0]}..{part[0][-1]}",

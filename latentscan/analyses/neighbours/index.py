@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from latentscan.analyses.cache import Run
+    from latentscan.execution.context import Execution
     from latentscan.execution.executor import Control
 
     Found = tuple[NDArray[np.int32], NDArray[np.float32]]
@@ -68,7 +68,7 @@ class Collection:
     cells: Cells | None = None
 
     def __call__(self, item: tuple[NDArray[np.int64], int, int], control: Control) -> Found:
-        """Search for the rows of some numbers (m,), given with `k` and `probes`; see `search`."""
+        """Search for the rows of some numbers (m,), each with `k` and `probes`; see `search`."""
         numbers, k, probes = item
         return self._search(
             lambda part: self.flat.reconstruct_batch(numbers[part]), len(numbers), k, probes, control.stopped
@@ -104,7 +104,7 @@ class Collection:
         return indices, distances
 
     def _candidates(self, block: NDArray[np.float32], k: int, probes: int) -> NDArray[np.int64]:
-        """Name rows that may be the k nearest, (BLOCK, more than k); -1 where there are no more."""
+        """Return numbers of rows that may be the k nearest, (BLOCK, more than k); -1 beyond the last."""
         if self.cells is None or not probes:
             return self._closest(block, k + SPARE)
         from faiss import IVFSearchParameters
@@ -138,7 +138,7 @@ class Collection:
 
 @dataclass(frozen=True)
 class Index:
-    """Rows that can be searched for those nearest to others; made by `index_of`.
+    """Rows that can be searched for those nearest to others; made by `build_index`.
 
     Parameters
     ----------
@@ -175,11 +175,22 @@ class Index:
         return self.collection.search(queries, k, self.probes, stopped)
 
 
-def index_of(rows: NDArray[np.float32], k: int, seed: int, run: Run) -> Index:
-    """Build an index of rows (n, components) that finds at least 99 % of the k other rows nearest to each.
+def build_index(rows: NDArray[np.float32], k: int, seed: int, execution: Execution) -> Index:
+    """Build an index of rows that finds at least 99 % of the k other rows nearest to each.
 
     A query is compared with all rows where there are at most 30,000. More are sorted into cells, and as
-    many cells are looked into as that recall needs; where too many would be, it is compared with all.
+    many cells are searched as that recall needs; where that would be too many, it is compared with all.
+
+    Parameters
+    ----------
+    rows
+        The rows, (n, components).
+    k
+        How many neighbours the recall is measured for.
+    seed
+        Seed of the cells, and of the sample that the recall is measured on.
+    execution
+        Where tasks run.
     """
     import faiss
 
@@ -194,7 +205,7 @@ def index_of(rows: NDArray[np.float32], k: int, seed: int, run: Run) -> Index:
     (cells,) = ThreadedExecutor(1).run_tasks(partial(_cells, centred, seed=seed), [order])
     collection = Collection(flat, centre, cells)
     tried = [probes for probes in PROBES if probes <= MOST_PROBED * cells.inverted.nlist]
-    truth, *found = _distances(collection, order[:RECALL_QUERIES], k, (0, *tried), run)
+    truth, *found = _distances(collection, order[:RECALL_QUERIES], k, (0, *tried), execution)
     for probes, distances in zip(tried, found, strict=True):
         recall = float(np.mean(distances <= truth[:, -1:]))
         if recall >= RECALL:
@@ -222,7 +233,7 @@ def _cells(centred: NDArray[np.float32], order: NDArray[np.int64], _control: Con
 
 
 def _distances(
-    collection: Collection, numbers: NDArray[np.int64], k: int, tried: Sequence[int], run: Run
+    collection: Collection, numbers: NDArray[np.int64], k: int, tried: Sequence[int], execution: Execution
 ) -> list[NDArray[np.float32]]:
     """Search for some of the rows (m,): the distances of the k nearest others, (m, k) for each of `tried`.
 
@@ -230,5 +241,5 @@ def _distances(
     """
     blocks = range(0, len(numbers), BLOCK)
     parts = [(numbers[start : start + BLOCK], k + 1, probes) for probes in tried for start in blocks]
-    found = iter(run.executor.run_tasks(collection, parts))
+    found = iter(execution.executor.run_tasks(collection, parts))
     return [np.concatenate([next(found)[1][:, 1:] for _ in blocks]) for _ in tried]

@@ -1,1 +1,5 @@
 """Embeddings of images by t-SNE."""
+
+from latentscan.analyses.tsne.analysis import TSNE, tsne
+
+__all__ = ["TSNE", "tsne"]

@@ -1,6 +1,6 @@
-"""The optimisation of one map, which can be stopped after any iteration and taken up again.
+"""Optimization of one embedding, which can be stopped after any iteration and resumed.
 
-The optimiser, the affinities and the attraction are openTSNE's; the repulsion is `tsne_repulsion`.
+The optimizer, the affinities and the attraction are openTSNE's; the repulsion is that of `repulsion`.
 
 Policar, P. G., Strazar, M., Zupan, B. (2024), openTSNE: a modular Python library for t-SNE dimensionality
 reduction and embedding.
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from latentscan.analyses.neighbours.graph import NeighbourGraph
 
 REPORT_EVERY = 50  # iterations; each report costs the divergence, about two iterations
-KEEP_EVERY_S = 30.0
+SAVE_EVERY_S = 30.0
 MOST_EXAGGERATED = 250  # iterations
-START_STD = 1e-4  # of a map's first axis; Kobak, D., Berens, P. (2019), The art of using t-SNE
-JITTER = 0.01  # of that, so that equal rows do not start at one place
+START_STD = 1e-4  # of the first axis of an embedding; Kobak, D., Berens, P. (2019), The art of using t-SNE
+JITTER = 0.01  # of that, so that equal rows do not start at one point
 
 
 @dataclass(frozen=True)
 class State:
-    """A map after so many iterations: its points, their last step and their gains, each (n, 2)."""
+    """An embedding after so many iterations: its points, their last step and their gains, each (n, 2)."""
 
     done: int
     embedding: NDArray[np.float64]
@@ -43,17 +43,17 @@ class State:
 
     @classmethod
     def start(cls, embedding: NDArray[np.float64]) -> State:
-        """Begin at some places (n, 2)."""
+        """Begin at an embedding (n, 2)."""
         return cls(0, embedding, np.zeros_like(embedding), np.ones_like(embedding))
 
-    def taken(self, order: NDArray[np.integer]) -> State:
-        """Give the same with its points in another order (n,)."""
+    def reordered(self, order: NDArray[np.integer]) -> State:
+        """Return the same with its points in another order (n,)."""
         return State(self.done, self.embedding[order], self.update[order], self.gains[order])
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How often and how far apart points are drawn: a quarter of the iterations exaggerated, 250 at most."""
+    """How long points attract each other, exaggerated for a quarter of the iterations, 250 at most."""
 
     iterations: int
     early_exaggeration: float
@@ -66,62 +66,80 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Watch:
-    """Those who watch a map being made.
+class Callbacks:
+    """What is called while an embedding is optimized.
 
     Parameters
     ----------
     stopped
-        Asked before every iteration whether to stop.
+        Called before every iteration; whether to stop.
     report
-        Told now and then the iterations since the last time and the divergence.
-    keep
-        Given the state now and then, and when it is stopped.
+        Called now and then with the iterations since the last time, and the divergence.
+    save
+        Called with the state now and then, and when it is stopped.
     """
 
     stopped: Callable[[], bool] = lambda: False
     report: Callable[[int, float], object] = lambda _done, _divergence: None
-    keep: Callable[[State], object] = lambda _: None
+    save: Callable[[State], object] = lambda _: None
 
 
 def affinities(graph: NeighbourGraph, perplexity: float, threads: int) -> csr_matrix:
-    """Compute the joint probabilities of the points of a graph, (n, n), from 3 * perplexity neighbours."""
+    """Compute the joint probabilities of the points of a graph, (n, n), from 3 * perplexity neighbours.
+
+    Parameters
+    ----------
+    graph
+        The nearest neighbours, 3 * perplexity of each point at least.
+    perplexity
+        How many neighbours count, about.
+    threads
+        How many threads compute them; they do not change a bit.
+    """
     from openTSNE.affinity import joint_probabilities_nn
 
     near = graph.first(int(3 * perplexity))
     return joint_probabilities_nn(near.indices, near.distances, [perplexity], n_jobs=threads)
 
 
-def starting_places(projection: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    """Scale what rows are on the first principal axes (n, 1 or 2) down to where a map starts, (n, 2).
+def initial_embedding(projection: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """Scale coordinates on the first principal axes, (n, 1 or 2), down to an initial embedding, (n, 2).
 
     It is rounded: the last digits of the axes come from the order in which blocks are merged.
     """
-    places = np.random.default_rng(seed).normal(0, JITTER * START_STD, (len(projection), 2))
+    start = np.random.default_rng(seed).normal(0, JITTER * START_STD, (len(projection), 2))
     std = projection[:, 0].std()
     if std > 0:
-        places[:, : projection.shape[1]] += START_STD * np.round(projection / std, 3)
-    return places
+        start[:, : projection.shape[1]] += START_STD * np.round(projection / std, 3)
+    return start
 
 
-def make_map(
-    joint: csr_matrix, state: State, schedule: Schedule, watch: Watch, threads: int
+def optimize(
+    joint: csr_matrix, state: State, schedule: Schedule, callbacks: Callbacks, threads: int
 ) -> tuple[State, float]:
-    """Take a map from a state to the end of its schedule; give its last state and its KL divergence.
+    """Optimize an embedding from a state to the end of its schedule; return its last state and divergence.
 
     Points are worked on in an order in which neighbours lie close together in memory (reverse
-    Cuthill–McKee), where the attraction waits less for memory. The number of threads, and where a map was
-    stopped and taken up again, do not change a bit.
+    Cuthill–McKee), where the attraction waits less for memory. The number of threads, and where an
+    embedding was stopped and resumed, do not change a bit.
 
     Parameters
     ----------
     joint
         The affinities, (n, n).
+    state
+        The state that it goes on from.
+    schedule
+        How many iterations, and the exaggeration.
+    callbacks
+        What is called meanwhile.
+    threads
+        How many threads compute an iteration.
 
     Raises
     ------
     Stopped
-        If `watch` says so; it has been given the state by then.
+        If `callbacks` say so; the state has been saved by then.
     """
     from openTSNE import TSNEEmbedding
     from openTSNE.affinity import PrecomputedAffinities
@@ -132,20 +150,20 @@ def make_map(
     back = np.argsort(order)
     near = joint[order][:, order].tocsr()
     near.sort_indices()
-    begun = state.taken(order)
+    begun = state.reordered(order)
     optimizer = gradient_descent()
     optimizer.update, optimizer.gains = begun.update, begun.gains
     fixed = PrecomputedAffinities(near, normalize=False)
     embedding = TSNEEmbedding(begun.embedding, fixed, optimizer=optimizer, n_jobs=threads)
 
     def state_after(done: int) -> State:
-        return State(done, np.array(embedding), optimizer.update, optimizer.gains.copy()).taken(back)
+        return State(done, np.array(embedding), optimizer.update, optimizer.gains.copy()).reordered(back)
 
     convolution, done = Convolution(), state.done
     for end, exaggeration in schedule.phases:
         if done > end or (done == end and end < schedule.iterations):
             continue
-        objective = _Objective(exaggeration, convolution, watch, done, state_after)
+        objective = _Objective(exaggeration, convolution, callbacks, done, state_after)
         try:
             embedding.optimize(
                 end - done,
@@ -156,10 +174,10 @@ def make_map(
                 callbacks_every_iters=REPORT_EVERY,
             )
         except BaseException:
-            watch.keep(state_after(max(done, objective.done)))
+            callbacks.save(state_after(max(done, objective.done)))
             raise
         done = end
-        watch.report(done - objective.reported, embedding.kl_divergence)
+        callbacks.report(done - objective.reported, embedding.kl_divergence)
     return state_after(done), float(embedding.kl_divergence)
 
 
@@ -170,21 +188,21 @@ class _Objective:
         self,
         exaggeration: float,
         convolution: Convolution,
-        watch: Watch,
+        callbacks: Callbacks,
         done: int,
         state_after: Callable[[int], State],
     ) -> None:
-        self._exaggeration, self._convolution, self._watch = exaggeration, convolution, watch
+        self._exaggeration, self._convolution, self._callbacks = exaggeration, convolution, callbacks
         self._state_after = state_after
-        self._kept_at = time.monotonic()
-        self.done = done - 1  # updates of the map; one less than calls
+        self._saved_at = time.monotonic()
+        self.done = done - 1  # updates of the embedding; one less than calls
         self.reported = done
 
     def __call__(
         self, embedding: NDArray[np.float64], joint: csr_matrix, **settings: Any
     ) -> tuple[float, NDArray[np.float64]]:
         self.done += 1
-        if self._watch.stopped():
+        if self._callbacks.stopped():
             raise Stopped
         points = np.asarray(embedding)
         threads, error_too = settings["n_jobs"], settings["should_eval_error"]
@@ -198,12 +216,12 @@ class _Objective:
         return divergence + total * np.log(pairs), gradient
 
     def report(self, _iteration: int, divergence: float, _embedding: NDArray[np.float64]) -> bool:
-        """Say how far it is, and keep the state if that was long ago; go on."""
-        self._watch.report(self.done - self.reported, divergence)
+        """Report progress, and save the state if that was long ago; never stop."""
+        self._callbacks.report(self.done - self.reported, divergence)
         self.reported = self.done
-        if time.monotonic() - self._kept_at > KEEP_EVERY_S:
-            self._watch.keep(self._state_after(self.done))
-            self._kept_at = time.monotonic()
+        if time.monotonic() - self._saved_at > SAVE_EVERY_S:
+            self._callbacks.save(self._state_after(self.done))
+            self._saved_at = time.monotonic()
         return False
 
 
@@ -215,9 +233,9 @@ def attraction(
     *,
     error_too: bool = False,
 ) -> tuple[float, float, NDArray[np.float64]]:
-    """Compute what draws points (n, 2) to others (m, 2), by affinities (n, m).
+    """Compute the attraction of points (n, 2) to others (m, 2), by affinities (n, m).
 
-    Gives the sum of the affinities and their part of the divergence, both 0 unless `error_too`, and the
+    Returns the sum of the affinities and their part of the divergence, both 0 unless `error_too`, and the
     gradient (n, 2). The two sums are made by one thread: several would add in any order.
     """
     from openTSNE._tsne import estimate_positive_gradient_nn

@@ -1,4 +1,4 @@
-"""The repulsion between all points of a map, as a convolution on a grid.
+"""The repulsion between all points of an embedding, as a convolution on a grid.
 
 Every point repels every other one by (y_i - y_j) / (1 + |y_i - y_j|^2)^2, normalised by the sum of
 1 / (1 + |y_i - y_j|^2) over all pairs. The points are spread on a grid by B-splines, the grid is convolved
@@ -8,7 +8,7 @@ B-splines; the spectra of the kernels make up for the blur of both.
 Linderman, G. C. et al. (2019), Fast interpolation-based t-SNE for improved visualization of single-cell
 RNA-seq data, for the convolution; Essmann, U. et al. (1995), A smooth particle mesh Ewald method, for the
 B-splines. openTSNE's own convolution needs eight transforms of a grid with more nodes, on one thread and
-with the interpreter locked; this one needs four, and several maps can be made at once.
+with the interpreter locked; this one needs four, and several embeddings can be optimized at once.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ SUPPORT = np.arange(-1, 3, dtype=np.int32)  # nodes that a point touches, from t
 
 @dataclass(frozen=True)
 class Grid:
-    """A square grid of nodes over a map.
+    """A square grid of nodes over an embedding.
 
     Parameters
     ----------
     nodes
         Along each axis.
     spacing
-        Between nodes, in units of the map.
+        Between nodes, in units of the embedding.
     origin
         Where its first node is, (2,).
     """
@@ -66,15 +66,15 @@ class Grid:
         return cls(nodes, spacing, low - padding * extent - 2 * spacing)
 
     def weights(self, points: NDArray[np.float64]) -> csr_matrix:
-        """Give the share of every node in every point (n, 2): cubic B-splines, (n, nodes * nodes).
+        """Return the share of every node in every point (n, 2): cubic B-splines, (n, nodes * nodes).
 
         Points off the grid are taken as if they were at its edge.
         """
         from scipy.sparse import csr_matrix
 
-        place = np.clip((points.T - self.origin[:, None]) / self.spacing, 1, self.nodes - 3)
-        below = place.astype(np.int32)
-        along = _cubic((place - below).astype(np.float32))
+        position = np.clip((points.T - self.origin[:, None]) / self.spacing, 1, self.nodes - 3)
+        below = position.astype(np.int32)
+        along = _cubic((position - below).astype(np.float32))
         shares = along[:, None, 0] * along[None, :, 1]
         values = np.ascontiguousarray(shares.reshape(SUPPORT.size**2, -1).T)
         first = below[0] * self.nodes + below[1]
@@ -89,7 +89,7 @@ def _spacing(extent: float) -> float:
 
 
 def _cubic(fraction: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Give the shares (4, ...) of the four nodes about places that are so far (...) beyond the second."""
+    """Return the shares (4, ...) of the four nodes around points that are so far (...) beyond the second."""
     rest = 1 - fraction
     return np.stack(
         [
@@ -109,11 +109,11 @@ class Field:
     potentials: NDArray[np.float32]
 
     def at(self, points: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Give the sum of the similarities (n,) and of the repulsions (n, 2) at points (n, 2)."""
+        """Return the sum of the similarities (n,) and of the repulsions (n, 2) at points (n, 2)."""
         return self.read(self.grid.weights(points))
 
     def read(self, weights: csr_matrix) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Give the same by the points' weights on the grid."""
+        """Return the same by the points' weights on the grid."""
         similarity, *push = (weights @ potential for potential in self.potentials)
         return similarity, np.stack(push, axis=1)
 

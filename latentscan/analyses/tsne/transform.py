@@ -1,8 +1,8 @@
-"""Images outside the sample, placed one by one on the map of those inside.
+"""Points of images outside the sample, each embedded by itself among those of the sample.
 
 Policar, P. G., Strazar, M., Zupan, B. (2021), Embedding to reference t-SNE space addresses batch effects in
-single-cell classification: every image is drawn to its nearest neighbours of the sample and repelled by
-the whole of it; others that are placed count for nothing.
+single-cell classification: every image is attracted by its nearest neighbours in the sample and repelled by
+the whole of it; images that are embedded beside it count for nothing.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.analyses.neighbours.index import index_of
-from latentscan.analyses.rows import gathered_rows, read_range, require_measurable
+from latentscan.analyses.neighbours.index import build_index
 from latentscan.analyses.tsne.optimize import attraction
 from latentscan.analyses.tsne.repulsion import Convolution, Field, Grid
 from latentscan.execution.executor import Stopped
+from latentscan.scan.rows import gather_rows, read_range, require_measurable
 from latentscan.store.results import Result, Variable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from latentscan.analyses.cache import Run
     from latentscan.analyses.neighbours.index import Index
+    from latentscan.execution.context import Execution
     from latentscan.execution.executor import Control
-    from latentscan.store.reader import LatentStore
+    from latentscan.scan.snapshot import Snapshot
+    from latentscan.store.schema import Schema
 
     Floats = NDArray[np.float64]
 
@@ -37,90 +38,91 @@ ITERATIONS = 250
 EXAGGERATION = 1.5
 LEARNING_RATE = 0.1
 LONGEST_GRADIENT = 0.25
-PADDING = 0.25  # of the extent of the map, around it
+PADDING = 0.25  # of the extent of the embedding, around it
 
 
-def place_all(store: LatentStore, fixed: Result, digests: NDArray[np.uint8], run: Run) -> Result:
-    """Place every good image that is not on a map; those on it stay where they are.
+def transform(snapshot: Snapshot, fixed: Result, execution: Execution) -> Result:
+    """Embed every good image outside the sample; those in it stay where they are.
 
-    A place depends on the image and the map alone: not on the store's blocks, on threads, or on what else
-    is placed.
+    The point of an image depends on the image and the embedding of the sample alone: not on the store's
+    blocks, on threads, or on what else is embedded.
 
     Parameters
     ----------
+    snapshot
+        The store.
     fixed
         A result of `tsne` for a sample.
-    digests
-        The commit record (block, array, 32) of what there is.
+    execution
+        Where tasks run.
     """
     array = fixed.attributes["array"]
-    rows = gathered_rows(store, array, fixed["image"], digests, run)
+    rows = gather_rows(snapshot, array, fixed["image"], execution)
     near = min(NEIGHBOURS, len(rows))
-    index = index_of(rows, near, fixed.attributes["seed"], run)
+    index = build_index(rows, near, fixed.attributes["seed"], execution)
     reference = fixed["embedding"].astype(np.float64)
     grid = Grid.over(reference, PADDING)
     field = Convolution().field(grid, grid.weights(reference))
-    batches = [
-        range(start, min(start + _task_images(store), store.schema.images))
-        for start in range(0, store.schema.images, _task_images(store))
-    ]
-    on_map = np.sort(fixed["image"])
+    schema = snapshot.schema
+    step = batch_images(schema)
+    batches = [range(start, min(start + step, schema.images)) for start in range(0, schema.images, step)]
+    in_sample = np.sort(fixed["image"])
 
     def work(images: range, control: Control) -> tuple[NDArray[Any], ...]:
-        values, good = read_range(store, array, images, digests)
+        values, good = read_range(snapshot, array, images)
         numbers = images.start + np.flatnonzero(good)
-        numbers = numbers[~_among(numbers, on_map)]
+        numbers = numbers[~_among(numbers, in_sample)]
         latents = values[numbers - images.start]
-        require_measurable(store, latents, numbers)
+        require_measurable(snapshot.store, latents, numbers)
         edges = range(images.start + BATCH_IMAGES, images.stop, BATCH_IMAGES)
         parts = np.split(latents, np.searchsorted(numbers, list(edges)))
-        place = partial(_place, index=index, near=near, reference=reference, field=field, control=control)
-        return numbers, np.concatenate([place(part) for part in parts]), np.linalg.norm(latents, axis=1)
+        embed = partial(_embed, index=index, near=near, reference=reference, field=field, control=control)
+        return numbers, np.concatenate([embed(part) for part in parts]), np.linalg.norm(latents, axis=1)
 
-    with run.progress.task("place", total=store.schema.images, unit="images") as advance:
-        found = run.executor.run_tasks(
+    with execution.progress.task("transform", total=schema.images, unit="images") as advance:
+        found = execution.executor.run_tasks(
             work,
             batches,
-            describe=lambda batch: f"{store.location}: images {batch[0]}..{batch[-1]}",
+            describe=lambda batch: f"{snapshot.location}: images {batch[0]}..{batch[-1]}",
             on_done=lambda batch: advance(len(batch)),
         )
-    numbers, places, radii = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return _result(fixed, numbers, places, radii)
+    numbers, points, radii = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return _result(fixed, numbers, points, radii)
 
 
 def _result(
-    fixed: Result, numbers: NDArray[np.int64], places: NDArray[np.float32], radii: NDArray[np.float32]
+    fixed: Result, numbers: NDArray[np.int64], points: NDArray[np.float32], radii: NDArray[np.float32]
 ) -> Result:
     images = np.concatenate([fixed["image"], numbers])
     order = np.argsort(images)
     in_sample = np.arange(len(images)) < len(fixed["image"])
     variables = {
-        "embedding": Variable(("point", "axis"), np.concatenate([fixed["embedding"], places])[order]),
+        "embedding": Variable(("point", "axis"), np.concatenate([fixed["embedding"], points])[order]),
         "image": Variable(("point",), images[order]),
         "radius": Variable(("point",), np.concatenate([fixed["radius"], radii])[order]),
         "in_sample": Variable(("point",), in_sample[order]),
     }
-    return Result(variables, {**fixed.attributes, "all": True, "placed": len(numbers)})
+    return Result(variables, {**fixed.attributes, "all": True, "transformed": len(numbers)})
 
 
-def _task_images(store: LatentStore) -> int:
-    """Give how many images a task places: whole batches, about a block, so that few are read twice."""
-    return BATCH_IMAGES * max(1, store.schema.chunk_rows // BATCH_IMAGES)
+def batch_images(schema: Schema) -> int:
+    """Return how many images a task embeds: whole batches, about a block, so that few are read twice."""
+    return BATCH_IMAGES * max(1, schema.chunk_rows // BATCH_IMAGES)
 
 
 def _among(numbers: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[np.bool_]:
-    places = np.searchsorted(ascending, numbers)
-    return np.equal(ascending[np.minimum(places, len(ascending) - 1)], numbers)
+    at = np.searchsorted(ascending, numbers)
+    return np.equal(ascending[np.minimum(at, len(ascending) - 1)], numbers)
 
 
 class _Reference(np.ndarray):
-    """A map as openTSNE's optimiser wants to see it: without a grid of its own."""
+    """An embedding as openTSNE's optimizer expects it: without a grid of its own."""
 
     interp_coeffs = None
     box_x_lower_bounds = None
 
 
-def _place(
+def _embed(
     latents: NDArray[np.float32],
     index: Index,
     near: int,
@@ -128,7 +130,7 @@ def _place(
     field: Field,
     control: Control,
 ) -> NDArray[np.float32]:
-    """Find the places (n, 2) of latents (n, components)."""
+    """Embed latents (n, components) as points (n, 2)."""
     from openTSNE.affinity import joint_probabilities_nn
     from openTSNE.initialization import median
     from openTSNE.tsne import PartialTSNEEmbedding
@@ -153,7 +155,7 @@ def _place(
         similarity, push = field.at(points)
         return 0.0, gradient - push / similarity[:, None]
 
-    placed = PartialTSNEEmbedding(median(reference, indices), reference.view(_Reference), joint).optimize(
+    embedded = PartialTSNEEmbedding(median(reference, indices), reference.view(_Reference), joint).optimize(
         ITERATIONS,
         learning_rate=LEARNING_RATE,
         exaggeration=EXAGGERATION,
@@ -161,4 +163,4 @@ def _place(
         max_step_norm=None,
         negative_gradient_method=objective,
     )
-    return np.asarray(placed, np.float32)
+    return np.asarray(embedded, np.float32)

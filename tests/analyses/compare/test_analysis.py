@@ -6,31 +6,35 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from latentscan.analyses.cache import Run
-from latentscan.analyses.compare.analysis import CompareParameters, Comparison, compare
-from latentscan.errors import StoreError, UsageError
-from latentscan.execution.threaded import ThreadedExecutor
+from latentscan.errors import ParameterError, StoreError, UsageError
 from latentscan.kernels.sampling import sample
 from latentscan.store.reader import open_store
-from latentscan.store.results import list_results
-from latentscan.store.schema import Schema
-from latentscan.store.writer import create_store, reject_not_finite, retract_blocks, write_block
+from latentscan.store.writer import retract_blocks
+from tests.builders import analyse, build_store, own
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from latentscan.store.reader import LatentStore
+    from latentscan.store.results import Result
 
 Floats = NDArray[np.float32]
 IMAGES, COMPONENTS = 400, 6
 PATHS = tuple(f"{row:06}.jpg" for row in range(IMAGES))
 FIGURES = ("cka", "cka_chance", "overlap", "overlap_chance")
-FAST = CompareParameters(sample=150, nearest=5, kmeans=False, tsne=False)
-WHOLE = CompareParameters(
-    sample=150, nearest=5, k=(2, 5), seeds=2, reference=False, points=120, perplexity=8, iterations=60
-)
+FAST: dict[str, Any] = {"sample": 150, "nearest": 5, "kmeans": False, "tsne": False}
+WHOLE: dict[str, Any] = {
+    "sample": 150,
+    "nearest": 5,
+    "k": (2, 5),
+    "seeds": 2,
+    "reference": False,
+    "points": 120,
+    "perplexity": 8,
+    "iterations": 60,
+}
+KMEANS = {name: WHOLE[name] for name in ("k", "seeds", "reference")}
 
 
 def cloud(seed: int = 0, components: int = COMPONENTS) -> Floats:
@@ -51,26 +55,17 @@ def noisy(z: Floats) -> Floats:
 def stored(
     folder: Path, name: str, z: Floats, chunk_rows: int = 100, paths: tuple[str, ...] = PATHS
 ) -> LatentStore:
-    schema = Schema(len(z), z.shape[1], ("z",), chunk_rows)
-    store = create_store(str(folder / f"{name}.zarr"), schema, {})
-    for block in range(schema.blocks):
-        rows = schema.rows(block)
-        part = slice(rows.start, rows.stop)
-        values: dict[str, NDArray[Any]] = {
-            "z": z[part].copy(),
-            "path": np.array(paths[part], object),
-            "status": np.zeros(len(rows), np.uint8),
-        }
-        reject_not_finite(values)
-        write_block(store, block, values)
-    return open_store(store.location)
+    return build_store(folder / f"{name}.zarr", arrays={"z": z}, chunk_rows=chunk_rows, paths=paths)
 
 
-def pair(found: Comparison, first: str, second: str) -> dict[str, Any]:
-    pairs = found.pairs
-    names = list(zip(pairs["first"].tolist(), pairs["second"].tolist(), strict=True))
+def compare(stores: dict[str, LatentStore], parameters: dict[str, Any], **how: Any) -> Result:
+    return analyse(stores, "compare", **parameters, **how)
+
+
+def pair(found: Result, first: str, second: str) -> dict[str, Any]:
+    names = list(zip(found["first"].tolist(), found["second"].tolist(), strict=True))
     number = names.index((first, second))
-    return {name: v.values[number] for name, v in pairs.variables.items() if v.dims == ("pair",)}
+    return {name: v.values[number] for name, v in found.variables.items() if v.dims == ("pair",)}
 
 
 def plain_cka(x: Floats, y: Floats) -> float:
@@ -107,7 +102,7 @@ def test_figures_are_those_of_numpy(tmp_path: Path) -> None:
     clouds = {"a": cloud(), "b": 2 * noisy(cloud()), "c": cloud(3, 11)}
     stores = {name: stored(tmp_path, name, z, 64 + len(clouds)) for name, z in clouds.items()}
     found = compare(stores, FAST)
-    images = sample(np.arange(IMAGES), FAST.sample, FAST.seed).images
+    images = sample(np.arange(IMAGES), FAST["sample"], 0).images
     for first, second in combinations(clouds, 2):
         x, y = clouds[first], clouds[second]
         figures = pair(found, first, second)
@@ -116,10 +111,10 @@ def test_figures_are_those_of_numpy(tmp_path: Path) -> None:
         assert figures["overlap_chance"] == pytest.approx(5 / 149)
         radii = [np.linalg.norm(z, axis=1) for z in (x, y)]
         assert figures["earth_movers_distance"] == pytest.approx(wasserstein_distance(*radii), abs=0.02)
-    edges, shares = found.pairs["radius_edge"], found.pairs["radius_share"]
+    edges, shares = found["radius_edge"], found["radius_share"]
     assert shares.shape == (3, len(edges) - 1)
     np.testing.assert_allclose(shares.sum(axis=1), 1, atol=0.01)
-    assert found.pairs.attributes["notes"] == [
+    assert found.attributes["notes"] == [
         "components: a 6, b 6, c 11; "
         "radii and inertia of different numbers of components are not on one scale"
     ]
@@ -132,10 +127,15 @@ def test_inertia_and_maps_are_those_of_the_stores(tmp_path: Path) -> None:
     stores = {"a": stored(tmp_path, "a", z), "b": stored(tmp_path, "b", noisy(z), 64)}
     found = compare(stores, WHOLE)
     for number, name in enumerate(stores):
-        own = found.kmeans[name]
-        np.testing.assert_allclose(found.pairs["inertia_share"][number], own["inertia"] / own["total"])
-    first, second = found.pairs["embedding"]
-    assert found.pairs["image"].tolist() == sorted(sample(np.arange(IMAGES), 120, 0).images.tolist())
+        of_store = analyse(stores[name], "kmeans", **KMEANS)
+        np.testing.assert_allclose(found["inertia_share"][number], of_store["inertia"] / of_store["total"])
+        assert found.parts["kmeans"][number].attributes["key"] == of_store.attributes["key"]
+        assert found.parts["kmeans"][number]["inertia"].tolist() == of_store["inertia"].tolist()
+        assert (
+            found.parts["stats"][number].attributes["key"] == analyse(stores[name], "stats").attributes["key"]
+        )
+    first, second = found["embedding"]
+    assert found["image"].tolist() == sorted(sample(np.arange(IMAGES), 120, 0).images.tolist())
     expected, moved, disparity = procrustes(first, second)
     assert pair(found, "a", "b")["disparity"] == pytest.approx(disparity, rel=1e-6)
     size = np.linalg.norm(first - first.mean(axis=0))
@@ -143,17 +143,6 @@ def test_inertia_and_maps_are_those_of_the_stores(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         (second - first.mean(axis=0)) / size * np.sqrt(1 - disparity), moved, atol=1e-6
     )
-
-
-def test_threads_do_not_change_a_bit(tmp_path: Path) -> None:
-    z = cloud()
-    stores = {"a": stored(tmp_path, "a", z, 30), "b": stored(tmp_path, "b", noisy(z), 47)}
-    one, two = (
-        compare(stores, FAST, Run(force=True, executor=ThreadedExecutor(threads))).pairs for threads in (1, 2)
-    )
-    assert one.variables.keys() == two.variables.keys()
-    for name, variable in one.variables.items():
-        assert variable.values.tobytes() == two[name].tobytes()
 
 
 def test_rejected_rows_are_left_out_of_pairs(tmp_path: Path) -> None:
@@ -164,9 +153,9 @@ def test_rejected_rows_are_left_out_of_pairs(tmp_path: Path) -> None:
     figures = pair(found, "a", "b")
     assert figures["shared"] == IMAGES - 2
     assert figures["cka"] == pytest.approx(plain_cka(x[good], y[good]), rel=1e-4)
-    images = sample(np.flatnonzero(good), FAST.sample, FAST.seed).images
+    images = sample(np.flatnonzero(good), FAST["sample"], 0).images
     assert figures["overlap"] == pytest.approx(plain_overlap(x[images], y[images], 5))
-    assert "398 images that are good in all" in found.pairs.attributes["notes"][0]
+    assert "398 images that are good in all" in found.attributes["notes"][0]
 
 
 def test_different_images_are_named_and_the_rest_is_compared(tmp_path: Path) -> None:
@@ -190,7 +179,7 @@ def test_different_images_are_named_and_the_rest_is_compared(tmp_path: Path) -> 
     differing = "row 317 is 000317.jpg in a, other.jpg in b"
     assert pair(found, "b", "c")["difference"] == differing
     assert pair(found, "c", "d")["difference"] == "a holds 400 images, d 300"
-    assert any(differing in note for note in found.pairs.attributes["notes"])
+    assert any(differing in note for note in found.attributes["notes"])
 
 
 def test_maps_are_of_stores_that_have_a_partner(tmp_path: Path) -> None:
@@ -200,31 +189,21 @@ def test_maps_are_of_stores_that_have_a_partner(tmp_path: Path) -> None:
         "b": stored(tmp_path, "b", z),
         "c": stored(tmp_path, "c", noisy(z)),
     }
-    found = compare(stores, WHOLE.model_copy(update={"kmeans": False}))
-    assert found.pairs["store"][found.pairs["store_of_map"]].tolist() == ["b", "c"]
+    found = compare(stores, {**WHOLE, "kmeans": False})
+    assert found["store"][found["store_of_map"]].tolist() == ["b", "c"]
     assert np.isnan([pair(found, "a", other)["disparity"] for other in "bc"]).all()
     assert 0 < pair(found, "b", "c")["disparity"] < 1
     assert not (tmp_path / "a.zarr" / "analyses" / "tsne").exists()
 
 
-def test_a_comparison_is_made_once(tmp_path: Path) -> None:
+def test_a_comparison_is_of_the_stores_in_their_order_by_their_names(tmp_path: Path) -> None:
     stores = {"a": stored(tmp_path, "a", cloud()), "b": stored(tmp_path, "b", noisy(cloud()))}
     first = compare(stores, FAST)
     (tmp_path / "b.zarr" / "z" / "c" / "0" / "0").unlink()
-    again = compare(stores, FAST)
-    for name, variable in first.pairs.variables.items():
-        assert again.pairs[name].tolist() == variable.values.tolist()
-    with pytest.raises(StoreError, match="z/c/0/0 is missing"):
-        compare(stores, FAST, Run(force=True))
-    with pytest.raises(StoreError, match="z/c/0/0 is missing"):
-        compare({"b": stores["a"], "a": stores["b"]}, FAST)
-
-
-def test_results_can_be_kept_elsewhere(tmp_path: Path) -> None:
-    stores = {"a": stored(tmp_path, "a", cloud()), "b": stored(tmp_path, "b", noisy(cloud()))}
-    compare(stores, FAST, Run(results=str(tmp_path / "results.zarr")))
-    assert not any((tmp_path / f"{name}.zarr" / "analyses").exists() for name in "ab")
-    assert (tmp_path / "results.zarr" / "analyses" / "compare").is_dir()
+    assert compare(stores, FAST).attributes["key"] == first.attributes["key"]
+    for others in ({"b": stores["b"], "a": stores["a"]}, {"b": stores["a"], "a": stores["b"]}):
+        with pytest.raises(StoreError, match="z/c/0/0 is missing"):
+            compare(others, FAST)
 
 
 def test_blocks_that_are_not_written_are_left_out(tmp_path: Path) -> None:
@@ -232,36 +211,40 @@ def test_blocks_that_are_not_written_are_left_out(tmp_path: Path) -> None:
     retract_blocks(stores["b"].location, (2,))
     with pytest.raises(StoreError, match=r"b\.zarr is incomplete"):
         compare(stores, FAST)
-    found = compare(stores, FAST, Run(allow_partial=True))
+    found = compare(stores, FAST, allow_partial=True)
     good = np.delete(np.arange(IMAGES), np.arange(128, 192))
     figures = pair(found, "a", "b")
     assert figures["shared"] == len(good)
     assert figures["cka"] == pytest.approx(plain_cka(cloud()[good], noisy(cloud())[good]), rel=1e-4)
 
 
-def test_too_few_stores_or_images(tmp_path: Path) -> None:
+def test_too_few_stores_or_arrays(tmp_path: Path) -> None:
     store = stored(tmp_path, "a", cloud())
-    with pytest.raises(UsageError, match="two stores or more, got 1"):
+    with pytest.raises(ParameterError, match="two stores or more") as few:
         compare({"a": store}, FAST)
+    assert few.value.field == "stores"
     (tmp_path / "link").symlink_to(tmp_path / "a.zarr")
     with pytest.raises(UsageError, match="a and b are the same store"):
         compare({"a": store, "b": open_store(str(tmp_path / "link"))}, FAST)
-    with pytest.raises(UsageError, match="--array mu"):
-        compare({"a": store, "b": stored(tmp_path, "b", cloud())}, FAST.model_copy(update={"array": "mu"}))
+    with pytest.raises(ParameterError) as absent:
+        compare({"a": store, "b": stored(tmp_path, "b", cloud())}, {**FAST, "array": "mu"})
+    assert (absent.value.field, absent.value.value) == ("array", "mu")
 
 
 def test_what_needs_more_images_is_left_out_and_named(tmp_path: Path) -> None:
     stores = {name: stored(tmp_path, name, cloud()[:5]) for name in ("few", "others")}
-    asked = FAST.model_copy(update={"k": (2, 9), "perplexity": 30.0, "kmeans": True, "tsne": True})
+    asked = {**FAST, "k": (2, 9), "perplexity": 30.0, "kmeans": True, "tsne": True}
     found = compare(stores, asked)
     assert pair(found, "few", "others")["cka"] == pytest.approx(1)
     assert np.isnan(pair(found, "few", "others")["overlap"])
-    notes = found.pairs.attributes["notes"]
+    assert {"inertia_share", "embedding"} & found.variables.keys() == set()
+    assert "kmeans" not in found.parts
+    notes = found.attributes["notes"]
     assert any("too few of their images are good" in note for note in notes)
-    assert any(note.startswith("inertia is left out. --k 9") for note in notes)
-    assert any(note.startswith("maps are left out. --perplexity 30") for note in notes)
-    again = compare(stores, asked, Run(kept_only=True))
-    assert again.pairs.attributes["notes"] == notes
+    assert any(note.startswith("inertia is left out. k=9") for note in notes)
+    assert any(note.startswith("maps are left out. perplexity=30") for note in notes)
+    again = compare(stores, asked, cached_only=True)
+    assert own(again) == own(found)
 
 
 def test_points_that_are_all_equal_have_no_figures(tmp_path: Path) -> None:
@@ -277,16 +260,7 @@ def test_the_result_is_a_dataset(tmp_path: Path) -> None:
 
     stores = {"a": stored(tmp_path, "a", cloud()), "b": stored(tmp_path, "b", noisy(cloud()))}
     found = compare(stores, FAST)
-    (kept,) = (path for name, path in list_results(str(tmp_path / "a.zarr")) if name == "compare")
-    read = xr.open_zarr(tmp_path / "a.zarr", group=kept)
-    assert found.pairs.to_dataset().coords.keys() == read.coords.keys()
+    read = xr.open_zarr(tmp_path / "a.zarr", group=f"analyses/compare/{found.attributes['key']}")
+    assert found.to_dataset().coords.keys() == read.coords.keys()
     assert {"first", "second", "store"} <= set(read.coords)
-    assert read["cka"].values.tolist() == found.pairs["cka"].tolist()
-
-
-@pytest.mark.parametrize(
-    "parameters", [{"sample": 10, "nearest": 10}, {"nearest": 0}, {"k": "9:2"}, {"colour": "red"}]
-)
-def test_impossible_parameters(parameters: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
-        CompareParameters.model_validate(parameters)
+    assert read["cka"].values.tolist() == found["cka"].tolist()

@@ -1,71 +1,43 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from sklearn.neighbors import NearestNeighbors
 
-from latentscan.analyses.cache import Run
-from latentscan.analyses.neighbours.graph import GraphParameters, NeighbourGraph, graph_of, neighbour_graph
-from latentscan.analyses.neighbours.index import EXACT_ROWS, RECALL, Index, index_of
-from latentscan.analyses.rows import sampled_images
-from latentscan.encoding.ingest import ingest
-from latentscan.errors import UsageError
-from latentscan.execution.executor import Stopped
+from latentscan.analyses.analysis import Request
+from latentscan.analyses.cache import Cache
+from latentscan.analyses.inputs import OneStore
+from latentscan.analyses.neighbours.graph import NEIGHBOURS, GraphParameters, NeighbourGraph, graph_of
+from latentscan.analyses.neighbours.index import RECALL
+from latentscan.errors import ParameterError, TooFewImagesError, UsageError
+from latentscan.execution.context import Execution
 from latentscan.execution.threaded import ThreadedExecutor
-from latentscan.store.reader import open_store
+from latentscan.scan.rows import sample_images
+from latentscan.scan.snapshot import Snapshot
+from tests.analyses.neighbours.clouds import MANY, K, Rows, brute_force, cloud
+from tests.builders import build_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from latentscan.progress import Advance
     from latentscan.store.reader import LatentStore
-
-    Rows = NDArray[np.float32]
-
-MANY = EXACT_ROWS + 2_001  # sorted into cells
-K = 15
-
-
-def cloud(n: int, components: int = 24, away: float = 0.0) -> Rows:
-    """An ellipsoid whose later components hold little, as latents are."""
-    rng = np.random.default_rng(n)
-    widths = 5 * 0.6 ** np.arange(components)
-    return (rng.standard_normal((n, components)) * widths + away).astype(np.float32)
-
-
-def brute_force(rows: Rows, queries: Rows, k: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    exact = NearestNeighbors(algorithm="brute").fit(rows.astype(np.float64))
-    distances, indices = exact.kneighbors(queries.astype(np.float64), k)
-    return distances, indices
-
-
-@pytest.fixture(scope="module")
-def many() -> Rows:
-    return cloud(MANY)
-
-
-@pytest.fixture(scope="module")
-def cells(many: Rows) -> Index:
-    return index_of(many, K, 0, Run())
+    from latentscan.store.results import Result
 
 
 @pytest.fixture(scope="module")
 def graph(many: Rows) -> NeighbourGraph:
-    return graph_of(many, K, 0, Run(executor=ThreadedExecutor(2)))
+    return graph_of(many, K, 0, Execution(ThreadedExecutor(2)))
 
 
 @pytest.mark.parametrize("away", [0.0, 1000.0])
 @pytest.mark.parametrize("n", [K + 1, 700])
 def test_a_small_graph_is_exact(n: int, away: float) -> None:
     rows = cloud(n, away=away)
-    found = graph_of(rows, K, 0, Run())
+    found = graph_of(rows, K, 0, Execution())
     distances, indices = brute_force(rows - np.float32(away), rows - np.float32(away), K + 1)
     assert (found.method, found.recall) == ("exact", 1.0)
     assert found.indices.dtype == np.int32
@@ -89,46 +61,18 @@ def test_the_recall_of_a_large_graph_is_as_claimed(many: Rows, graph: NeighbourG
 
 
 def test_threads_do_not_change_a_bit(many: Rows, graph: NeighbourGraph) -> None:
-    one = graph_of(many, K, 0, Run(executor=ThreadedExecutor(1)))
+    one = graph_of(many, K, 0, Execution(ThreadedExecutor(1)))
     assert one.indices.tobytes() == graph.indices.tobytes()
     assert one.distances.tobytes() == graph.distances.tobytes()
     assert one.recall == graph.recall
-    few, twice = (graph_of(many[:1500], K, 0, Run(executor=ThreadedExecutor(threads))) for threads in (1, 2))
+    few, twice = (graph_of(many[:1500], K, 0, Execution(ThreadedExecutor(threads))) for threads in (1, 2))
     assert few.distances.tobytes() == twice.distances.tobytes()
-
-
-@pytest.mark.parametrize("method", ["exact", "ivf"])
-def test_what_is_found_does_not_depend_on_the_batch(cells: Index, method: str) -> None:
-    index = cells if method == "ivf" else replace(cells, probes=0)
-    assert index.method == method
-    queries = cloud(1100)
-    whole = index.search(queries, K)
-    for size in (1, 19, 20, 333, 512, 1000):
-        for start in (0, 7, 700):
-            part = slice(start, start + size)
-            for found, expected in zip(index.search(queries[part], K), whole, strict=True):
-                assert found.tobytes() == expected[part].tobytes()
-
-
-def test_where_cells_hold_too_few_the_search_is_exact(many: Rows, cells: Index) -> None:
-    assert cells.probes > 1
-    narrow = replace(cells, probes=1)
-    queries = many[:40]
-    distances = brute_force(many, queries, 2000)[0]
-    np.testing.assert_allclose(narrow.search(queries, 2000)[1], distances, rtol=1e-4, atol=1e-3)
-    assert (narrow.search(queries, 50)[1] > distances[:, :50] * 1.001).any()  # and this one is not
-
-
-def test_noise_without_structure_is_searched_exactly() -> None:
-    rows = np.random.default_rng(0).standard_normal((EXACT_ROWS + 1, 48)).astype(np.float32)
-    index = index_of(rows, K, 0, Run())
-    assert (index.method, index.recall) == ("exact", 1.0)
 
 
 @pytest.mark.parametrize("copies", [2, K, 4 * K])
 def test_equal_rows_neighbour_each_other_but_never_themselves(copies: int) -> None:
     rows = np.repeat(cloud(40), copies, axis=0)[np.random.default_rng(0).permutation(40 * copies)]
-    found = graph_of(rows, K, 0, Run())
+    found = graph_of(rows, K, 0, Execution())
     assert (found.indices != np.arange(len(rows))[:, np.newaxis]).all()
     assert (np.diff(np.sort(found.indices, axis=1), axis=1) > 0).all()
     equal = min(copies - 1, K)
@@ -139,20 +83,15 @@ def test_equal_rows_neighbour_each_other_but_never_themselves(copies: int) -> No
 
 def test_of_equally_near_rows_the_lower_number_comes_first() -> None:
     lattice = np.stack(np.divmod(np.arange(MANY), 179), axis=1) @ [[1, 1], [0, 1]]
-    found = graph_of(lattice.astype(np.float32), K, 0, Run())
+    found = graph_of(lattice.astype(np.float32), K, 0, Execution())
     ties = np.diff(found.distances, axis=1) == 0
     assert ties.mean() > 0.2
     assert (np.diff(found.indices, axis=1)[ties] > 0).all()
 
 
-def test_many_rows_that_are_all_equal() -> None:
-    index = index_of(np.ones((EXACT_ROWS + 1, 3), np.float32), K, 0, Run())
-    assert (index.search(np.zeros((1, 3), np.float32), K)[1] == np.float32(3**0.5)).all()
-
-
 def test_the_first_neighbours_are_a_graph() -> None:
     rows = cloud(300)
-    found, few = graph_of(rows, K, 0, Run()), graph_of(rows, 4, 0, Run())
+    found, few = graph_of(rows, K, 0, Execution()), graph_of(rows, 4, 0, Execution())
     assert found.first(4).indices.tobytes() == few.indices.tobytes()
     assert found.first(4).distances.tobytes() == few.distances.tobytes()
     with pytest.raises(UsageError, match="16 neighbours were asked of a graph of 15"):
@@ -160,15 +99,9 @@ def test_the_first_neighbours_are_a_graph() -> None:
 
 
 def test_more_neighbours_than_rows() -> None:
-    with pytest.raises(UsageError, match="15 neighbours of each of 15 images"):
-        graph_of(cloud(K), K, 0, Run())
-    with pytest.raises(UsageError, match="6 neighbours were asked of 5 rows"):
-        index_of(cloud(5), 3, 0, Run()).search(cloud(2), 6)
-
-
-def test_a_search_can_be_stopped(cells: Index) -> None:
-    with pytest.raises(Stopped):
-        cells.search(cloud(10), K, stopped=lambda: True)
+    with pytest.raises(TooFewImagesError, match="the 15 images") as refused:
+        graph_of(cloud(K), K, 0, Execution())
+    assert (refused.value.field, refused.value.value) == ("neighbours", K)
 
 
 def test_progress_counts_the_points() -> None:
@@ -180,38 +113,44 @@ def test_progress_counts_the_points() -> None:
             told.append(-total)
             yield lambda amount, /, **_: told.append(amount)
 
-    graph_of(cloud(2500), K, 0, Run(progress=Listener()))
+    graph_of(cloud(2500), K, 0, Execution(progress=Listener()))
     assert told[0] == -2500
     assert sum(told) == 0
 
 
-def store_of(folder: Path) -> LatentStore:
+@pytest.fixture
+def store(tmp_path: Path) -> LatentStore:
     rows = cloud(600)
     rows[77, 0] = np.nan
-    np.save(folder / "z.npy", rows)
-    ingest({"z": folder / "z.npy"}, str(folder / "z.zarr"), chunk_rows=128)
-    return open_store(str(folder / "z.zarr"))
+    return build_store(tmp_path / "z.zarr", arrays={"z": rows}, chunk_rows=128)
 
 
-def test_the_graph_of_a_store_is_kept(tmp_path: Path) -> None:
-    store = store_of(tmp_path)
-    parameters = GraphParameters(points=400, seed=2, neighbours=K)
-    found = neighbour_graph(store, parameters, Run())
-    images = sampled_images(store, 400, 2, store.readable_digests(allow_partial=False), Run())
-    expected = graph_of(cloud(600)[images], K, 2, Run())
-    assert found.indices.tobytes() == expected.indices.tobytes()
-    assert found.distances.tobytes() == expected.distances.tobytes()
+def neighbours(store: LatentStore, **parameters: Any) -> Result:
+    request = Request(NEIGHBOURS, GraphParameters(**parameters))
+    return Cache().result(request, OneStore(Snapshot.of(store)))
+
+
+def test_the_graph_of_a_store_is_that_of_its_sample_and_is_cached(tmp_path: Path, store: LatentStore) -> None:
+    found = neighbours(store, points=400, seed=2, neighbours=K)
+    images = sample_images(Snapshot.of(store), 400, 2, Execution()).images
+    expected = graph_of(cloud(600)[images], K, 2, Execution())
+    assert found["image"].tolist() == images.tolist()
+    assert found["indices"].tobytes() == expected.indices.tobytes()
+    assert found["distances"].tobytes() == expected.distances.tobytes()
     (tmp_path / "z.zarr" / "z" / "c" / "0" / "0").unlink()
-    again = neighbour_graph(store, parameters, Run())
+    again = NeighbourGraph.of_result(neighbours(store, points=400, seed=2, neighbours=K))
     assert (again.recall, again.method) == (1.0, "exact")
-    assert again.indices.tobytes() == found.indices.tobytes()
+    assert again.indices.tobytes() == expected.indices.tobytes()
 
 
-def test_what_a_store_cannot_give(tmp_path: Path) -> None:
-    store = store_of(tmp_path)
-    with pytest.raises(UsageError, match="599 neighbours of each of 599 images"):
-        neighbour_graph(store, GraphParameters(points=10_000, neighbours=599), Run())
-    with pytest.raises(UsageError, match="90 neighbours of each of 80 images"):
-        neighbour_graph(store, GraphParameters(points=80), Run())
-    with pytest.raises(UsageError, match="--array mu"):
-        neighbour_graph(store, GraphParameters(array="mu"), Run())
+def test_of_few_images_all_others_are_neighbours(store: LatentStore) -> None:
+    assert neighbours(store, points=10_000, neighbours=599)["indices"].shape == (599, 598)
+    assert neighbours(store, points=80)["indices"].shape == (80, 79)
+
+
+def test_what_a_store_cannot_give(tmp_path: Path, store: LatentStore) -> None:
+    with pytest.raises(ParameterError) as absent:
+        neighbours(store, array="mu")
+    assert absent.value.field == "array"
+    with pytest.raises(TooFewImagesError):
+        neighbours(build_store(tmp_path / "one.zarr", images=3, rejected=(0, 2)))

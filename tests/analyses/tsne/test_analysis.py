@@ -1,30 +1,35 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import xarray as xr
-from pydantic import ValidationError
 
-from latentscan.analyses.cache import Run
-from latentscan.analyses.tsne import analysis as module
-from latentscan.analyses.tsne.analysis import TsneParameters, aligned, tsne, tsne_maps
-from latentscan.encoding.ingest import ingest
-from latentscan.errors import StoreError, UsageError
+from latentscan.analyses.analysis import Request
+from latentscan.analyses.cache import Cache, CachePolicy
+from latentscan.analyses.inputs import OneStore
+from latentscan.analyses.tsne.analysis import TSNE, align
+from latentscan.analyses.tsne.parameters import TsneParameters
+from latentscan.errors import ParameterError, StoreError, TooFewImagesError
+from latentscan.execution.context import Execution
 from latentscan.execution.threaded import ThreadedExecutor
-from latentscan.store.reader import open_store
+from latentscan.progress import SILENT
+from latentscan.scan.snapshot import Snapshot
+from latentscan.store.results import Results, Variable
+from tests.builders import analyse, assert_same_bits, build_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from latentscan.progress import Advance
+    from latentscan.progress import Advance, Progress
     from latentscan.store.reader import LatentStore
     from latentscan.store.results import Result
 
-SMALL = TsneParameters(points=300, perplexity=10, iterations=120)
+SMALL: dict[str, Any] = {"points": 300, "perplexity": 10, "iterations": 120}
 
 
 def rows(count: int = 500) -> np.ndarray:
@@ -34,61 +39,79 @@ def rows(count: int = 500) -> np.ndarray:
     return z.astype(np.float32)
 
 
-def store_of(folder: Path, chunk_rows: int = 90, values: np.ndarray | None = None) -> LatentStore:
-    np.save(folder / "z.npy", rows() if values is None else values)
-    location = str(folder / f"{chunk_rows}.zarr")
-    ingest({"z": folder / "z.npy"}, location, chunk_rows=chunk_rows)
-    return open_store(location)
+def store_of(folder: Path, values: np.ndarray, chunk_rows: int = 90) -> LatentStore:
+    return build_store(folder / "z.zarr", arrays={"z": values}, chunk_rows=chunk_rows)
 
 
-def assert_same(a: Result, b: Result) -> None:
-    assert a.attributes == b.attributes
-    assert a.variables.keys() == b.variables.keys()
-    for name, variable in a.variables.items():
-        assert variable.values.tobytes() == b[name].tobytes(), name
+def together(
+    store: LatentStore,
+    asked: Sequence[dict[str, Any]],
+    results: Path | str,
+    *,
+    force: bool = False,
+    progress: Progress = SILENT,
+) -> list[Result]:
+    """Make several embeddings at once."""
+    requests = [Request(TSNE, TsneParameters(**one)) for one in asked]
+    cache = Cache(CachePolicy(str(results), force=force), Execution(progress=progress))
+    return cache.results(requests, OneStore(Snapshot.of(store)))
 
 
-def test_a_map_names_its_images_and_how_good_it_is(tmp_path: Path) -> None:
-    store = store_of(tmp_path)
-    found = tsne(store, SMALL)
-    assert found["embedding"].shape == (300, 2)
-    assert found["embedding"].dtype == np.float32
-    assert len(np.unique(found["image"])) == 300
-    assert 7 not in found["image"]
-    np.testing.assert_allclose(found["radius"], np.linalg.norm(rows()[found["image"]], axis=1), rtol=1e-6)
-    assert found.attributes["recall"] == 1
-    assert found.attributes["trustworthiness"] > 0.9
-    assert 0 < found.attributes["kl"] < 2
-    path = next((tmp_path / "90.zarr" / "analyses" / "tsne").glob("*/"))
-    dataset = xr.open_zarr(tmp_path / "90.zarr", group=f"analyses/tsne/{path.name}")
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> LatentStore:
+    return store_of(tmp_path_factory.mktemp("tsne"), rows())
+
+
+@pytest.fixture(scope="module")
+def small(store: LatentStore) -> Result:
+    return analyse(store, "tsne", **SMALL)
+
+
+def test_an_embedding_names_its_images_and_how_good_it_is(store: LatentStore, small: Result) -> None:
+    assert small["embedding"].shape == (300, 2)
+    assert small["embedding"].dtype == np.float32
+    assert len(np.unique(small["image"])) == 300
+    assert 7 not in small["image"]
+    np.testing.assert_allclose(small["radius"], np.linalg.norm(rows()[small["image"]], axis=1), rtol=1e-6)
+    assert small.attributes["recall"] == 1
+    assert small.attributes["trustworthiness"] > 0.9
+    assert 0 < small.attributes["kl"] < 2
+    dataset = xr.open_zarr(store.location, group=f"analyses/tsne/{small.attributes['key']}")
     assert dataset["embedding"].dims == ("point", "axis")
-    assert dataset.coords["image"].values.tolist() == found["image"].tolist()
-    assert_same(tsne(store, SMALL), found)
-    assert not list((tmp_path / "90.zarr" / "analyses" / "tsne-state").glob("*/"))
+    assert dataset.coords["image"].values.tolist() == small["image"].tolist()
 
 
-def test_neither_threads_nor_blocks_change_a_bit(tmp_path: Path) -> None:
-    one = tsne(store_of(tmp_path, 90), SMALL, Run(executor=ThreadedExecutor(1)))
-    two = tsne(store_of(tmp_path, 7), SMALL, Run(executor=ThreadedExecutor(2)))
-    assert_same(one, two)
+def test_no_state_is_left_once_the_embedding_is_saved(store: LatentStore, small: Result) -> None:
+    assert Results(store.location).load(f"analyses/tsne-state/{small.attributes['key']}") is None
+    assert Results(store.location).load(f"analyses/tsne/{small.attributes['key']}") is not None
 
 
-def test_several_maps_are_those_made_one_by_one(tmp_path: Path) -> None:
+def test_neither_threads_nor_blocks_change_a_bit(tmp_path: Path, small: Result) -> None:
+    for threads in (1, 2):
+        folder = tmp_path / str(threads)
+        store = store_of(folder, rows(), chunk_rows=7)
+        found = analyse(store, "tsne", **SMALL, executor=ThreadedExecutor(threads))
+        assert_same_bits(found, small)
+
+
+def test_several_embeddings_are_those_made_one_by_one(
+    tmp_path: Path, store: LatentStore, small: Result
+) -> None:
     asked = [
         SMALL,
-        SMALL.model_copy(update={"points": 150, "perplexity": 5}),
-        SMALL.model_copy(update={"perplexity": 20, "early_exaggeration": 16}),
+        {**SMALL, "points": 150, "perplexity": 5},
+        {**SMALL, "perplexity": 20, "early_exaggeration": 16},
         SMALL,
     ]
-    store = store_of(tmp_path)
-    together = tsne_maps(store, asked, Run(results=str(tmp_path / "together.zarr")))
-    for parameters, found in zip(asked, together, strict=True):
-        assert_same(tsne(store, parameters), found)
-    assert together[1]["image"].tolist() == together[0]["image"][:150].tolist()
+    found = together(store, asked, tmp_path / "together.zarr")
+    for parameters, one in zip(asked, found, strict=True):
+        assert_same_bits(analyse(store, "tsne", **parameters), one)
+    assert found[1]["image"].tolist() == found[0]["image"][:150].tolist()
+    assert_same_bits(found[3], small)
 
 
 class Interrupting:
-    """Watches until so many iterations are reported; then the user presses Ctrl-C."""
+    """Follows until so many iterations are reported; then the user presses Ctrl-C."""
 
     def __init__(self, after: int) -> None:
         self.left = after
@@ -107,87 +130,93 @@ class Interrupting:
         yield advance
 
 
-@pytest.mark.parametrize("settings", [[SMALL], [SMALL, SMALL.model_copy(update={"perplexity": 20})]])
-def test_an_interrupted_map_is_taken_up_again(tmp_path: Path, settings: list[TsneParameters]) -> None:
-    store = store_of(tmp_path)
-    expected = tsne_maps(store, settings, Run(results=str(tmp_path / "whole.zarr")))
+@pytest.mark.parametrize("asked", [[SMALL], [SMALL, {**SMALL, "perplexity": 20}]])
+def test_an_interrupted_embedding_is_resumed(
+    tmp_path: Path, store: LatentStore, asked: list[dict[str, Any]]
+) -> None:
+    expected = together(store, asked, store.location)
+    results = tmp_path / "results.zarr"
     with pytest.raises(KeyboardInterrupt):
-        tsne_maps(store, settings, Run(progress=Interrupting(60)))
-    watch = Interrupting(10**9)
-    for found, whole in zip(tsne_maps(store, settings, Run(progress=watch)), expected, strict=True):
-        assert_same(found, whole)
-    assert watch.begun_with is not None
-    assert watch.begun_with > 0
+        together(store, asked, results, progress=Interrupting(60))
+    resuming = Interrupting(10**9)
+    for found, whole in zip(together(store, asked, results, progress=resuming), expected, strict=True):
+        assert_same_bits(found, whole)
+    assert resuming.begun_with is not None
+    assert resuming.begun_with > 0
     anew = Interrupting(10**9)
-    tsne_maps(store, settings, Run(force=True, progress=anew))
+    for found, whole in zip(
+        together(store, asked, results, force=True, progress=anew), expected, strict=True
+    ):
+        assert_same_bits(found, whole)
     assert anew.begun_with == 0
 
 
-def test_the_state_is_kept_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept: list[int] = []
-    monkeypatch.setattr("latentscan.analyses.tsne.optimize.KEEP_EVERY_S", 0.0)
-    monkeypatch.setattr(module, "_save_state", lambda _home, _path, state: kept.append(state.done))
-    tsne(store_of(tmp_path), SMALL)
-    assert kept == [79, 120]
+def test_the_state_is_saved_now_and_then(
+    tmp_path: Path, store: LatentStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[int] = []
+    save_unlisted = Results.save_unlisted
+
+    def recorded(self: Results, path: str, result: Result) -> None:
+        saved.append(result.attributes["done"])
+        save_unlisted(self, path, result)
+
+    monkeypatch.setattr("latentscan.analyses.tsne.optimize.SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(Results, "save_unlisted", recorded)
+    analyse(store, "tsne", **SMALL, results=str(tmp_path / "results.zarr"))
+    assert len(saved) > 1
+    assert saved == sorted(saved)
+    assert saved[-1] == SMALL["iterations"]
 
 
 def test_a_perplexity_too_large(tmp_path: Path) -> None:
-    store = store_of(tmp_path, values=rows(101))  # of which one is rejected
-    with pytest.raises(UsageError, match=r"--perplexity 34: .*100 points; at most 33 is possible"):
-        tsne(store, TsneParameters(perplexity=34))
-    assert not (tmp_path / "90.zarr" / "analyses").exists()
-    assert tsne(store, TsneParameters(perplexity=33, iterations=20)).attributes["points"] == 100
-    with pytest.raises(UsageError, match="at most 16 is possible"):
-        tsne_maps(store, [TsneParameters(perplexity=5), TsneParameters(points=50, perplexity=17)])
+    store = store_of(tmp_path, rows(101))  # of which one is rejected
+    with pytest.raises(TooFewImagesError, match="100 points; at most 33 is possible") as refused:
+        analyse(store, "tsne", perplexity=34)
+    assert (refused.value.field, refused.value.value) == ("perplexity", "34")
+    assert not (tmp_path / "z.zarr" / "analyses" / "tsne").exists()
+    assert analyse(store, "tsne", perplexity=33, iterations=20).attributes["points"] == 100
+    with pytest.raises(TooFewImagesError, match="at most 16 is possible"):
+        together(store, [{"perplexity": 5}, {"points": 50, "perplexity": 17}], store.location)
 
 
 def test_too_few_images(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="a map needs at least 4"):
-        tsne(store_of(tmp_path, values=np.ones((3, 2), np.float32)), TsneParameters(perplexity=1))
+    with pytest.raises(TooFewImagesError, match="an embedding needs at least 4") as refused:
+        analyse(store_of(tmp_path, np.ones((3, 2), np.float32)), "tsne", perplexity=1)
+    assert refused.value.field == "perplexity"
 
 
 def test_no_good_image(tmp_path: Path) -> None:
-    store = store_of(tmp_path, values=np.full((9, 2), np.nan, np.float32))
+    store = store_of(tmp_path, np.full((9, 2), np.nan, np.float32))
     with pytest.raises(StoreError, match="all 9 images were rejected"):
-        tsne(store, TsneParameters(perplexity=1))
+        analyse(store, "tsne", perplexity=1)
 
 
-def test_an_absent_array(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--array mu"):
-        tsne(store_of(tmp_path), TsneParameters(array="mu"))
-
-
-@pytest.mark.parametrize(
-    "parameters",
-    [
-        {"points": 3},
-        {"perplexity": 0.5},
-        {"perplexity": np.inf},
-        {"iterations": 0},
-        {"early_exaggeration": 0},
-    ],
-)
-def test_impossible_parameters(parameters: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
-        TsneParameters.model_validate(parameters)
+def test_an_absent_array(store: LatentStore) -> None:
+    with pytest.raises(ParameterError) as refused:
+        analyse(store, "tsne", array="mu")
+    assert (refused.value.field, refused.value.value) == ("array", "mu")
 
 
 @pytest.mark.parametrize("components", [1, 2])
 def test_few_components_and_equal_rows(tmp_path: Path, components: int) -> None:
     values = np.repeat(np.random.default_rng(0).standard_normal((60, components)), 2, axis=0)
-    found = tsne(store_of(tmp_path, values=values.astype(np.float32)), SMALL)
+    found = analyse(store_of(tmp_path, values), "tsne", **SMALL)
     assert np.isfinite(found["embedding"]).all()
 
 
-def test_maps_are_laid_upon_the_first(tmp_path: Path) -> None:
-    store = store_of(tmp_path)
-    first, second = tsne_maps(store, [SMALL, SMALL.model_copy(update={"points": 200, "perplexity": 15})])
-    turned = first["embedding"][:200] @ np.array([[0, 3], [3, 0]], np.float32) + 9
-    moved = type(second)(
-        {**second.variables, "embedding": type(second.variables["embedding"])(("point", "axis"), turned)},
-        second.attributes,
+def test_embeddings_are_aligned_to_the_first(store: LatentStore, small: Result) -> None:
+    second = analyse(store, "tsne", **{**SMALL, "points": 200, "perplexity": 15})
+    turned = small["embedding"][:200] @ np.array([[0, 3], [3, 0]], np.float32) + 9
+    moved = replace(second, variables={**second.variables, "embedding": Variable(("point", "axis"), turned)})
+    aligned = align([small, moved])
+    np.testing.assert_allclose(aligned[1]["embedding"], small["embedding"][:200], atol=1e-3)
+    assert aligned[1].attributes["disparity"] < 1e-6
+    assert aligned[0] is small
+
+
+def test_embeddings_of_other_images_stay_as_they_are(small: Result) -> None:
+    strange = replace(
+        small, variables={**small.variables, "image": Variable(("point",), small["image"] + 1000)}
     )
-    laid = aligned([first, moved])
-    np.testing.assert_allclose(laid[1]["embedding"], first["embedding"][:200], atol=1e-3)
-    assert laid[1].attributes["disparity"] < 1e-6
-    assert laid[0] is first
+    assert align([small, strange])[1] is strange

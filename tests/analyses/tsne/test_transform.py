@@ -1,17 +1,15 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import openTSNE
 import pytest
 
-from latentscan.analyses.cache import Run
-from latentscan.analyses.tsne import transform as tsne_placing
-from latentscan.analyses.tsne.analysis import TsneParameters, tsne
-from latentscan.encoding.ingest import ingest
+from latentscan.analyses.tsne import transform as module
 from latentscan.execution.threaded import ThreadedExecutor
-from latentscan.store.reader import open_store
+from latentscan.store.writer import retract_blocks
+from tests.builders import analyse, assert_same_bits, build_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +17,8 @@ if TYPE_CHECKING:
     from latentscan.store.reader import LatentStore
     from latentscan.store.results import Result
 
-ALL = TsneParameters(points=200, perplexity=10, iterations=200, all=True)
+SAMPLE: dict[str, Any] = {"points": 200, "perplexity": 10, "iterations": 200}
+ALL = {**SAMPLE, "all": True}
 
 
 def rows() -> np.ndarray:
@@ -30,22 +29,24 @@ def rows() -> np.ndarray:
 
 
 def store_of(folder: Path, chunk_rows: int) -> LatentStore:
-    np.save(folder / "z.npy", rows())
-    location = str(folder / f"{chunk_rows}.zarr")
-    ingest({"z": folder / "z.npy"}, location, chunk_rows=chunk_rows)
-    return open_store(location)
+    return build_store(folder / f"{chunk_rows}.zarr", arrays={"z": rows()}, chunk_rows=chunk_rows)
 
 
-@pytest.fixture
-def everything(tmp_path: Path) -> Result:
-    return tsne(store_of(tmp_path, 100), ALL)
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> LatentStore:
+    return store_of(tmp_path_factory.mktemp("transform"), 100)
 
 
-def test_every_good_image_has_a_place(tmp_path: Path, everything: Result) -> None:
-    fixed = tsne(open_store(str(tmp_path / "100.zarr")), ALL.model_copy(update={"all": False}))
+@pytest.fixture(scope="module")
+def everything(store: LatentStore) -> Result:
+    return analyse(store, "tsne", **ALL)
+
+
+def test_every_good_image_is_embedded(store: LatentStore, everything: Result) -> None:
+    fixed = analyse(store, "tsne", **SAMPLE)
     assert everything["image"].tolist() == [number for number in range(700) if number != 50]
     assert everything["in_sample"].sum() == 200
-    assert everything.attributes["placed"] == 499
+    assert everything.attributes["transformed"] == 499
     order = np.argsort(fixed["image"])
     held = everything["in_sample"]
     assert everything["image"][held].tolist() == fixed["image"][order].tolist()
@@ -55,21 +56,18 @@ def test_every_good_image_has_a_place(tmp_path: Path, everything: Result) -> Non
 
 
 @pytest.mark.parametrize(("chunk_rows", "batch"), [(33, 4096), (5000, 64), (64, 100)])
-def test_a_place_depends_on_the_image_alone(
+def test_a_point_depends_on_the_image_alone(
     tmp_path: Path, everything: Result, monkeypatch: pytest.MonkeyPatch, chunk_rows: int, batch: int
 ) -> None:
-    monkeypatch.setattr(tsne_placing, "BATCH_IMAGES", batch)
+    monkeypatch.setattr(module, "BATCH_IMAGES", batch)
+    store = store_of(tmp_path, chunk_rows)
     for threads in (1, 2):
-        found = tsne(
-            store_of(tmp_path, chunk_rows),
-            ALL,
-            Run(executor=ThreadedExecutor(threads), results=f"{tmp_path}/r{threads}"),
-        )
-        for name, variable in everything.variables.items():
-            assert found[name].tobytes() == variable.values.tobytes(), name
+        results = f"{tmp_path}/{threads}.zarr"
+        found = analyse(store, "tsne", **ALL, executor=ThreadedExecutor(threads), results=results)
+        assert_same_bits(found, everything)
 
 
-def test_images_are_placed_where_openTSNE_would(everything: Result) -> None:  # noqa: N802
+def test_points_lie_where_openTSNE_would_embed_them(everything: Result) -> None:  # noqa: N802
     held = everything["in_sample"]
     z = rows()[everything["image"]]
     fixed = openTSNE.TSNEEmbedding(
@@ -84,17 +82,14 @@ def test_images_are_placed_where_openTSNE_would(everything: Result) -> None:  # 
     assert np.percentile(apart, 99) < 0.05 * extent
 
 
-def test_an_incomplete_store(tmp_path: Path, everything: Result) -> None:
-    from latentscan.store.writer import retract_blocks
-
-    location = str(tmp_path / "100.zarr")
-    retract_blocks(location, (2,))
-    found = tsne(open_store(location), ALL, Run(allow_partial=True))
-    assert len(found["image"]) == len(everything["image"]) - 100
-    assert not ((found["image"] >= 200) & (found["image"] < 300)).any()
+def test_images_of_blocks_that_are_not_written_are_left_out(tmp_path: Path) -> None:
+    store = store_of(tmp_path, 100)
+    retract_blocks(store.location, (2,))
+    found = analyse(store, "tsne", **ALL, allow_partial=True)
+    assert found["image"].tolist() == [n for n in range(700) if n != 50 and not 200 <= n < 300]
 
 
-def test_a_sample_of_all_leaves_nothing_to_place(tmp_path: Path) -> None:
-    found = tsne(store_of(tmp_path, 100), ALL.model_copy(update={"points": 900, "iterations": 20}))
+def test_a_sample_of_all_leaves_nothing_to_transform(store: LatentStore) -> None:
+    found = analyse(store, "tsne", **{**ALL, "points": 900, "iterations": 20})
     assert found["in_sample"].all()
-    assert found.attributes["placed"] == 0
+    assert found.attributes["transformed"] == 0

@@ -12,11 +12,11 @@ import pytest
 import xarray as xr
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
-    Command = Callable[..., subprocess.CompletedProcess[str]]
+    from tests.cli.commands import Command
+
     Contents = Callable[[Path], dict[str, bytes]]
 
 IMAGES, CHUNK_ROWS = 150, 20

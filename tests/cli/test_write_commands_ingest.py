@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Command = Callable[..., subprocess.CompletedProcess[str]]
+    from tests.cli.commands import Command
+
     Contents = Callable[[Path], dict[str, bytes]]
     Listing = Callable[[Path], dict[str, tuple[int, int]]]
 

@@ -13,16 +13,16 @@ from openTSNE.affinity import PerplexityBasedNN
 from scipy.stats import norm
 from sklearn.cluster import KMeans
 from sklearn.manifold import trustworthiness
-from typer.testing import CliRunner
 
-from latentscan.cli.app import app
+from tests.cli.commands import latentscan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from typer.testing import Result
+
+    from tests.cli.commands import Done
 
     Listing = Callable[[Path], dict[str, tuple[int, int]]]
     Numbers = NDArray[np.float64]
@@ -38,17 +38,13 @@ VERBS = {
 MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml", "pdf": b"%PDF-"}
 
 
-def latentscan(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "80"})
-
-
 def refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON")
 
 
-def document(done: Result) -> Any:
+def document(done: Done) -> Any:
     """The one JSON document on stdout, with no NaN and no infinity."""
-    assert done.exit_code == 0, done.stderr
+    assert done.returncode == 0, done.stderr
     return json.loads(done.stdout, parse_constant=refuse)
 
 
@@ -58,7 +54,7 @@ def ingest(folder: Path, name: str, chunk_rows: int = 64, **arrays: Numbers) -> 
         np.save(folder / f"{name}-{array}.npy", values.astype(np.float32))
         words += [f"--{array}", folder / f"{name}-{array}.npy"]
     done = latentscan("ingest", *words)
-    assert done.exit_code in {0, 3}, done.stderr
+    assert done.returncode in {0, 3}, done.stderr
     return folder / f"{name}.zarr"
 
 
@@ -201,7 +197,7 @@ def test_kmeans_inertia_of_narrow_clusters(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     cloud = random.normal(scale=100, size=(4, 5))[np.arange(300) % 4] + random.normal(size=(300, 5))
     done = latentscan("kmeans", "--store", ingest(tmp_path, "narrow", z=cloud), "--k", "4:8:2", "--seeds", 1)
-    assert done.exit_code == 0, done.stderr
+    assert done.returncode == 0, done.stderr
     (result,) = groups(tmp_path / "narrow.zarr", "kmeans")
     for k in result["k"].values:
         centres = result["centres"].values[result["centre_k"].values == k].astype(np.float64)
@@ -301,6 +297,6 @@ def test_plot(found: dict[str, Any], store: Path, tmp_path: Path, verb: str, suf
 @pytest.mark.parametrize("verb", VERBS)
 def test_table_fits_80_columns(found: dict[str, Any], store: Path, verb: str) -> None:
     done = latentscan(verb, "--store", store, *VERBS[verb])
-    assert done.exit_code == 0
+    assert done.returncode == 0
     assert store.name in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80

@@ -14,13 +14,13 @@ import pytest
 import xarray as xr
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    Command = Callable[..., subprocess.CompletedProcess[str]]
+    from tests.cli.commands import Command, Done
+
     Listing = Callable[[Path], dict[str, tuple[int, int]]]
     Arrays = dict[str, NDArray[np.float32]]
 
@@ -33,7 +33,7 @@ class Latents(NamedTuple):
 
     store: Path
     arrays: Arrays
-    ingest: subprocess.CompletedProcess[str]
+    ingest: Done
 
 
 def ingest(latentscan: Command, folder: Path, arrays: Arrays, chunk_rows: int) -> Latents:
@@ -51,7 +51,7 @@ def refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON")
 
 
-def document(done: subprocess.CompletedProcess[str]) -> Any:
+def document(done: Done) -> Any:
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout, parse_constant=refuse)
 
@@ -418,8 +418,10 @@ def test_plot_of_another_kind_is_refused(latentscan: Command, done_once: Latents
     assert list(tmp_path.iterdir()) == []
 
 
-def test_imports_nothing_heavy(latentscan: Command, done_once: Latents) -> None:
-    done = latentscan("stats", "--store", done_once.store, "--force", interpreter=("-X", "importtime"))
+def test_imports_nothing_heavy(latentscan_process: Command, done_once: Latents) -> None:
+    done = latentscan_process(
+        "stats", "--store", done_once.store, "--force", interpreter=("-X", "importtime")
+    )
     assert done.returncode == 0
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "|" in line}
     assert {"numpy", "zarr"} <= imported

@@ -21,10 +21,10 @@ from latentscan.cli.model_options import with_options
 from latentscan.cluster.diagnostics import PACKAGES, Inspection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-    Command = Callable[..., subprocess.CompletedProcess[str]]
+    from tests.cli.commands import Command
 
 ONE_WORKER = "default: one\nprofiles: {one: {class: dask.distributed.LocalCluster, kwargs: {n_workers: 1}}}\n"
 
@@ -62,9 +62,9 @@ def pretend(folder: Path, package: str, version: str) -> None:
     metadata.write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
 
 
-def test_the_cluster_is_described_within_eighty_columns(latentscan: Command, tmp_path: Path) -> None:
+def test_the_cluster_is_described_within_eighty_columns(latentscan_process: Command, tmp_path: Path) -> None:
     (tmp_path / "cluster.yaml").write_text(ONE_WORKER)
-    done = latentscan("cluster", "check", cwd=tmp_path)
+    done = latentscan_process("cluster", "check", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "scheduler  tcp://127.0.0.1:" in done.stdout
     assert "dashboard  http://127.0.0.1:" in done.stdout
@@ -76,13 +76,13 @@ def test_the_cluster_is_described_within_eighty_columns(latentscan: Command, tmp
     assert "starting dask.distributed.LocalCluster (cluster.yaml: profile one)" in done.stderr
 
 
-def test_other_versions_on_a_worker_are_named(latentscan: Command, tmp_path: Path) -> None:
+def test_other_versions_on_a_worker_are_named(latentscan_process: Command, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     for package, version in (("numpy", "1.0"), ("latentscan", "0.0.1"), ("keras", "1.0")):
         pretend(elsewhere, package, version)
     with other_cluster(tmp_path, elsewhere) as address:
-        done = latentscan("cluster", "check", "--scheduler", address)
-        document = latentscan("cluster", "check", "--scheduler", address, "--json")
+        done = latentscan_process("cluster", "check", "--scheduler", address)
+        document = latentscan_process("cluster", "check", "--scheduler", address, "--json")
     assert done.returncode == document.returncode == 0, done.stderr
     marked = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("≠")]
     assert marked == ["latentscan", "numpy", "keras"]

@@ -2,21 +2,44 @@ from __future__ import annotations
 
 import io
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from latentscan.cli import terminal
+from latentscan import progress as progress_module
+from latentscan.progress import (
+    SILENT,
+    BarProgress,
+    PlainProgress,
+    Progress,
+    as_progress,
+    terminal_progress,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pytest
+
+    from latentscan.progress import Advance
+
+
+class Clock:
+    """A clock that moves on by a second whenever it is read."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def monotonic(self) -> float:
+        self._now += 1
+        return self._now
 
 
 def test_without_a_terminal_a_line_now_and_then(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = iter(range(1000))
-    monkeypatch.setattr("time.monotonic", lambda: float(next(now)))
-    progress = terminal.terminal_progress()
-    assert isinstance(progress, terminal.PlainProgress)
+    monkeypatch.setattr(progress_module, "time", Clock())
+    progress = terminal_progress()
+    assert isinstance(progress, PlainProgress)
     with progress.task("encode", total=100, unit="images", done=40) as advance:
         for _ in range(60):
             advance(1, loss=0.5)
@@ -40,9 +63,21 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "xterm")
-    progress = terminal.terminal_progress()
-    assert isinstance(progress, terminal.BarProgress)
+    progress = terminal_progress()
+    assert isinstance(progress, BarProgress)
     with progress.task("train", total=10, unit="images") as advance:
         advance(10, total_loss=4553.2)
     assert "10/10" in stream.getvalue()
     assert "total_loss 4553.2" in stream.getvalue()
+
+
+def test_a_subscriber_of_ones_own_stays_what_it_is() -> None:
+    class Own:
+        @contextmanager
+        def task(self, label: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
+            yield lambda amount, /, **figures: None
+
+    own: Progress = Own()
+    assert as_progress(own) is own
+    assert as_progress(False) is SILENT
+    assert isinstance(as_progress(True), PlainProgress)

@@ -11,11 +11,9 @@ import pytest
 from latentscan.encoding.ingest import ingest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
-    from subprocess import CompletedProcess
 
-    Command = Callable[..., CompletedProcess[str]]
+    from tests.cli.commands import Command
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +41,7 @@ def test_one_map(latentscan: Command, store: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["store"] == str(store)
-    assert (document["points"], document["perplexity"], document["placed"]) == (200, 9.5, 100)
+    assert (document["points"], document["perplexity"], document["transformed"]) == (200, 9.5, 100)
     assert (tmp_path / "map.png").stat().st_size > 10_000
     assert "KL" in done.stderr
     assert "t-SNE" not in latentscan(*words).stderr  # it is kept
@@ -72,7 +70,7 @@ def test_several_maps(latentscan: Command, store: Path) -> None:
     ("words", "complaint"),
     [
         (("--points", "50,60,70", "--perplexity", "3,4"), "--perplexity 3,4: 2 values, and 3 for --points"),
-        (("--points", "50,x"), "--points 50,x: input should be a valid integer"),
+        (("--points", "50,x"), "--points 50,x: expected a valid integer"),
         (("--points", "50", "--perplexity", "30"), "at most 16 is possible"),
         (("--array", "logvar"), "--array logvar"),
     ],

@@ -1,0 +1,351 @@
+"""What an analysis is of: a store, several, one and a model, one and its images, or a training run."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from latentscan.errors import ParameterError, UsageError
+from latentscan.paths import absolute, store_names
+from latentscan.scan.snapshot import Snapshot
+from latentscan.store.reader import LatentStore, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One thing that a user names when asking for an analysis.
+
+    Parameters
+    ----------
+    name
+        The option of the command, the key in a job file, the keyword in Python.
+    help
+        What it is, for the command's help.
+    several
+        Whether two or more are named, in a row.
+    """
+
+    name: str
+    help: str
+    several: bool = False
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What decides the result of an analysis beside its parameters; part of the result's key.
+
+    Parameters
+    ----------
+    contents
+        A hash of what is written in each store.
+    names
+        The names of the stores, where they are part of the result.
+    others
+        Hashes of what else is read, such as a model, by name.
+    """
+
+    contents: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    others: Mapping[str, str] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {"contents": list(self.contents), "names": list(self.names), "others": dict(self.others)}
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> Identity:
+        """Read it from JSON."""
+        return cls(tuple(document["contents"]), tuple(document["names"]), dict(document["others"]))
+
+    def of_each_store(self) -> tuple[Identity, ...]:
+        """Return the identity of each store alone."""
+        return tuple(Identity((content,)) for content in self.contents)
+
+
+class Inputs(ABC):
+    """What an analysis is of."""
+
+    arguments: ClassVar[tuple[Argument, ...]]
+
+    @classmethod
+    @abstractmethod
+    def open(cls, given: Mapping[str, Any], *, allow_partial: bool = False) -> Self:
+        """Open what a user named.
+
+        Parameters
+        ----------
+        given
+            By the name of the argument: a path or URL, or in Python what was opened already.
+        allow_partial
+            Accept a store with blocks that are not written, and leave these out.
+
+        Raises
+        ------
+        StoreError
+            If a store is missing, incomplete or damaged.
+        UsageError
+            If anything else does not fit.
+        """
+
+    @property
+    @abstractmethod
+    def home(self) -> str:
+        """Where results are cached by default."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> Identity:
+        """What decides the result."""
+
+    @property
+    @abstractmethod
+    def stores(self) -> tuple[Snapshot, ...]:
+        """The stores that are read."""
+
+    def of_each_store(self) -> tuple[OneStore, ...]:
+        """Return each store alone, in the order of `Identity.of_each_store`."""
+        return tuple(OneStore(snapshot) for snapshot in self.stores)
+
+    def document(self) -> dict[str, Any]:
+        """Return what names the inputs in a JSON document."""
+        return {"store": self.stores[0].location} if self.stores else {}
+
+
+STORE = Argument("store", "the latent store")
+
+
+@dataclass(frozen=True, eq=False)
+class OneStore(Inputs):
+    """An analysis of one store."""
+
+    snapshot: Snapshot
+    arguments: ClassVar[tuple[Argument, ...]] = (STORE,)
+
+    @classmethod
+    def open(cls, given: Mapping[str, Any], *, allow_partial: bool = False) -> Self:
+        """Open ``store``."""
+        return cls(Snapshot.of(_opened(given["store"]), allow_partial=allow_partial))
+
+    @property
+    def home(self) -> str:
+        """The store itself."""
+        return self.snapshot.location
+
+    @property
+    def identity(self) -> Identity:
+        """The content of the store."""
+        return Identity((self.snapshot.content,))
+
+    @property
+    def stores(self) -> tuple[Snapshot, ...]:
+        """The store."""
+        return (self.snapshot,)
+
+
+@dataclass(frozen=True, eq=False)
+class SeveralStores(Inputs):
+    """An analysis of two stores or more, by the names that they have in the result."""
+
+    snapshots: Mapping[str, Snapshot]
+    arguments: ClassVar[tuple[Argument, ...]] = (
+        Argument("stores", "two latent stores or more", several=True),
+    )
+
+    @classmethod
+    def open(cls, given: Mapping[str, Any], *, allow_partial: bool = False) -> Self:
+        """Open ``stores``: paths or URLs, which are named after their ends, or opened stores by name."""
+        stores = given["stores"]
+        if not hasattr(stores, "items"):
+            stores = dict(zip(_names_of(stores), stores, strict=True))
+        if len(stores) < 2:
+            raise ParameterError("expected two stores or more", field="stores", value=", ".join(stores))
+        opened = {name: _opened(store) for name, store in stores.items()}
+        for (name, store), (other, same) in combinations(opened.items(), 2):
+            if _resolved(store) == _resolved(same):
+                raise UsageError(f"{name} and {other} are the same store, {store.location}; name each once")
+        return cls({name: Snapshot.of(store, allow_partial=allow_partial) for name, store in opened.items()})
+
+    @property
+    def home(self) -> str:
+        """The first store."""
+        return self.stores[0].location
+
+    @property
+    def identity(self) -> Identity:
+        """The contents of the stores, in their order, and their names."""
+        return Identity(tuple(snapshot.content for snapshot in self.stores), tuple(self.snapshots))
+
+    @property
+    def stores(self) -> tuple[Snapshot, ...]:
+        """The stores in their order."""
+        return tuple(self.snapshots.values())
+
+    def document(self) -> dict[str, Any]:
+        """Return nothing: the result has the names."""
+        return {}
+
+
+@dataclass(frozen=True, eq=False)
+class StoreAndModel(OneStore):
+    """An analysis of a store and of the model that wrote it, a run folder or a file."""
+
+    model: Path
+    model_sha256: str
+    arguments: ClassVar[tuple[Argument, ...]] = (
+        STORE,
+        Argument("model", "the model that wrote the store: a run folder, or an encoder file"),
+    )
+
+    @classmethod
+    def open(cls, given: Mapping[str, Any], *, allow_partial: bool = False) -> Self:
+        """Open ``store``, and check that ``model`` is the one that wrote it."""
+        from latentscan.models.loading import sha256
+        from latentscan.models.run_folder import RunFolder as Folder
+
+        one = OneStore.open(given, allow_partial=allow_partial)
+        model = Path(given["model"])
+        if not model.exists():
+            raise ParameterError("does not exist", field="model", value=model)
+        found = sha256(Folder(model).encoder if Folder(model).record.exists() else model)
+        written_by = one.snapshot.store.attributes.get("encoder", {}).get("sha256")
+        if written_by is None:
+            raise UsageError(f"{one.home} was not written by an encoder, so no model belongs to it")
+        if found != written_by:
+            raise ParameterError(
+                f"{one.home} was written by an encoder with SHA-256 {written_by[:12]}..., this one has "
+                f"{found[:12]}...; name the model that wrote the store",
+                field="model",
+                value=model,
+            )
+        return cls(one.snapshot, model, found)
+
+    @property
+    def identity(self) -> Identity:
+        """The content of the store, and the hash of the model."""
+        return Identity((self.snapshot.content,), others={"model": self.model_sha256})
+
+    def document(self) -> dict[str, Any]:
+        """Return the names of the store and the model."""
+        return {**super().document(), "model": str(self.model)}
+
+
+@dataclass(frozen=True, eq=False)
+class StoreAndImages(OneStore):
+    """An analysis of a store and of the images that it is of."""
+
+    images: str
+    arguments: ClassVar[tuple[Argument, ...]] = (STORE, Argument("images", "the images that the store is of"))
+
+    @classmethod
+    def open(cls, given: Mapping[str, Any], *, allow_partial: bool = False) -> Self:
+        """Open ``store``, and check that ``images`` are as many as it has rows, with the same paths."""
+        from latentscan.encoding.encode import open_source
+        from latentscan.images.preprocessing import Preprocessing
+
+        one = OneStore.open(given, allow_partial=allow_partial)
+        images, store = str(given["images"]), one.snapshot.store
+        if "encoder" not in store.attributes:
+            raise UsageError(f"{one.home} was not written from images, so none belong to it")
+        preprocessing = Preprocessing.model_validate(store.attributes.get("preprocessing", {}))
+        source = open_source(images, preprocessing)
+        if len(source) != store.schema.images:
+            raise ParameterError(
+                f"{len(source):,} images, and {one.home} has {store.schema.images:,} rows; "
+                "name the images that were encoded",
+                field="images",
+                value=images,
+            )
+        _require_same_paths(one.snapshot, source.paths, images)
+        return cls(one.snapshot, images)
+
+    def document(self) -> dict[str, Any]:
+        """Return the names of the store and the images."""
+        return {**super().document(), "images": self.images}
+
+
+@dataclass(frozen=True, eq=False)
+class RunFolder(Inputs):
+    """An analysis of a training run: its record and history; results are cached in the folder."""
+
+    run: Path
+    sha256: str
+    arguments: ClassVar[tuple[Argument, ...]] = (Argument("run", "the folder of a training run"),)
+
+    @classmethod
+    def open(cls, given: Mapping[str, Any], *, allow_partial: bool = False) -> Self:  # noqa: ARG003 (no store)
+        """Open ``run``."""
+        from latentscan.models.loading import sha256
+        from latentscan.models.run_folder import RunFolder as Folder
+
+        folder = Folder(Path(given["run"]))
+        folder.read_record()
+        if not folder.history.exists():
+            raise ParameterError(
+                "no epoch is finished: there is no history.csv", field="run", value=folder.path
+            )
+        return cls(folder.path, sha256(folder.history))
+
+    @property
+    def home(self) -> str:
+        """A location inside the run folder."""
+        return str(self.run / "results.zarr")
+
+    @property
+    def identity(self) -> Identity:
+        """The hash of the history."""
+        return Identity(others={"history": self.sha256})
+
+    @property
+    def stores(self) -> tuple[Snapshot, ...]:
+        """None."""
+        return ()
+
+    def document(self) -> dict[str, Any]:
+        """Return the name of the run."""
+        return {"run": str(self.run)}
+
+
+def _opened(store: LatentStore | str) -> LatentStore:
+    return store if isinstance(store, LatentStore) else open_store(str(store))
+
+
+def _resolved(store: LatentStore) -> Path:
+    """Follow symbolic links to where a store lies; a URL stays what it is."""
+    return Path(absolute(store.location)).resolve()
+
+
+def _names_of(locations: Sequence[str]) -> list[str]:
+    """Return the names of stores, the ends of their paths.
+
+    Raises
+    ------
+    UsageError
+        If two locations are the same.
+    """
+    paths = [absolute(location) for location in locations]
+    same = {location for location, path in zip(locations, paths, strict=True) if paths.count(path) > 1}
+    if same:
+        problem = "is given twice" if len(same) == 1 else "are the same store"
+        raise UsageError(f"{' and '.join(sorted(same))} {problem}; name each store once")
+    return store_names(paths)
+
+
+def _require_same_paths(snapshot: Snapshot, paths: Sequence[str], images: str) -> None:
+    """Compare the path of every image with that in the store, block by block."""
+    for block in snapshot.blocks:
+        rows = snapshot.schema.rows(block)
+        held = snapshot.read_block(block, ("path",))["path"]
+        for row, known in zip(rows, held.tolist(), strict=True):
+            if known != paths[row]:
+                raise ParameterError(
+                    f"row {row} is {paths[row]}, in {snapshot.location} it is {known}; "
+                    "name the images that were encoded",
+                    field="images",
+                    value=images,
+                )

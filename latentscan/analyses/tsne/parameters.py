@@ -1,0 +1,45 @@
+"""What t-SNE is given: how an embedding is made, and of which images."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from latentscan.analyses.analysis import PointsParameters
+
+SEARCHED = 90  # neighbours of each point: three times the usual perplexity
+
+
+class SampleParameters(PointsParameters):
+    """How the embedding of a sample is made, and of what."""
+
+    points: int = Field(default=20_000, ge=4, description="how many images; all if there are fewer")
+    perplexity: float = Field(default=30.0, ge=1, description="how many neighbours count, about")
+    early_exaggeration: float = Field(
+        default=12.0, ge=1, description="attraction in the first quarter of the iterations, 250 at most"
+    )
+    iterations: int = Field(default=1000, ge=1, description="of the optimization")
+    seed: int = Field(
+        default=0, ge=0, lt=2**63, description="seed of the sample and of the index of neighbours"
+    )
+
+    @property
+    def neighbours(self) -> int:
+        """How many neighbours of each point attract it."""
+        return int(3 * self.perplexity)
+
+    @property
+    def searched(self) -> int:
+        """How many neighbours are searched: 90, or 180, 360, ... for large perplexities.
+
+        Embeddings of the same points so share one graph, and none depends on which others are made with it.
+        """
+        near = SEARCHED
+        while near < self.neighbours:
+            near *= 2
+        return near
+
+
+class TsneParameters(SampleParameters):
+    """How an embedding is made, and of what."""
+
+    all: bool = Field(default=False, description="also embed every other image among those of the sample")

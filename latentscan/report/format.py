@@ -1,0 +1,58 @@
+"""How numbers are written, in tables and in JSON."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from latentscan.store.results import IDENTITY
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from latentscan.store.results import Result
+
+
+def finite(value: float) -> float | None:
+    """Return a number for JSON, which has neither NaN nor infinity: None stands for them."""
+    return float(value) if math.isfinite(value) else None
+
+
+def finite_list(values: NDArray[Any]) -> list[Any]:
+    """Return an array (n,) for JSON, with None for NaN and infinity; other types stay as they are."""
+    if values.dtype.kind != "f":
+        listed: list[Any] = values.tolist()
+        return listed
+    return [value if np.isfinite(value) else None for value in values.tolist()]
+
+
+def number(value: float | None) -> str:
+    """Write a number with two decimals, or with three digits where that says more.
+
+    Examples
+    --------
+    >>> number(1234.5), number(0.01234), number(None)
+    ('1,234.50', '0.0123', '–')
+    """
+    if value is None:
+        return "–"
+    return f"{value:,.2f}" if 0.995 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
+def number_like(value: float, like: float) -> str:
+    """Write a number to the unit, or to as many digits as distinguish numbers of the size of `like`.
+
+    Examples
+    --------
+    >>> number_like(123456.7, 123456.7), number_like(1.23456, 1.0)
+    ('123,457', '1.2346')
+    """
+    digits = max(0, 4 - int(np.floor(np.log10(like)))) if like > 0 else 0
+    return f"{value:,.{digits}f}" if digits < 10 else f"{value:.3g}"
+
+
+def own_attributes(result: Result) -> dict[str, Any]:
+    """Return the attributes of a result without those that say which result it is."""
+    return {name: value for name, value in result.attributes.items() if name not in IDENTITY}
