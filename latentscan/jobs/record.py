@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from latentscan import __version__
 from latentscan.errors import INTERRUPTED, StoreError, UsageError, command
 from latentscan.store.atomic import METADATA, backing, exists, list_names, read_json, write_json
 from latentscan.store.metadata import no_store, read_root
@@ -31,7 +30,7 @@ CANCEL = "cancel"
 LOST_AFTER_S = 120.0  # more than a worker is stopped for when a machine is suspended
 LOG_LINES = 500  # of the log
 ID = re.compile(r"[A-Za-z0-9-]+")
-PACKAGES = ("numpy", "zarr", "dask", "distributed", "scikit-learn", "opentsne", "tensorflow")
+PACKAGES = ("latentscan", "numpy", "zarr", "dask", "distributed", "scikit-learn", "opentsne", "tensorflow")
 
 State = Literal["waiting", "running", "done", "failed", "cancelled", "interrupted"]
 ENDED = frozenset({"done", "failed", "cancelled", "interrupted"})
@@ -143,7 +142,7 @@ def new_record(name: str, job: dict[str, Any], *, cluster: str | None) -> JobRec
         job=job,
         user=_user(),
         host=socket.gethostname(),
-        versions={"latentscan": __version__, "python": platform.python_version(), **_versions()},
+        versions={"python": platform.python_version(), **_versions()},
         cluster=cluster,
         submitted=timestamp(),
     )

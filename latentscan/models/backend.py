@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-import latentscan
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -58,11 +56,10 @@ logging.getLogger("tensorflow").setLevel(logging.ERROR)
 def versions() -> dict[str, str]:
     """Name the versions of what computes: Python, Keras, its backend, NumPy and latentscan."""
     found = {
-        "latentscan": latentscan.__version__,
         "python": platform.python_version(),
         "backend": keras.backend.backend(),
     }
-    for package in ("keras", "tensorflow", "jax", "torch", "numpy"):
+    for package in ("latentscan", "keras", "tensorflow", "jax", "torch", "numpy"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
