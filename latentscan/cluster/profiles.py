@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from latentscan.cluster.yaml_file import read_yaml
-from latentscan.errors import UsageError, parameter
+from latentscan.errors import Problem, UsageError, parameter, problems_of, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pydantic_core import ErrorDetails
 
 FILE = Path("cluster.yaml")
 BUILT_IN: dict[str, Any] = {
@@ -153,7 +152,7 @@ def _profiles(content: Mapping[str, Any], source: str) -> Mapping[str, Any]:
             raise UsageError(f"{source}: {key}: unknown key; expected default and profiles")
     profiles = content.get("profiles")
     if not isinstance(profiles, dict) or not profiles or not all(isinstance(name, str) for name in profiles):
-        raise UsageError(f"{source}: profiles: {_short(profiles)}: expected names, each with a profile")
+        raise UsageError(f"{source}: profiles: {shown(profiles)}: expected names, each with a profile")
     return profiles
 
 
@@ -167,7 +166,7 @@ def _settings(given: object, where: str) -> Settings:
     from dask.config import expand_environment_variables
 
     if not isinstance(given, dict) or ("address" in given) == ("class" in given):
-        raise UsageError(f"{where}: {_short(given)}: expected either address: or class:")
+        raise UsageError(f"{where}: {shown(given)}: expected either address: or class:")
     kwargs = given.get("kwargs")
     expanded = expand_environment_variables(given)
     if isinstance(kwargs, dict):
@@ -184,7 +183,7 @@ def _settings(given: object, where: str) -> Settings:
     try:
         settings = model.model_validate(expanded)
     except ValidationError as error:
-        raise UsageError(f"{where}: {_complaint(error.errors()[0], model)}") from None
+        raise UsageError(f"{where}: {_complaint(next(problems_of(error)), model)}") from None
     if isinstance(settings, ClusterSpec) and settings.adapt is not None:
         if settings.scale is not None:
             raise UsageError(f"{where}: scale: {settings.scale}: expected either scale or adapt, not both")
@@ -215,28 +214,21 @@ def _files(security: object) -> list[tuple[str, Any]]:
     return [(f"security.{key}", named[key]) for key in ("ca_file", "cert", "key") if key in named]
 
 
-def _complaint(problem: ErrorDetails, model: type[BaseModel]) -> str:
-    key = ".".join(str(part) for part in problem["loc"] if part not in _TAGS)
-    if problem["type"] == "missing":
+def _complaint(problem: Problem, model: type[BaseModel]) -> str:
+    key = ".".join(str(part) for part in problem.at if part not in _TAGS)
+    if problem.kind == "missing":
         return f"{key}: missing"
-    if problem["type"] == "extra_forbidden":
+    if problem.kind == "extra_forbidden":
         known = (field.alias or name for name, field in model.model_fields.items())
         return f"{key}: unknown key" + (f"; expected {_or(known)}" if "." not in key else "")
-    message = problem["msg"]
-    if key == "address":
-        message = "expected tcp://HOST:PORT or tls://HOST:PORT"
-    elif key == "security":
-        message = f"expected {'true, or ' if model is ClusterSpec else ''}ca_file, cert and key"
-    elif key == "class":
-        message = "expected a class with its module, such as dask.distributed.LocalCluster"
-    return f"{key}: {_short(problem['input'])}: {message[0].lower()}{message[1:]}"
+    expected = {
+        "address": "expected tcp://HOST:PORT or tls://HOST:PORT",
+        "security": f"expected {'true, or ' if model is ClusterSpec else ''}ca_file, cert and key",
+        "class": "expected a class with its module, such as dask.distributed.LocalCluster",
+    }
+    return f"{key}: {shown(problem.value)}: {expected.get(key, problem.expected)}"
 
 
 def _or(names: Any) -> str:
     *most, last = names
     return f"{', '.join(most)} or {last}" if most else str(last)
-
-
-def _short(value: object) -> str:
-    text = "nothing" if value is None else repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,1 +1,1 @@
-"""Where pixels come from: ordered sources, decoding with limits, procedural faces."""
+"""Where pixels come from: ordered sources, and decoding with limits."""

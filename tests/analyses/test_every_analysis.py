@@ -6,15 +6,17 @@ import inspect
 import io
 import json
 import re
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import xarray as xr
 from rich.console import Console
 
 from latentscan.analyses.analysis import Setting
-from latentscan.analyses.cache import Cache, CachePolicy
+from latentscan.analyses.cache import Cache, CachePolicy, path_of
 from latentscan.analyses.cost import Estimate
 from latentscan.analyses.functions import Options
 from latentscan.analyses.registry import ANALYSES
@@ -257,6 +259,24 @@ def show(name: str, results: dict[str, Result]) -> None:
     assert text.strip()
     assert max(map(len, text.splitlines())) <= 80
     assert artists(view.figure(results))
+
+
+@each
+def test_its_variables_say_what_they_are_and_xarray_opens_all_of_them_without_a_warning(
+    tmp_path: Path, opened: Opened, request_: Request
+) -> None:
+    inputs = opened(request_)
+    place = tmp_path / "results.zarr"
+    result = compute(request_, inputs, place)
+    for name, variable in result.variables.items():
+        assert variable.attributes["long_name"], name
+        assert ("units" in variable.attributes) == (variable.values.dtype.kind not in "UTO"), name
+    path = path_of(request_, inputs.identity)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tree = xr.open_datatree(place, engine="zarr")
+        alone = xr.open_zarr(place, group=path)
+    assert set(tree[path].dataset.variables) == set(alone.variables) == set(result.variables)
 
 
 def artists(figure: Figure) -> int:
