@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from latentscan.execution.distributed import DistributedExecutor
     from latentscan.execution.executor import Executor
     from latentscan.progress import Progress
+    from latentscan.scan.rejects import Summary
     from latentscan.scan.rows import Points
-    from latentscan.store.summary import Summary
 
 OWN = ("LatentStore", "ThreadedExecutor", "connect", "encode", "ingest", "open", "plot", "project")
 if not TYPE_CHECKING:  # type checkers read the declarations instead: they do not evaluate such a list

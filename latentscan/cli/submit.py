@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from latentscan.execution.executor import Executor
     from latentscan.jobs.record import JobRecord, StepRecord
     from latentscan.jobs.spec import Job
-    from latentscan.store.summary import Summary
+    from latentscan.scan.rejects import Summary
 
 JobOption = Annotated[Path, typer.Argument(metavar="JOB.yaml", help="the job file", show_default=False)]
 AGAIN = "what is finished is saved; submit the same job again to go on from there"
@@ -158,7 +158,7 @@ def _say_step(step: StepRecord) -> None:
 
 
 def _say_rejected(store: str, summary: Summary) -> None:
-    from latentscan.store.summary import describe
+    from latentscan.scan.rejects import describe
 
     counts = ", ".join(f"{count:,} {describe(status)}" for status, count in summary.rejected.items())
     note(f"{store}: {counted(sum(summary.rejected.values()), 'image')} rejected ({counts}):")

@@ -19,7 +19,7 @@ from latentscan.models.parameters import TrainParameters
 from latentscan.progress import terminal_progress
 
 if TYPE_CHECKING:
-    from latentscan.store.summary import Summary
+    from latentscan.scan.rejects import Summary
 
 ImagesOption = Annotated[
     str,
@@ -211,7 +211,7 @@ def _refuse(options: set[str], reason: str) -> None:
 
 
 def _report(store: str, summary: Summary) -> None:
-    from latentscan.store.summary import describe
+    from latentscan.scan.rejects import describe
 
     before = summary.images - summary.written
     note(

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from latentscan.models.encoder import Encoder
     from latentscan.paths import AnyPath
     from latentscan.progress import Advance, Progress
+    from latentscan.scan.rejects import Summary
     from latentscan.store.reader import LatentStore
-    from latentscan.store.summary import Summary
 
 PROBE_ROWS = 16  # images with which an encoder is tried before anything is written
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from latentscan.execution.executor import Control, Executor
     from latentscan.progress import Progress
-    from latentscan.store.summary import Summary
+    from latentscan.scan.rejects import Summary
 
 _EXPECTED = "a .npy array of floating-point numbers, (images, components)"
 

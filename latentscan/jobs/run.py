@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from latentscan.jobs.record import JobRecord
     from latentscan.jobs.spec import Job, Step
     from latentscan.progress import Progress
-    from latentscan.store.summary import Summary
+    from latentscan.scan.rejects import Summary
 
 
 def submit_job(
