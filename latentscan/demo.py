@@ -100,8 +100,8 @@ def run_demo(
         _train(source, out / kind, kind, epochs, preprocessing, progress)
     say("4. encode every face with both")
     for kind in KINDS:
-        places = (str(out / kind), str(faces), str(out / f"{kind}.zarr"))
-        encode_images(*places, EncodeParameters(), progress=progress)
+        paths = (str(out / kind), str(faces), str(out / f"{kind}.zarr"))
+        encode_images(*paths, EncodeParameters(), progress=progress)
     say("5. every analysis of both, and pictures")
     stores = {f"{kind}.zarr": Snapshot.of(open_store(str(out / f"{kind}.zarr"))) for kind in KINDS}
     together = _analyse(stores, Cache(execution=Execution(progress=progress)))

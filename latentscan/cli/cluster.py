@@ -28,7 +28,7 @@ def add_clusters(app: typer.Typer) -> None:
 
 
 def clusters() -> None:
-    """Look at the cluster that work would run on."""
+    """Check the cluster that work would run on."""
 
 
 @on_workers

@@ -132,16 +132,16 @@ def _compared(package: str, versions: Versions) -> str | None:
 
 
 def _complaints(package: str, here: Versions, parts: Mapping[str, Versions]) -> list[str]:
-    places: dict[str | None, list[str]] = {}
+    parts_with: dict[str | None, list[str]] = {}
     for part, versions in parts.items():
         if _compared(package, versions) != _compared(package, here):
-            places.setdefault(versions[package], []).append(part)
+            parts_with.setdefault(versions[package], []).append(part)
     own = here[package] or "none"
     return [
         f"{package} is not installed on {_named(where)}: install {package} {own} there"
         if version is None
         else f"{package} {version} on {_named(where)}, {own} here: install the same everywhere"
-        for version, where in places.items()
+        for version, where in parts_with.items()
     ]
 
 

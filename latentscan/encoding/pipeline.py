@@ -237,10 +237,10 @@ def finish_block(encoded: EncodedBlock, rows: range, *, source: ImageSource, noi
         sampled = epsilon(noise.seed, rows.start, rows.stop, components, noise.limit)
         arrays["z"] = z_points(arrays["mu"], arrays["logvar"], sampled, noise.factor)
     reject_not_finite(arrays)
-    place = slice(rows.start, rows.stop)
-    arrays["path"] = np.array(source.paths[place], dtype=object)
+    these = slice(rows.start, rows.stop)
+    arrays["path"] = np.array(source.paths[these], dtype=object)
     if source.split is not None:
-        arrays["split"] = source.split[place]
+        arrays["split"] = source.split[these]
     if source.attributes is not None:
-        arrays["attribute"] = source.attributes.values[place]
+        arrays["attribute"] = source.attributes.values[these]
     return replace(encoded, arrays=arrays)

@@ -77,7 +77,7 @@ class InertiaPartial:
     images
         The numbers of the rows' images, (row,); empty where no labels are asked for.
     labels
-        The cluster of each row in the models whose labels are asked for, (row, kept model).
+        The cluster of each row in the models whose labels are asked for, (row, labelled model).
     """
 
     rows: int
@@ -106,7 +106,7 @@ class InertiaPartial:
 
 
 def inertia_partial(
-    x: NDArray[np.float32], images: NDArray[np.int64], models: Models, kept: Sequence[int] = ()
+    x: NDArray[np.float32], images: NDArray[np.int64], models: Models, labelled: Sequence[int] = ()
 ) -> InertiaPartial:
     """Find the nearest centre of every model for each row.
 
@@ -122,14 +122,14 @@ def inertia_partial(
         The number of each row's image, (n,).
     models
         The centres.
-    kept
+    labelled
         Numbers of the models whose labels are returned.
 
     Examples
     --------
     >>> centres = np.array([[0.0], [0.0], [10.0]])
     >>> models = Models.of(centres, [1, 2], shift=np.zeros(1, np.float32))
-    >>> found = inertia_partial(np.array([[1.0], [9.0]], np.float32), np.arange(2), models, kept=[1])
+    >>> found = inertia_partial(np.array([[1.0], [9.0]], np.float32), np.arange(2), models, labelled=[1])
     >>> found.inertia, found.sizes, found.labels.ravel()
     (array([82.,  2.]), array([2, 1, 1]), array([0, 1], dtype=int32))
     """
@@ -140,7 +140,7 @@ def inertia_partial(
     nearest = np.empty((height, count), np.int64)
     total, inertia = np.zeros(components + 1), np.zeros(count)
     sizes = np.zeros(models.starts[-1], np.int64)
-    labels = np.empty((rows if kept else 0, len(kept)), np.int32)
+    labels = np.empty((rows if labelled else 0, len(labelled)), np.int32)
     for tile in tiles(rows):
         length = tile.stop - tile.start
         points, near = shifted[:length, :-1], nearest[:length]
@@ -157,9 +157,9 @@ def inertia_partial(
         total[-1] += squares.sum(dtype=np.float64)
         inertia += distances.sum(axis=0, dtype=np.float64)
         sizes += np.bincount(near.ravel(), minlength=len(sizes))
-        if kept:
-            labels[tile] = (near - models.starts[:-1])[:, list(kept)]
-    return InertiaPartial(rows, total, inertia, sizes, images if kept else images[:0], labels)
+        if labelled:
+            labels[tile] = (near - models.starts[:-1])[:, list(labelled)]
+    return InertiaPartial(rows, total, inertia, sizes, images if labelled else images[:0], labels)
 
 
 def _compute_near_ones_again(

@@ -26,7 +26,7 @@ def draw_results(location: str, out: Path, ending: str, *, progress: Progress = 
     Parameters
     ----------
     location
-        A store, or a place for results.
+        A store, or a location of results alone.
     out
         The folder, which is made where it does not exist.
     ending

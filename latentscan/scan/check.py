@@ -65,10 +65,10 @@ def check_store(
 
     Parameters
     ----------
-    executor
-        Where blocks are read.
-    progress
-        Reports the blocks that are done.
+    store
+        The store.
+    execution
+        Where blocks are read, and what is told of those that are done.
 
     Raises
     ------

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def is_zarr(location: str | AnyPath) -> bool:
     """Check whether a path or URL holds a Zarr array or group."""
-    place = as_path(location)
-    return any((place / name).exists() for name in ("zarr.json", ".zarray"))
+    path = as_path(location)
+    return any((path / name).exists() for name in ("zarr.json", ".zarray"))
 
 
 def open_array_source(location: str | AnyPath, preprocessing: Preprocessing) -> ArraySource:

@@ -116,6 +116,8 @@ def find_leftovers(store: LatentStore, unwritten: Collection[int]) -> tuple[str,
 
     Parameters
     ----------
+    store
+        The store.
     unwritten
         The blocks that are not written.
     """

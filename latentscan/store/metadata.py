@@ -121,7 +121,7 @@ def read_root(location: str) -> dict[str, Any] | None:
     if copy is not None:
         return copy
     if {RESULTS, METADATA} <= (names := set(list_names(location, ""))) <= {RESULTS, METADATA, JOBS}:
-        return GROUP  # a place of results alone: its root is nothing but the list of them
+        return GROUP  # a location of results alone: its root is nothing but the list of them
     restored = f"; so is {SEALED_COPY}" if SEALED_COPY in names else ""
     raise StoreError(f"{location}/{METADATA} is damaged: {problem}{restored}; restore it from a copy")
 

@@ -128,7 +128,7 @@ class LatentStore:
 
     @property
     def resume_command(self) -> str:
-        """The command that wrote it, whose last word is its place then; empty where it is not known."""
+        """The command that wrote it, which ends in where the store was then; empty where it is not known."""
         return str(self.attributes.get(RESUME_COMMAND, ""))
 
     def completing_command(self) -> str:

@@ -144,7 +144,7 @@ class ResultEntry:
 
 
 class Results:
-    """The results of analyses at a location: in a latent store, or in a place of their own.
+    """The results of analyses at a location: in a latent store, or at one of their own.
 
     Parameters
     ----------
@@ -161,8 +161,8 @@ class Results:
         Raises
         ------
         UsageError
-            If it is neither a store, nor a place for results alone, nor a folder that does not exist yet; or
-            if it is read-only.
+            If it is neither a store, nor a location of results alone, nor a folder that does not exist yet;
+            or if it is read-only.
         """
         root = read_root(self.location)
         if root is None or SEAL not in root.get("attributes", {}):
@@ -199,6 +199,8 @@ class Results:
         ----------
         path
             The group, ``analyses/<analysis>/<key>``; what it held before is replaced.
+        result
+            What is written.
 
         Raises
         ------

@@ -197,22 +197,22 @@ def _require_same(store: LatentStore, schema: Schema, provenance: Mapping[str, A
     for name, value in asked.items():
         different = _difference(name, begun.get(name), value)
         if different is not None:
-            place, before, now = different
+            where, before, now = different
             raise UsageError(
-                f"{store.location} was begun with {place} = {before}, now it is {now}; "
+                f"{store.location} was begun with {where} = {before}, now it is {now}; "
                 "repeat the parameters it was begun with, or write another store"
             )
 
 
-def _difference(place: str, before: Any, now: Any) -> tuple[str, str, str] | None:
+def _difference(where: str, before: Any, now: Any) -> tuple[str, str, str] | None:
     """Return the first entry that differs, apart from what does not decide any row."""
-    if place.rpartition(".")[2] in {"name", "versions"}:
+    if where.rpartition(".")[2] in {"name", "versions"}:
         return None
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted(before.keys() | now.keys()):
-            found = _difference(f"{place}.{key}", before.get(key), now.get(key))
+            found = _difference(f"{where}.{key}", before.get(key), now.get(key))
             if found is not None:
                 return found
         return None
     before = list(before) if isinstance(before, tuple) else before
-    return None if before == now else (place, str(before)[:60], str(now)[:60])
+    return None if before == now else (where, str(before)[:60], str(now)[:60])

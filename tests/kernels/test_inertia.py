@@ -44,7 +44,7 @@ def test_any_chunking_equals_numpy_on_the_whole(lengths: list[int]) -> None:
     x, prepared = points(sum(lengths)), models()
     cuts = np.cumsum([0, *lengths])
     parts = [
-        inertia_partial(x[start:stop], np.arange(start, stop), prepared, kept=[0, 2])
+        inertia_partial(x[start:stop], np.arange(start, stop), prepared, labelled=[0, 2])
         for start, stop in pairwise(cuts.tolist())
     ]
     found = parts[0]
@@ -66,11 +66,11 @@ def test_any_chunking_equals_numpy_on_the_whole(lengths: list[int]) -> None:
 def test_merging_is_associative_and_has_an_identity(first: int, second: int, third: int) -> None:
     x, prepared = points(first + second + third), models()
     a, b, c = (
-        inertia_partial(part, np.arange(len(part)), prepared, kept=[1])
+        inertia_partial(part, np.arange(len(part)), prepared, labelled=[1])
         for part in np.split(x, [first, first + second])
     )
     same(a.merge(b).merge(c), a.merge(b.merge(c)))
-    none = inertia_partial(x[:0], np.arange(0), prepared, kept=[1])
+    none = inertia_partial(x[:0], np.arange(0), prepared, labelled=[1])
     same(a.merge(none), a)
     same(none.merge(a), a)
 
