@@ -1,7 +1,8 @@
 """The errors a user can meet, each with the exit code of the command that meets it.
 
 A message may name a parameter (`parameter`) or a command (`command`). Neither is written out where the error
-is raised: the command line spells ``--chunk-rows 5``, Python ``chunk_rows=5``, a job file ``chunk_rows: 5``.
+is raised: on the command line a user reads ``--chunk-rows 5``, in Python ``chunk_rows=5``, of a job file
+``chunk_rows: 5``.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class LatentscanError(Exception):
     """A failure whose message names the object, the value, what was expected, and what to do next."""
 
     exit_code: ClassVar[int] = 1
+    face: Face | None = None  # in whose words a user reads it, where that is not the way it was called
 
     def __str__(self) -> str:
         return self.spelled("python")
@@ -110,7 +112,7 @@ def parameter(name: str, value: object = None) -> str:
     return f"{_OPEN}{json.dumps([name, None if value is None else shown(value)])}{_CLOSE}"
 
 
-def command(name: str, **arguments: object) -> str:
+def command(name: str, **arguments: Any) -> str:
     """Return a mark that stands for a command with arguments in a message.
 
     Parameters
@@ -118,14 +120,14 @@ def command(name: str, **arguments: object) -> str:
     name
         The command.
     arguments
-        Texts, numbers, or lists of them, by name; ``True`` is a mere flag.
+        Texts, numbers, or lists of them, by name; ``True`` and ``False`` are flags.
 
     Examples
     --------
     >>> spelled(command("check", store="z.zarr", repair=True), "command line")
     'latentscan check --store z.zarr --repair'
     >>> spelled(command("check", store="z.zarr", repair=True), "python")
-    "latentscan.check(store='z.zarr', repair=True)"
+    '`latentscan check --store z.zarr --repair`'
     """
     return f"{_OPEN}{json.dumps([name, None, arguments])}{_CLOSE}"
 
@@ -154,7 +156,7 @@ class Problem:
 
     @property
     def where(self) -> str:
-        """The place, with dots between its parts."""
+        """The location in the document, with dots between its parts."""
         return ".".join(map(str, self.at))
 
 
@@ -176,8 +178,14 @@ def parameter_error(error: ValidationError, given: dict[str, Any] | None = None)
 
     Parameters
     ----------
+    error
+        What pydantic raised.
     given
         The values as the user wrote them, by name.
+
+    Returns
+    -------
+    A `ParameterError` for one complaint, and a `UsageError` that lists several.
     """
     parts = []
     for problem in problems_of(error):
@@ -198,30 +206,41 @@ def _parameter_error(kind: type[ParameterError], problem: str, field: str, value
     return kind(problem, field=field, value=value)
 
 
+def as_text(value: Any) -> str:
+    """Write a value as an option takes it: an interval as LOW:HIGH, other lists with commas.
+
+    Examples
+    --------
+    >>> as_text(((14.0, 19.0), (12.0, 24.0))), as_text((32, 64)), as_text(5e-4)
+    ('14:19,12:24', '32,64', '0.0005')
+    """
+    if isinstance(value, list | tuple):
+        is_interval = len(value) == 2 and all(isinstance(part, float) for part in value)
+        return (":" if is_interval else ",").join(as_text(part) for part in value)
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    return str(value)
+
+
 def _spell(mark: list[Any], face: Face) -> str:
     name, value, *arguments = mark
     if arguments:
-        return _spell_command(name, arguments[0], face)
+        words = _command_words(name, arguments[0])
+        return words if face == "command line" else f"`{words}`"
     if face == "command line":
-        flag = f"--{name.replace('_', '-')}"
-        return flag if value in {None, "True"} else f"{flag} {value}"
+        return " ".join(_option_words(name, {"True": True, "False": False}.get(value, value)))
     if value is None:
         return str(name)
     return f"{name}={value}" if face == "python" else f"{name}: {value}"
 
 
-def _spell_command(name: str, arguments: dict[str, Any], face: Face) -> str:
-    if face == "python":
-        return f"latentscan.{name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
+def _command_words(name: str, arguments: dict[str, Any]) -> str:
     words = ["latentscan", *name.split()]
     for key, value in arguments.items():
-        words += [f"--{key.replace('_', '-')}", *([] if value is True else [_word(value)])]
+        words += _option_words(key, value)
     return shlex.join(words)
 
 
-def _word(value: Any) -> str:
-    """Write a value as an option takes it: an interval as LOW:HIGH, other lists with commas."""
-    if not isinstance(value, list):
-        return str(value)
-    is_interval = len(value) == 2 and all(isinstance(part, float) for part in value)
-    return (":" if is_interval else ",").join(_word(part) for part in value)
+def _option_words(name: str, value: Any) -> list[str]:
+    flag = f"--{'no-' if value is False else ''}{name.replace('_', '-')}"
+    return [flag] if value is None or isinstance(value, bool) else [flag, as_text(value)]

@@ -11,6 +11,7 @@ from latentscan.analyses.inputs import Inputs, OneStore
 from latentscan.scan.cost import Cost, one_pass
 from latentscan.scan.reduce import reduce_store
 from latentscan.scan.rows import Points
+from latentscan.scan.snapshot import StoreFacts
 from latentscan.store.results import Variable
 
 if TYPE_CHECKING:
@@ -88,15 +89,15 @@ class Task(Generic[P, I]):
     execution: Execution
     scratch: Scratch
     resume: bool
-    resolve: Callable[[Sequence[Request], Inputs], list[Result]]
+    resolve: Callable[[Sequence[Request], Inputs | None], list[Result]]
 
     def result_of(self, request: Request, inputs: Inputs | None = None) -> Result:
-        """Return a result that the analysis requires, of its own inputs, or of one of its stores."""
+        """Return a required result: of the own inputs, of their only store, or of `inputs`."""
         return self.results_of([request], inputs)[0]
 
     def results_of(self, requests: Sequence[Request], inputs: Inputs | None = None) -> list[Result]:
         """Return several results that the analysis requires, which are computed together."""
-        return self.resolve(requests, inputs or self.inputs)
+        return self.resolve(requests, inputs)
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ class Analysis(Generic[P]):
         The results that it may ask for while it is computed, given its parameters; an analysis of several
         stores that requires one of a single store requires it of each.
     reduction
-        The statistic in one pass over a store, given the schema and the parameters.
+        The statistic in one pass over a store, given what is known of it and the parameters.
     compute
         Computes the result of a task.
     compute_together
@@ -178,7 +179,7 @@ class Analysis(Generic[P]):
     parameters: type[P]
     inputs: type[Inputs] = OneStore
     requires: Callable[[P], Sequence[Request]] = _nothing
-    reduction: Callable[[Schema, P], Reduction[Any, Result]] | None = None
+    reduction: Callable[[StoreFacts, P], Reduction[Any, Result]] | None = None
     compute: Callable[[Task[P, Any]], Result] | None = None
     compute_together: Callable[[Sequence[Task[P, Any]]], list[Result]] | None = None
     cost: Callable[[Setting, Any], Cost] | None = None
@@ -198,6 +199,10 @@ class Analysis(Generic[P]):
         """Whether several sets of parameters are computed together."""
         return self.compute_together is not None
 
+    def narrows(self, required: Analysis[Any]) -> bool:
+        """Check whether a required analysis is of each store of the inputs, not of the same inputs."""
+        return required.inputs is not self.inputs
+
     def run(self, tasks: Sequence[Task[P, Any]]) -> list[Result]:
         """Compute the results of some tasks."""
         if self.compute_together is not None:
@@ -216,7 +221,7 @@ class Analysis(Generic[P]):
     def cost_of(self, setting: Setting, parameters: Sequence[P]) -> Cost:
         """Return what results with some parameters cost, beside what they require."""
         if self.reduction is not None and self.cost is None:
-            reductions = [self.reduction(setting.schema, one) for one in parameters]
+            reductions = [self.reduction(StoreFacts(setting.schema), one) for one in parameters]
             parts = [one_pass(setting.schema, one.arrays, one.footprint) for one in reductions]
             return sum(parts, start=Cost())
         if self.cost is None:
@@ -235,18 +240,18 @@ class Analysis(Generic[P]):
         if self.reduction is None:
             raise TypeError(f"{self.name} is no reduction")
         snapshot: Snapshot = task.inputs.snapshot
-        reduction = self.reduction(snapshot.schema, task.parameters)
+        reduction = self.reduction(snapshot.facts, task.parameters)
         return reduce_store(snapshot, reduction, task.execution, label=self.name)
 
 
-def counted(counts: Counts, schema: Schema) -> dict[str, Any]:
+def count_attributes(counts: Counts, schema: Schema) -> dict[str, Any]:
     """Return the attributes that say how many images a result is of.
 
     Examples
     --------
     >>> from latentscan.kernels.reduction import Counts
     >>> from latentscan.store.schema import Schema
-    >>> counted(Counts(good=5, rejected=1), Schema(images=10, components=3, latents=("z",)))
+    >>> count_attributes(Counts(good=5, rejected=1), Schema(images=10, components=3, latents=("z",)))
     {'images': 6, 'unwritten': 4, 'rejected': 1, 'components': 3}
     """
     seen = counts.good + counts.rejected

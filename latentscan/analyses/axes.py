@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from latentscan.analyses.analysis import Analysis, Parameters, counted
+from latentscan.analyses.analysis import Analysis, Parameters, count_attributes
 from latentscan.analyses.functions import call
 from latentscan.kernels.adaptive import BINS
 from latentscan.kernels.normality import AxesPartial, axes_partial, normal_distances, sampling_floor
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from latentscan.analyses.functions import Options
     from latentscan.kernels.reduction import Counts
+    from latentscan.scan.snapshot import StoreFacts
     from latentscan.store.reader import LatentStore
     from latentscan.store.schema import Schema
 
@@ -40,14 +41,14 @@ class AxesParameters(Parameters):
     )
 
 
-def axes_reduction(schema: Schema, parameters: AxesParameters) -> Reduction[AxesPartial, Result]:
+def axes_reduction(store: StoreFacts, parameters: AxesParameters) -> Reduction[AxesPartial, Result]:
     """Return the distribution along every component as a reduction."""
-    histograms = 2 * schema.components * BINS * 8  # bytes
+    histograms = 2 * store.schema.components * BINS * 8  # bytes
     return Reduction(
         arrays=("z", "mu"),
         chunk=axes_partial,
         combine=AxesPartial.merge,
-        finalize=partial(_result, schema=schema, parameters=parameters),
+        finalize=partial(_result, schema=store.schema, parameters=parameters),
         footprint=Footprint(copies=2.2, partial_bytes=histograms, task_bytes=4 * histograms),
     )
 
@@ -131,7 +132,7 @@ def _result(found: AxesPartial, counts: Counts, *, schema: Schema, parameters: A
     variables = {name: Variable(("array", "component"), array) for name, array in values.items()}
     histogram = np.stack([part.counts for part in histograms]).astype(np.int64)
     attributes: dict[str, Any] = {
-        **counted(counts, schema),
+        **count_attributes(counts, schema),
         "far_distance": threshold,
         "sampling_floor": floor,
     }

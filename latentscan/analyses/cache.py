@@ -22,7 +22,7 @@ from latentscan.store.results import Result, Results
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from latentscan.analyses.inputs import Identity, Inputs, OneStore
+    from latentscan.analyses.inputs import Identity, Inputs
 
 KEY_LENGTH = 16
 
@@ -64,7 +64,7 @@ class Cache:
     def __init__(self, policy: CachePolicy = CachePolicy(), execution: Execution = Execution()) -> None:  # noqa: B008 (frozen)
         self.policy = policy
         self.execution = execution
-        self._computed: dict[tuple[str, str], Result] = {}
+        self._computed: set[tuple[str, str]] = set()
 
     def result(self, request: Request, inputs: Inputs) -> Result:
         """Read a result, or compute and save it; see `results`."""
@@ -99,7 +99,8 @@ class Cache:
             for request, result in zip(missing, self._compute(missing, inputs, home), strict=True):
                 home.save(paths[request], result)
                 home.remove(_scratch(home, paths[request]).path)
-                found[request] = self._computed[home.location, paths[request]] = result
+                found[request] = result
+                self._computed.add((home.location, paths[request]))
         return [self._with_parts(request, inputs, found[request]) for request in requests]
 
     def has(self, request: Request, inputs: Inputs) -> bool:
@@ -117,10 +118,14 @@ class Cache:
             self.has(part, of) for part, of in _shown(request, inputs, attributes)
         )
 
+    @property
+    def computed(self) -> int:
+        """How many results were computed so far."""
+        return len(self._computed)
+
     def _read(self, home: Results, path: str) -> Result | None:
-        known = self._computed.get((home.location, path))
-        if known is not None or self.policy.force:
-            return known
+        if self.policy.force and (home.location, path) not in self._computed:
+            return None
         result = home.load(path)
         if result is not None:
             home.relist(path)
@@ -131,12 +136,14 @@ class Cache:
         declared = {one for request in requests for one in analysis.requires(request.parameters)}
         used: dict[str, None] = {}
 
-        def resolve(asked: Sequence[Request], of: Inputs) -> list[Result]:
+        def resolve(asked: Sequence[Request], of: Inputs | None) -> list[Result]:
             for one in asked:
                 if one not in declared:
                     raise TypeError(
                         f"{analysis.name} asks for {one.analysis.name}, which it does not declare"
                     )
+            if of is None:
+                (of,) = inputs.of_each_store() if analysis.narrows(asked[0].analysis) else (inputs,)
             results = self.results(asked, of)
             used.update(
                 (key_of(one, of.identity), None) for one in asked if one.analysis.name in analysis.shows
@@ -176,7 +183,7 @@ class Cache:
 def first_of(requests: Sequence[Request]) -> list[Request]:
     """Return what is computed together before the rest, since some require others of the same analysis.
 
-    These are what is required, and what requires nothing of the kind; nothing where no request does.
+    These are what is required, and what requires nothing of the same analysis; nothing where no request does.
     """
     required = {
         request: [
@@ -220,21 +227,20 @@ def identity_of(request: Request, identity: Identity) -> dict[str, Any]:
 
 def _shown(
     request: Request, inputs: Inputs, attributes: Mapping[str, Any]
-) -> Iterator[tuple[Request, OneStore]]:
+) -> Iterator[tuple[Request, Inputs]]:
     """Return the required results that belong to the presentation of one, and what they are of."""
     used = set(attributes.get("shown", ()))
     for required in request.analysis.requires(request.parameters):
         if required.analysis.name in request.analysis.shows:
-            for of in inputs.of_each_store():
+            narrowed = request.analysis.narrows(required.analysis)
+            for of in inputs.of_each_store() if narrowed else (inputs,):
                 if key_of(required, of.identity) in used:
                     yield required, of
 
 
 def _narrowed(request: Request, required: Request, identity: Identity) -> tuple[Identity, ...]:
     """Return the identities of what a required result is of: the same inputs, or each of their stores."""
-    if required.analysis.inputs is request.analysis.inputs:
-        return (identity,)
-    return identity.of_each_store()
+    return identity.of_each_store() if request.analysis.narrows(required.analysis) else (identity,)
 
 
 def _scratch(home: Results, path: str) -> Scratch:

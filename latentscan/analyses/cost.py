@@ -50,11 +50,11 @@ class Estimate:
         total = analysis.cost_of(setting, [one.parameters for one in missing])
         for required in self._required(missing):
             together = [one for one in self._required(missing) if one.analysis is required.analysis]
-            if required.analysis.inputs is analysis.inputs:
-                total += self.cost(together, stores, setting)
-            else:
+            if analysis.narrows(required.analysis):
                 for store, own in zip(stores, setting.of_each_store(), strict=True):
                     total += self.cost(together, (store,), own)
+            else:
+                total += self.cost(together, stores, setting)
         return total
 
     def _required(self, requests: Sequence[Request]) -> list[Request]:

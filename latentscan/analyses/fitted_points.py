@@ -10,7 +10,7 @@ from latentscan.analyses.stats import StatsParameters, stats_reduction
 from latentscan.execution.context import Execution
 from latentscan.models.points import gaussian_points
 from latentscan.scan.reduce import reduce_store
-from latentscan.scan.snapshot import Snapshot
+from latentscan.scan.snapshot import Snapshot, StoreFacts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +42,7 @@ def fitted_points(
     StoreError
         If the store is incomplete or damaged, or all its images were rejected.
     """
-    reduction = stats_reduction(store.schema, StatsParameters())
+    reduction = stats_reduction(StoreFacts(store.schema), StatsParameters())
     found = reduce_store(Snapshot.of(store), reduction, execution, label="stats")
     z = found["array"].tolist().index("z")
     return gaussian_points(count, found["mean"][z], np.sqrt(found["variance"][z]), seed)

@@ -29,11 +29,14 @@ class Argument:
         What it is, for the command's help.
     several
         Whether two or more are named, in a row.
+    required
+        Whether it must be named.
     """
 
     name: str
     help: str
     several: bool = False
+    required: bool = True
 
 
 @dataclass(frozen=True)
@@ -161,10 +164,12 @@ class SeveralStores(Inputs):
     def open(cls, given: Mapping[str, Any], *, allow_partial: bool = False) -> Self:
         """Open ``stores``: paths or URLs, which are named after their ends, or opened stores by name."""
         stores = given["stores"]
+        if isinstance(stores, LatentStore | str):
+            raise UsageError(f"expected two stores or more, got {stores}")
         if not hasattr(stores, "items"):
             stores = dict(zip(_names_of(stores), stores, strict=True))
         if len(stores) < 2:
-            raise ParameterError("expected two stores or more", field="stores", value=", ".join(stores))
+            raise UsageError(f"expected two stores or more, got {', '.join(stores) or 'none'}")
         opened = {name: _opened(store) for name, store in stores.items()}
         for (name, store), (other, same) in combinations(opened.items(), 2):
             if _resolved(store) == _resolved(same):
@@ -240,11 +245,18 @@ class StoreAndImages(OneStore):
     """An analysis of a store and of the images that it is of."""
 
     images: str
-    arguments: ClassVar[tuple[Argument, ...]] = (STORE, Argument("images", "the images that the store is of"))
+    images_sha256: str  # of where they are; the paths of the images are in the store
+    arguments: ClassVar[tuple[Argument, ...]] = (
+        STORE,
+        Argument("images", "the images that the store is of"),
+        Argument("root", "the folder that a list's paths are relative to", required=False),
+    )
 
     @classmethod
     def open(cls, given: Mapping[str, Any], *, allow_partial: bool = False) -> Self:
-        """Open ``store``, and check that ``images`` are as many as it has rows, with the same paths."""
+        """Open ``store``, and check that it was made of ``images``, with the same ``root``."""
+        from hashlib import sha256
+
         from latentscan.encoding.encode import open_source
         from latentscan.images.preprocessing import Preprocessing
 
@@ -253,16 +265,21 @@ class StoreAndImages(OneStore):
         if "encoder" not in store.attributes:
             raise UsageError(f"{one.home} was not written from images, so none belong to it")
         preprocessing = Preprocessing.model_validate(store.attributes.get("preprocessing", {}))
-        source = open_source(images, preprocessing)
-        if len(source) != store.schema.images:
+        found = open_source(images, preprocessing, root=given.get("root")).describe()
+        known = store.attributes["source"]
+        if (found["images"], found["sha256"]) != (known["images"], known["sha256"]):
             raise ParameterError(
-                f"{len(source):,} images, and {one.home} has {store.schema.images:,} rows; "
-                "name the images that were encoded",
+                f"{found['images']:,} images, whose paths are not those of the {known['images']:,} in "
+                f"{one.home}; name the images that were encoded",
                 field="images",
                 value=images,
             )
-        _require_same_paths(one.snapshot, source.paths, images)
-        return cls(one.snapshot, images)
+        return cls(one.snapshot, images, sha256(absolute(images).encode()).hexdigest())
+
+    @property
+    def identity(self) -> Identity:
+        """The content of the store, and where the images are."""
+        return Identity((self.snapshot.content,), others={"images": self.images_sha256})
 
     def document(self) -> dict[str, Any]:
         """Return the names of the store and the images."""
@@ -274,7 +291,8 @@ class RunFolder(Inputs):
     """An analysis of a training run: its record and history; results are cached in the folder."""
 
     run: Path
-    sha256: str
+    record_sha256: str
+    history_sha256: str
     arguments: ClassVar[tuple[Argument, ...]] = (Argument("run", "the folder of a training run"),)
 
     @classmethod
@@ -289,7 +307,7 @@ class RunFolder(Inputs):
             raise ParameterError(
                 "no epoch is finished: there is no history.csv", field="run", value=folder.path
             )
-        return cls(folder.path, sha256(folder.history))
+        return cls(folder.path, sha256(folder.record), sha256(folder.history))
 
     @property
     def home(self) -> str:
@@ -298,8 +316,8 @@ class RunFolder(Inputs):
 
     @property
     def identity(self) -> Identity:
-        """The hash of the history."""
-        return Identity(others={"history": self.sha256})
+        """The hashes of the record and of the history."""
+        return Identity(others={"record": self.record_sha256, "history": self.history_sha256})
 
     @property
     def stores(self) -> tuple[Snapshot, ...]:
@@ -334,18 +352,3 @@ def _names_of(locations: Sequence[str]) -> list[str]:
         problem = "is given twice" if len(same) == 1 else "are the same store"
         raise UsageError(f"{' and '.join(sorted(same))} {problem}; name each store once")
     return store_names(paths)
-
-
-def _require_same_paths(snapshot: Snapshot, paths: Sequence[str], images: str) -> None:
-    """Compare the path of every image with that in the store, block by block."""
-    for block in snapshot.blocks:
-        rows = snapshot.schema.rows(block)
-        held = snapshot.read_block(block, ("path",))["path"]
-        for row, known in zip(rows, held.tolist(), strict=True):
-            if known != paths[row]:
-                raise ParameterError(
-                    f"row {row} is {paths[row]}, in {snapshot.location} it is {known}; "
-                    "name the images that were encoded",
-                    field="images",
-                    value=images,
-                )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from latentscan.analyses.analysis import Analysis, PointsParameters, counted
+from latentscan.analyses.analysis import Analysis, PointsParameters, count_attributes
 from latentscan.analyses.functions import call
 from latentscan.kernels.covariance import CloudPartial, cloud_partial
 from latentscan.kernels.radius_law import radius_cdf, radius_range, squared_radius_std
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from latentscan.kernels.covariance import Covariance
     from latentscan.kernels.reduction import Counts
     from latentscan.scan.rows import Points
+    from latentscan.scan.snapshot import StoreFacts
     from latentscan.store.reader import LatentStore
     from latentscan.store.schema import Schema
 
@@ -47,7 +48,7 @@ class Spectrum(NamedTuple):
     axes: Floats
 
 
-def pca_reduction(schema: Schema, parameters: PcaParameters) -> Reduction[CloudPartial, Result]:
+def pca_reduction(store: StoreFacts, parameters: PcaParameters) -> Reduction[CloudPartial, Result]:
     """Return the covariance and the radii of the points as a reduction."""
 
     def chunk(block: LatentBlock) -> CloudPartial:
@@ -57,8 +58,8 @@ def pca_reduction(schema: Schema, parameters: PcaParameters) -> Reduction[CloudP
         arrays=(parameters.array,),
         chunk=chunk,
         combine=CloudPartial.merge,
-        finalize=partial(_result, schema=schema, array=parameters.array),
-        footprint=Footprint(partial_bytes=schema.components**2 * 8),
+        finalize=partial(_result, schema=store.schema, array=parameters.array),
+        footprint=Footprint(partial_bytes=store.schema.components**2 * 8),
     )
 
 
@@ -131,7 +132,7 @@ def _result(found: CloudPartial, counts: Counts, *, schema: Schema, array: Point
     radius_std, square_std = np.sqrt(found.lengths.variance).tolist()
     attributes: dict[str, Any] = {
         "array": array,
-        **counted(counts, schema),
+        **count_attributes(counts, schema),
         "mean_distance": float(np.linalg.norm(mean)),
         "total_variance": total,
         "participation_ratio": _participation_ratio(spectrum.eigenvalues),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
-from latentscan.analyses.analysis import Analysis, Parameters, counted
+from latentscan.analyses.analysis import Analysis, Parameters, count_attributes
 from latentscan.analyses.functions import call
 from latentscan.errors import parameter
 from latentscan.kernels.histogram import Bins
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from latentscan.analyses.functions import Options
     from latentscan.kernels.moments import Moments
     from latentscan.kernels.reduction import Counts
+    from latentscan.scan.snapshot import StoreFacts
     from latentscan.store.reader import LatentStore
     from latentscan.store.schema import Schema
 
@@ -75,7 +76,7 @@ class StatsParameters(Parameters):
         return value
 
 
-def stats_reduction(schema: Schema, parameters: StatsParameters) -> Reduction[StatsPartial, Result]:
+def stats_reduction(store: StoreFacts, parameters: StatsParameters) -> Reduction[StatsPartial, Result]:
     """Return the statistics as a reduction: logvar, deviation of z from mu, radii, KL, moments."""
     settings = Settings(
         deviation_threshold=parameters.threshold,
@@ -87,7 +88,7 @@ def stats_reduction(schema: Schema, parameters: StatsParameters) -> Reduction[St
         arrays=("mu", "logvar", "z"),
         chunk=partial(stats_partial, settings=settings),
         combine=StatsPartial.merge,
-        finalize=partial(_result, schema=schema, settings=settings),
+        finalize=partial(_result, schema=store.schema, settings=settings),
         footprint=Footprint(tiles=3),
     )
 
@@ -188,7 +189,7 @@ def _result(found: StatsPartial, counts: Counts, *, schema: Schema, settings: Se
     points = tuple(found.moments)
     variables = _moment_variables(found.moments) | _radius_variables(found.radii, settings)
     attributes: dict[str, Any] = {
-        **counted(counts, schema),
+        **count_attributes(counts, schema),
         "radius_width": settings.bins.width,
         "deviation_threshold": settings.deviation_threshold,
         "logvar_interval": list(settings.interval),
@@ -201,7 +202,7 @@ def _result(found: StatsPartial, counts: Counts, *, schema: Schema, settings: Se
         variables |= _difference_variables(found.difference, counts.good)
     if found.logvar is not None and "mu" in points:
         nats = unscaled_kl(found.moments["mu"], found.logvar)
-        variables["kl"] = Variable(("component",), nats, {"units": "nat"})
+        variables["kl"] = Variable(("component",), nats)
     return Result(variables, attributes)
 
 

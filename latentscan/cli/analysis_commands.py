@@ -15,8 +15,8 @@ from latentscan.analyses.analysis import Request
 from latentscan.analyses.cache import Cache, CacheMiss, CachePolicy
 from latentscan.analyses.registry import ANALYSES
 from latentscan.cli.cluster_options import Connection, JsonOption, on_workers
-from latentscan.cli.exit_codes import check_picture, reported
-from latentscan.cli.model_options import each, with_options
+from latentscan.cli.exit_codes import TO_RESUME, check_picture, reported
+from latentscan.cli.model_options import each, pick, with_options
 from latentscan.cli.signatures import replace_parameter
 from latentscan.cli.terminal import note, print_text
 from latentscan.execution.context import Execution
@@ -34,15 +34,14 @@ ForceOption = Annotated[bool, typer.Option("--force", help="compute anew what is
 PlotOption = Annotated[Path | None, typer.Option(help="also plot it: a .png, .svg or .pdf file")]
 PartialOption = Annotated[bool, typer.Option("--allow-partial", help="go ahead with an incomplete store")]
 ResultsOption = Annotated[
-    str | None, typer.Option(help="cache the result in this place instead, for read-only data")
+    str | None, typer.Option(help="cache the result at this path or URL instead, for read-only data")
 ]
-AGAIN = "what is finished is saved, and the same command goes on from there"
 PLOT_ENDINGS = (".png", ".svg", ".pdf")
 
 
 def add_analysis(app: typer.Typer, name: str) -> None:
     """Add the verb of an analysis."""
-    app.command(name, help=ANALYSES.summary(name))(reported(_verb(ANALYSES[name]), resuming=AGAIN))
+    app.command(name, help=ANALYSES.summary(name))(reported(_verb(ANALYSES[name]), resuming=TO_RESUME))
 
 
 def _verb(analysis: Analysis[Any]) -> Any:
@@ -62,7 +61,7 @@ def _verb(analysis: Analysis[Any]) -> Any:
         if plot is not None:
             check_picture(plot, "--plot", PLOT_ENDINGS)
         sets = each(options) if analysis.is_joined else [options]
-        requests = [Request(analysis, analysis.parameters.model_validate(one)) for one in sets]
+        requests = [Request(analysis, pick(analysis.parameters, one)) for one in sets]
         inputs = analysis.inputs.open(named, allow_partial=allow_partial)
         found = _compute(requests, inputs, CachePolicy(results, force), connection)
         _present(analysis, inputs, found, as_json=as_json, plot=plot)
@@ -75,9 +74,10 @@ def _parameter(argument: Argument) -> inspect.Parameter:
     option: Any = typer.Option(f"--{argument.name}", help=argument.help, show_default=False)
     if argument.several:
         option = typer.Argument(help=argument.help, show_default=False)
-    kind = list[str] if argument.several else str
+    kind: Any = list[str] if argument.several else str if argument.required else str | None
+    default = inspect.Parameter.empty if argument.required else None
     return inspect.Parameter(
-        argument.name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, option]
+        argument.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
     )
 
 

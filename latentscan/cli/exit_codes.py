@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEBUG = "LATENTSCAN_DEBUG"
+TO_RESUME = "what is finished is saved, and the same command goes on from there"
 
 P = ParamSpec("P")
 
@@ -76,7 +77,7 @@ def counted(count: int, noun: str) -> str:
 
 def _message(error: Exception) -> str:
     if isinstance(error, LatentscanError):
-        return error.spelled("command line")
+        return error.spelled(error.face or "command line")
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'I/O'}: {error.strerror}"
     return f"{type(error).__name__}: {error} (unexpected; --debug before the command shows where)"

@@ -57,13 +57,13 @@ def list_(
     found: list[JobRecord] = []
     if store is not None:
         _require_unconnected(connection)
-        found = list_records(store, damaged=lambda error: note(str(error)))
+        found = list_records(store, damaged=lambda error: note(error.spelled("command line")))
     else:
         for job_id, home in _announced(connection).items():
             try:
                 found.append(read_record(home, job_id))
             except (UsageError, StoreError) as error:
-                note(f"job {job_id}: {error}")
+                note(f"job {job_id}: {error.spelled('command line')}")
     if as_json:
         typer.echo(json.dumps([_shown(record) for record in found]))
     elif found:

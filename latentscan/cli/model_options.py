@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin
 
@@ -10,7 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from latentscan.cli.signatures import replace_parameter
-from latentscan.errors import ParameterError, parameter, parameter_error
+from latentscan.errors import ParameterError, as_text, parameter, parameter_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,24 +47,36 @@ def with_options(
         return {name: value for name, value in given.items() if value is not None}
 
     def decorate(command: Any) -> Any:
-        @functools.wraps(command)
-        def explained(*, options: dict[str, Any], **rest: Any) -> None:
-            read = {name: from_text(name, value, fields[name].annotation) for name, value in options.items()}
-            try:
-                command(**rest, options=read)
-            except ValidationError as error:
-                raise parameter_error(error, options) from None
-
         added = [_parameter(name, field, listed=lists) for name, field in fields.items()]
-        return replace_parameter(explained, "options", added, given_ones)
+        return replace_parameter(command, "options", added, given_ones)
 
     return decorate
 
 
 def pick(model: type[M], options: dict[str, Any], **fixed: Any) -> M:
-    """Return a model of those options that are its fields, and of others that no option sets."""
-    own = {name: value for name, value in options.items() if name in model.model_fields}
-    return model.model_validate({**own, **fixed})
+    """Return a model of those options that are its fields, and of others that no option sets.
+
+    Parameters
+    ----------
+    model
+        The model.
+    options
+        What the user gave, as text where the type of the field is not a plain one.
+    fixed
+        Fields that no option sets.
+
+    Raises
+    ------
+    ParameterError
+        If a value does not fit.
+    """
+    fields = model.model_fields
+    own = {name: value for name, value in options.items() if name in fields}
+    read = {name: from_text(name, value, fields[name].annotation) for name, value in own.items()}
+    try:
+        return model.model_validate({**read, **fixed})
+    except ValidationError as error:
+        raise parameter_error(error, own) from None
 
 
 def each(options: dict[str, Any]) -> list[dict[str, Any]]:
@@ -91,15 +102,6 @@ def each(options: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def as_text(value: Any) -> str:
-    """Write a default the way an option is given: 14:19,12:24 or 32,64 or 0.5."""
-    if isinstance(value, tuple) and len(value) == 2 and all(isinstance(part, float) for part in value):
-        return ":".join(f"{part:g}" for part in value)
-    if isinstance(value, tuple):
-        return ",".join(as_text(part) for part in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def from_text(name: str, value: Any, kind: Any) -> Any:
     """Split what was given for a tuple: at colons for an interval, at commas for a list; the rest stays.
 
@@ -120,10 +122,6 @@ def from_text(name: str, value: Any, kind: Any) -> Any:
     return value.split(":")
 
 
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
 def _without_none(kind: Any) -> Any:
     """Return the type of what may also be left out."""
     own = [part for part in get_args(kind) if part is not type(None)]
@@ -133,7 +131,7 @@ def _without_none(kind: Any) -> Any:
 def _parameter(name: str, field: FieldInfo, *, listed: bool) -> inspect.Parameter:
     kind = _without_none(field.annotation)
     choices = [str(choice) for choice in get_args(kind)] if get_origin(kind) is Literal else []
-    flag = _flag(name)
+    flag = f"--{name.replace('_', '-')}"
     option = typer.Option(
         f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
         help=field.description,

@@ -50,6 +50,7 @@ def submit(
     connection: Connection,
 ) -> None:
     """Run a job file: write stores, analyse each of them, and compare them; only what is not cached."""
+    from latentscan.jobs.run import require_stores
     from latentscan.jobs.spec import read_job
 
     if plan and detach:
@@ -60,6 +61,7 @@ def submit(
     if plan:
         _plan(read, workers or _workers_of(connection), force=force, as_json=as_json)
         return
+    require_stores(read)
     if detach:
         record = _left_running(read, connection, force=force)
     else:

@@ -9,11 +9,11 @@ import typer
 
 from latentscan.cli.cluster_options import Connection, on_workers
 from latentscan.cli.demo import demo
-from latentscan.cli.exit_codes import check_picture, counted, reported
+from latentscan.cli.exit_codes import TO_RESUME, check_picture, counted, reported
 from latentscan.cli.model_options import pick, with_options
 from latentscan.cli.terminal import note
 from latentscan.encoding.parameters import EncodeParameters
-from latentscan.errors import SOME_REJECTED, UsageError
+from latentscan.errors import SOME_REJECTED, UsageError, parameter
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.parameters import TrainParameters
 from latentscan.progress import terminal_progress
@@ -43,9 +43,8 @@ TrustOption = Annotated[
 
 def add_making(app: typer.Typer) -> None:
     """Add the verbs that make something."""
-    again = "what is finished is saved, and the same command goes on from there"
     for command in (demo, synth, encode, ingest):
-        app.command()(reported(command, resuming=again))
+        app.command()(reported(command, resuming=TO_RESUME))
     app.command()(reported(train, resuming="repeat with --resume to go on after the last finished epoch"))
     app.command()(reported(generate))
 
@@ -82,7 +81,9 @@ def train(
 
     if kind == "ae":
         variational = {"fact", "epsilon_limit", "epsilon_factor"} & options.keys()
-        _refuse({f"--{name.replace('_', '-')}" for name in variational}, "an autoencoder has no KL loss")
+        if variational:
+            left_out = " and ".join(map(parameter, sorted(variational)))
+            raise UsageError(f"leave out {left_out}: an autoencoder has no KL loss")
     if resume and resume_from is not None:
         raise UsageError("give --resume or --resume-from EPOCH, not both")
     if resume or resume_from is not None:
@@ -188,13 +189,18 @@ def generate(
     from latentscan.analyses.fitted_points import fitted_points
     from latentscan.execution.context import Execution
     from latentscan.models.decoder import load_decoder
+    from latentscan.models.loading import sha256
     from latentscan.models.points import normal_points, uniform_points
+    from latentscan.models.run_folder import RunFolder
     from latentscan.report.grid import save_grid
     from latentscan.store.reader import open_store
 
     decoder = load_decoder(model, trust=trust_model)
     if store is not None:
         opened = open_store(store)
+        written_by, folder = opened.attributes.get("encoder", {}).get("sha256"), RunFolder(model)
+        if written_by and folder.record.exists() and sha256(folder.encoder) != written_by:
+            note(f"{store} was written by another model; its points may mean nothing to {model}")
         with connection.open() as executor:
             points = fitted_points(opened, count, seed, Execution(executor, terminal_progress()))
     elif uniform is not None:
@@ -203,11 +209,6 @@ def generate(
         points = normal_points(count, decoder.components, seed)
     save_grid(decoder.decode(points), out)
     note(f"{out} shows {counted(count, 'image')}")
-
-
-def _refuse(options: set[str], reason: str) -> None:
-    if options:
-        raise UsageError(f"leave out {' and '.join(sorted(options))}: {reason}")
 
 
 def _report(store: str, summary: Summary) -> None:

@@ -39,8 +39,8 @@ def encode_command(model: str, images: str, store: str, parameters: EncodeParame
     'latentscan encode --model /run --images /faces --value-range -1.0:1.0 --seed 0 --store /z.zarr'
     """
     given = parameters.model_dump(include=set(parameters.model_fields_set - OF_ONE_RUN))
-    places = {"model": absolute(model), "images": absolute(images)}
-    return _command("encode", {**places, **given, "store": absolute(store)})
+    paths = {"model": absolute(model), "images": absolute(images)}
+    return _command("encode", {**paths, **given, "store": absolute(store)})
 
 
 def ingest_command(files: Mapping[str, AnyPath], store: str, options: Mapping[str, Any]) -> str:
@@ -55,10 +55,10 @@ def ingest_command(files: Mapping[str, AnyPath], store: str, options: Mapping[st
     options
         Further parameters of `ingest`, by name.
     """
-    places = {name: absolute(file) for name, file in files.items()}
-    return _command("ingest", {**places, **options, "store": absolute(store)})
+    paths = {name: absolute(file) for name, file in files.items()}
+    return _command("ingest", {**paths, **options, "store": absolute(store)})
 
 
 def _command(name: str, arguments: Mapping[str, Any]) -> str:
-    given = {field: value for field, value in arguments.items() if value is not None and value is not False}
+    given = {field: value for field, value in arguments.items() if value is not None}
     return command(name, **given)

@@ -131,6 +131,8 @@ class Journal:
         except SupersededError:
             raise
         except BaseException as error:
+            if isinstance(error, LatentscanError):
+                error.face = "job file"  # the parameters of a step stand there
             state, message, _code = outcome(error)
             self._step(number, state=state, ended=timestamp(), error=message)
             raise
@@ -196,7 +198,7 @@ class Journal:
             except SupersededError:
                 return
             except Exception as error:  # noqa: BLE001 (the next state is written in the open)
-                self.log(f"the record could not be written: {error}")
+                self.log(f"the record could not be written: {outcome(error)[1]}")
 
 
 @contextmanager

@@ -184,6 +184,8 @@ def list_records(
 
     Parameters
     ----------
+    location
+        The store, or the location of results alone.
     damaged
         Called with what is wrong with each record that cannot be read.
 

@@ -19,6 +19,7 @@ from latentscan.jobs.spec import ENCODE
 from latentscan.paths import store_names
 from latentscan.progress import SILENT
 from latentscan.store.metadata import RESULTS
+from latentscan.store.reader import open_store
 from latentscan.store.results import Results
 
 if TYPE_CHECKING:
@@ -72,6 +73,19 @@ def submit_job(
     journal = Journal(job.home, record, beside=progress)
     run_job(job, executor, journal, force=force, on_step_done=on_step_done, on_rejects=on_rejects)
     return journal.record
+
+
+def require_stores(job: Job) -> None:
+    """Check that the stores exist that a job reads and does not write, before anything is started for it.
+
+    Raises
+    ------
+    StoreError
+        If one does not, or its metadata is damaged.
+    """
+    if job.encode is None:
+        for store in dict.fromkeys(store for step in job.steps() for store in step.stores):
+            open_store(store)
 
 
 def begin_record(job: Job, executor: Executor) -> JobRecord:
@@ -130,6 +144,8 @@ def run_job(
         cluster.heartbeat = journal.beat
     exit_code = 0
     execution = Execution(executor, journal)
+    anew = Cache(CachePolicy(job.results, force), execution)
+    trusting = Cache(CachePolicy(job.results), execution) if force else anew
     done = [number for number, step in enumerate(journal.record.steps) if step.state == "done"]
     journal.begin(_records(job))
     with journal.running():
@@ -144,8 +160,8 @@ def run_job(
                         on_rejects(step.stores[0], summary)
                 else:
                     # what another process that ran this job has computed anew is not computed once more
-                    policy = CachePolicy(job.results, force=force and number not in done)
-                    home, cached = run_step(step, policy, execution)
+                    cache = trusting if number in done else anew
+                    home, cached = run_step(step, cache)
                     journal.found(number, cached=cached, result=f"{home}/{RESULTS}/{step.name}")
             on_step_done(journal.record.steps[number])
         journal.done(exit_code)
@@ -169,23 +185,20 @@ def open_inputs(step: Step) -> tuple[Inputs, list[Request]]:
     return analysis.inputs.open(named), requests
 
 
-def run_step(step: Step, policy: CachePolicy, execution: Execution) -> tuple[str, bool]:
-    """Make a step that is an analysis; return where its results are, and whether all were cached.
+def run_step(step: Step, cache: Cache) -> tuple[str, bool]:
+    """Make a step that is an analysis; return where its results are, and whether all of them were cached.
 
     Parameters
     ----------
     step
         The step.
-    policy
-        Where results are cached, and whether they are computed anew.
-    execution
-        Where tasks run, and who follows them.
+    cache
+        Of the job: what one step computed is not computed again for another.
     """
     inputs, requests = open_inputs(step)
-    cache = Cache(policy, execution)
-    cached = not policy.force and all(cache.has(request, inputs) for request in requests)
+    computed = cache.computed
     cache.results(requests, inputs)
-    return policy.results or inputs.home, cached
+    return cache.policy.results or inputs.home, cache.computed == computed
 
 
 def _encode(job: Job, step: Step, execution: Execution) -> Summary:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from latentscan.analyses.analysis import Analysis
-
 M = TypeVar("M", bound=BaseModel)
 
 ENCODE = "encode"
@@ -155,7 +153,7 @@ def job_of(document: Any, *, name: str, origin: str) -> Job:
 
 
 def _spelled_out(document: dict[str, Any]) -> dict[str, Any]:
-    """Take an analysis that is named alone, ``- stats``, for one without parameters, ``- stats:``."""
+    """Read an analysis that is named alone, ``- stats``, as one with its defaults, ``- stats:``."""
     entries = document.get("analyses")
     if not isinstance(entries, list):
         return document
@@ -179,25 +177,20 @@ def _analyses(entries: Sequence[dict[str, dict[str, Any] | None]], problems: lis
             problems.append(f"{_dotted(at)}: {shown(name)}: unknown analysis; there are {known}")
             continue
         analysis, keys = ANALYSES[name], dict(given or {})
-        named = {argument: str(keys.pop(argument)) for argument in _named_by(analysis) if argument in keys}
-        missing = [argument for argument in _named_by(analysis) if argument not in named]
+        arguments = [one for one in analysis.inputs.arguments if one.name not in {"store", "stores"}]
+        named = {one.name: str(keys.pop(one.name)) for one in arguments if one.name in keys}
+        missing = [one.name for one in arguments if one.required and one.name not in named]
         problems += [f"{_dotted((*at, name, argument))}: is missing" for argument in missing]
         parameters = _validated(analysis.parameters, keys, (*at, name), problems)
         if parameters is not None and not missing:
             yield Entry(name, parameters, {key: absolute(value) for key, value in named.items()})
 
 
-def _named_by(analysis: Analysis[Any]) -> list[str]:
-    """Return the keys of an entry that name what its analysis is of, beside the stores of the job."""
-    names = [argument.name for argument in analysis.inputs.arguments]
-    return [name for name in names if name not in {"store", "stores"}]
-
-
 def _contradictions(read: _Document) -> Iterator[str]:
     stores = [absolute(store) for store in read.store]
-    for place, store in enumerate(stores):
-        if store in stores[:place]:
-            yield f"store.{place}: {read.store[place]}: given twice; name each store once"
+    for position, store in enumerate(stores):
+        if store in stores[:position]:
+            yield f"store.{position}: {read.store[position]}: given twice; name each store once"
     if read.encode is not None and len(read.encode.model) != len(stores):
         yield (
             f"encode.model: {', '.join(read.encode.model)}: expected one for each store, "
@@ -205,10 +198,10 @@ def _contradictions(read: _Document) -> Iterator[str]:
         )
     if read.encode is None and not read.analyses:
         yield "analyses: nothing is to be done; expected a list of analyses, or encode"
-    for place, entry in enumerate(read.analyses):
+    for position, entry in enumerate(read.analyses):
         for name in entry:
             if name in ANALYSES and ANALYSES[name].inputs is SeveralStores and len(stores) < 2:
-                yield f"analyses.{place}.{name}: {stores[0]}: expected two stores or more"
+                yield f"analyses.{position}.{name}: {stores[0]}: expected two stores or more"
 
 
 def _validated(model: type[M], given: Any, at: tuple[str | int, ...], problems: list[str]) -> M | None:

@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
     from latentscan.store.reader import LatentStore
     from latentscan.store.schema import Schema
+
+
+# the attributes of a store that analyses read, beside its rows
+READ_BY_ANALYSES = ("epsilon_limit", "epsilon_factor", "preprocessing")
+
+
+@dataclass(frozen=True)
+class StoreFacts:
+    """What is known of a store before its rows are read.
+
+    Parameters
+    ----------
+    schema
+        What it holds.
+    attributes
+        Its attributes; none of a store that is yet to be written.
+    """
+
+    schema: Schema
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +76,11 @@ class Snapshot:
         return self.store.schema
 
     @property
+    def facts(self) -> StoreFacts:
+        """What is known of the store before its rows are read."""
+        return StoreFacts(self.schema, self.store.attributes)
+
+    @property
     def blocks(self) -> list[int]:
         """The blocks that are written."""
         written: list[int] = np.flatnonzero(self.digests.any(axis=(1, 2))).tolist()
@@ -62,8 +88,11 @@ class Snapshot:
 
     @cached_property
     def content(self) -> str:
-        """A hash of all that is written, SHA-256 as hexadecimal digits."""
-        return hashlib.sha256(self.digests.tobytes()).hexdigest()
+        """A hash of all that analyses read, rows and attributes: SHA-256 as hexadecimal digits."""
+        read = {name: self.store.attributes.get(name) for name in READ_BY_ANALYSES}
+        digest = hashlib.sha256(self.digests.tobytes())
+        digest.update(json.dumps(read, sort_keys=True).encode())
+        return digest.hexdigest()
 
     def is_written(self, block: int) -> bool:
         """Check whether a block is written."""

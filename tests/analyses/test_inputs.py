@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from latentscan.analyses.analysis import Analysis, Parameters, Request, Task
-from latentscan.analyses.cache import Cache, CachePolicy, key_of
+from latentscan.analyses.cache import Cache, CachePolicy, key_of, path_of
 from latentscan.analyses.functions import evaluate
 from latentscan.analyses.inputs import (
     Identity,
@@ -26,15 +27,15 @@ from latentscan.analyses.inputs import (
     StoreAndImages,
     StoreAndModel,
 )
+from latentscan.analyses.pca import PCA
 from latentscan.analyses.registry import ANALYSES
 from latentscan.cli.analysis_commands import add_analysis
 from latentscan.errors import ParameterError, StoreError, UsageError
-from latentscan.execution.context import Execution
 from latentscan.jobs.plan import plan_job
 from latentscan.jobs.run import run_step
 from latentscan.jobs.spec import job_of
 from latentscan.scan.cost import Cost
-from latentscan.store.results import Result, Variable
+from latentscan.store.results import Result, Results, Variable
 from tests.analyses.quick import compute
 from tests.builders import build_store
 
@@ -122,6 +123,9 @@ def call(*words: str) -> Any:
 def words_of(analysis: Analysis[Any], named: Given) -> list[str]:
     words: list[str] = []
     for argument in analysis.inputs.arguments:
+        if argument.name not in named:
+            assert not argument.required
+            continue
         value = named[argument.name]
         words += value if argument.several else [f"--{argument.name}", value]
     return words
@@ -181,7 +185,7 @@ def test_an_analysis_of_it_is_a_command(
     shown = call(*words)
     assert (shown.exit_code, shown.stdout.strip().endswith(f": {3 * images_of(named)}")) == (0, True)
     for argument in registered.inputs.arguments:
-        if not argument.several:
+        if argument.required and not argument.several:
             at = words.index(f"--{argument.name}")
             lacking = call(*words[:at], *words[at + 2 :])
             assert lacking.exit_code == 2
@@ -203,16 +207,16 @@ def test_an_analysis_of_it_is_a_step_of_a_job(
     planned = plan_job(job, tasks_at_once=2).steps[0]
     assert (planned.cached, planned.cost) == (False, Cost(1))
     policy = CachePolicy(job.results)
-    home, cached = run_step(step, policy, Execution())
+    home, cached = run_step(step, Cache(policy))
     assert (home, cached) == (job.results, False)
-    assert run_step(step, policy, Execution()) == (home, True)
+    assert run_step(step, Cache(policy)) == (home, True)
     planned = plan_job(job, tasks_at_once=2).steps[0]
     assert (planned.cached, planned.cost) == (True, Cost())
 
 
 @pytest.mark.parametrize("registered", [StoreAndModel, StoreAndImages, RunFolder], indirect=True)
 def test_a_job_that_does_not_say_what_it_is_of_is_refused(registered: Analysis[ProbeParameters]) -> None:
-    missing = [one.name for one in registered.inputs.arguments if one.name != "store"]
+    missing = [one.name for one in registered.inputs.arguments if one.required and one.name != "store"]
     with pytest.raises(UsageError) as refused:
         job_of({"store": ["z.zarr"], "analyses": [{"probe": {}}]}, name="mine", origin="mine.yaml")
     assert f"mine.yaml: analyses.0.probe.{missing[0]}: is missing" in str(refused.value)
@@ -245,9 +249,8 @@ def test_several_stores_are_named_by_their_paths_and_each_once(
     assert several.identity.of_each_store() == tuple(
         OneStore.open({"store": store}).identity for store in (two, one)
     )
-    with pytest.raises(ParameterError) as few:
+    with pytest.raises(UsageError, match="expected two stores or more, got one"):
         SeveralStores.open({"stores": [one]})
-    assert few.value.field == "stores"
     (tmp_path / "link.zarr").symlink_to(one)
     for same in ([one, one], [one, str(tmp_path / "link.zarr")], [one, f"{one}/"]):
         with pytest.raises(UsageError, match="name each"):
@@ -299,7 +302,8 @@ def test_images_that_were_not_encoded_are_refused(
     tmp_path: Path, faces: Path, encoded: LatentStore, stores: dict[str, LatentStore]
 ) -> None:
     known = StoreAndImages.open({"store": encoded, "images": faces})
-    assert known.identity == OneStore.open({"store": encoded}).identity
+    assert known.identity == StoreAndImages.open({"store": encoded, "images": str(faces)}).identity
+    assert known.identity != OneStore.open({"store": encoded}).identity
     fewer, renamed = tmp_path / "fewer", tmp_path / "renamed"
     for folder in (fewer, renamed):
         shutil.copytree(faces, folder)
@@ -318,6 +322,30 @@ def test_images_that_were_not_encoded_are_refused(
         assert "name the images that were encoded" in str(refused.value)
     with pytest.raises(UsageError, match="not written from images"):
         StoreAndImages.open({"store": stores["one"], "images": faces})
+
+
+def test_what_it_requires_of_its_store_alone_is_narrowed_to_that(
+    tmp_path: Path, run_folder: Path, encoded: LatentStore
+) -> None:
+    parameters, of_pca = ProbeParameters(), Request(PCA, PCA.parameters())
+
+    def count_axes(task: Task[ProbeParameters, StoreAndModel]) -> Result:
+        return Result({"images": Variable((), np.array(len(task.result_of(of_pca)["axes"])))}, {})
+
+    analysis = replace(
+        probe_of(StoreAndModel), requires=lambda _: (of_pca,), shows=("pca",), compute=count_axes
+    )
+    inputs, policy = StoreAndModel.open({"store": encoded, "model": run_folder}), CachePolicy(str(tmp_path))
+    assert not Cache(policy).has(Request(analysis, parameters), inputs)
+    found = Cache(policy).result(Request(analysis, parameters), inputs)
+    assert int(found["images"]) == encoded.schema.components
+    (part,) = found.parts["pca"]
+    alone = OneStore.open({"store": encoded})
+    only_cached = CachePolicy(str(tmp_path), cached_only=True)
+    assert part.attributes == Cache(only_cached).result(of_pca, alone).attributes
+    assert Cache(policy).has(Request(analysis, parameters), inputs)
+    Results(str(tmp_path)).remove(path_of(of_pca, alone.identity))
+    assert not Cache(policy).has(Request(analysis, parameters), inputs)
 
 
 def test_results_of_a_run_are_cached_in_its_folder(tmp_path: Path, run_folder: Path) -> None:

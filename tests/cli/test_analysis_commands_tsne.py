@@ -70,7 +70,7 @@ def test_several_maps(latentscan: Command, store: Path) -> None:
     ("words", "complaint"),
     [
         (("--points", "50,60,70", "--perplexity", "3,4"), "--perplexity 3,4: 2 values, and 3 for --points"),
-        (("--points", "50,x"), "--points 50,x: expected a valid integer"),
+        (("--points", "50,x"), "--points x: expected a valid integer"),
         (("--points", "50", "--perplexity", "30"), "at most 16 is possible"),
         (("--array", "logvar"), "--array logvar"),
     ],

@@ -130,11 +130,24 @@ def test_a_job_that_fails(latentscan: Command, latentscan_process: Command, fold
     (folder / "bad.yaml").write_text("store: z.zarr\nanalyses: [stats, kmeans: {k: 2000}]\n")
     done = latentscan_process("submit", "bad.yaml", cwd=folder)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("error: --k 2000")
+    assert done.stderr.splitlines()[-1].startswith("error: k: 2000")  # as it stands in the file
     (record,) = json.loads(good(latentscan("jobs", "list", "--store", "z.zarr", "--json", cwd=folder)))
     waited = latentscan("jobs", "wait", record["id"], "--store", "z.zarr", cwd=folder)
     assert (waited.returncode, waited.stdout) == (2, f"{record['id']} failed\n")
     assert "error: k: 2000" in waited.stderr
+
+
+@pytest.mark.parametrize("words", [(), ("--plan",)])
+def test_a_store_that_is_missing_is_named_before_anything_is_started(
+    latentscan: Command, folder: Path, words: tuple[str, ...]
+) -> None:
+    (folder / "absent.yaml").write_text("store: [z.zarr, absent.zarr]\nanalyses: [stats]\n")
+    done = latentscan("submit", "absent.yaml", *words, cwd=folder)
+    assert done.returncode == 4
+    assert "absent.zarr" in done.stderr
+    assert "starting" not in done.stderr
+    assert not (folder / "absent.zarr").exists()
+    assert not (folder / "z.zarr" / "jobs").exists()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field
 from typer.testing import CliRunner
 
 from latentscan.cli.exit_codes import reported
-from latentscan.cli.model_options import as_text, from_text, pick, with_options
+from latentscan.cli.model_options import from_text, pick, with_options
+from latentscan.errors import as_text
 
 
 class Parameters(BaseModel):

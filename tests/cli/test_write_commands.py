@@ -84,7 +84,16 @@ def test_generated_images_are_a_picture(faces: Path, trained: Path, tmp_path: Pa
         assert code == 0, said
         with Image.open(out) as picture:
             assert picture.size == (3 * 34 + 2, 3 * 34 + 2)
+        assert "another model" not in said
     assert not (store / "analyses").exists()
+    metadata = json.loads((trained / "run.json").read_text())
+    other = tmp_path / "other"
+    sized = ("--filters", "4,8", "--z-dim", metadata["parameters"]["z_dim"], "--size", 32, "--epochs", 1)
+    assert latentscan("train", "ae", "--images", faces, "--out", other, *sized)[0] == 0
+    words = ("--store", store, "--count", 9, "--out", tmp_path / "other.png")
+    code, said = latentscan("generate", "--model", other, *words)
+    assert code == 0, said
+    assert f"{store} was written by another model" in said
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from latentscan.analyses.cache import CachePolicy
+from latentscan.analyses.cache import Cache, CachePolicy
 from latentscan.errors import StoreError
 from latentscan.execution.context import Execution
 from latentscan.images.preprocessing import Preprocessing
@@ -68,8 +68,9 @@ def job(stores: Sequence[str], *analyses: Any, **more: Any) -> Job:
 
 
 def run(planned: Job, executor: Any) -> None:
+    cache = Cache(CachePolicy(planned.results), Execution(executor))
     for step in planned.steps():
-        run_step(step, CachePolicy(planned.results), Execution(executor))
+        run_step(step, cache)
 
 
 KMEANS = {"k": "2:20:3", "seeds": 2, "batch_rows": 256, "labels": "5"}

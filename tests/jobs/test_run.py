@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from latentscan.analyses.analysis import Analysis
 from latentscan.errors import ParameterError
 from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.jobs.journal import CancelledJobError
@@ -16,9 +18,12 @@ from latentscan.jobs.run import begin_record, submit_job
 from tests.jobs.examples import LONG, Watcher, connected, dask_cluster, job, last, store_of, submit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from latentscan.analyses.analysis import Task
     from latentscan.jobs.record import StepRecord
+    from latentscan.store.results import Result
 
 
 def test_a_job_is_run_once(tmp_path: Path) -> None:
@@ -50,6 +55,30 @@ def test_a_job_is_run_once(tmp_path: Path) -> None:
     assert results == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("analyses/**/zarr.json")}
     third = submit(job(asked.stores, "stats"), force=True)
     assert not any(step.cached for step in third.steps)
+
+
+def test_what_is_computed_anew_for_one_step_is_not_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: Counter[str] = Counter()
+    run = Analysis.run
+
+    def count(self: Analysis[Any], tasks: Sequence[Task[Any, Any]]) -> list[Result]:
+        runs[self.name] += len(tasks)
+        return run(self, tasks)
+
+    monkeypatch.setattr(Analysis, "run", count)
+    asked = job(
+        [store_of(tmp_path, "a.zarr")],
+        "pca",
+        {"kmeans": {"k": "2,3", "seeds": 1}},
+        {"tsne": {"points": 150, "iterations": 40}},
+    )
+    for _ in range(2):
+        record = submit(asked, force=True)
+        assert [step.cached for step in record.steps] == [False] * 3
+        assert set(runs.values()) == {1}, runs
+        runs.clear()
 
 
 def test_results_and_records_are_saved_where_the_job_says(store: str, tmp_path: Path) -> None:

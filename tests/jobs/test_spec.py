@@ -89,7 +89,7 @@ def test_a_single_store_and_model_need_no_list(tmp_path: Path) -> None:
         ("store: z.zarr\nanalyzes: [stats]", "analyzes: unknown key; there are store, encode, analyses"),
         (
             "store: z.zarr\nanalyses: [statz]",
-            "analyses.0: statz: unknown analysis; there are stats, axes, pca,",
+            "analyses.0: statz: unknown analysis; there are stats, ",
         ),
         (
             "store: z.zarr\nanalyses: [{stats: , axes: }]",

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -31,6 +31,23 @@ def test_the_same_rows_have_the_same_content(tmp_path: Path) -> None:
         build_store(tmp_path / name, images=11, seed=seed) for name, seed in (("a", 0), ("b", 0), ("c", 1))
     )
     assert Snapshot.of(one).content == Snapshot.of(same).content != Snapshot.of(other).content
+
+
+def test_what_analyses_read_beside_rows_is_part_of_the_content(tmp_path: Path) -> None:
+    """Results of the same rows whose noise had another limit are not the same."""
+    recorded: tuple[dict[str, Any], ...] = (
+        {"epsilon_limit": 5.0},
+        {"epsilon_limit": 1.0},
+        {"preprocessing": {"size": 16}},
+        {"seed": 7},
+    )
+    narrow, wide, sized, seeded = (
+        Snapshot.of(build_store(tmp_path / str(number), images=11, provenance=provenance))
+        for number, provenance in enumerate(recorded)
+    )
+    assert narrow.facts.attributes["epsilon_limit"] == 5
+    assert len({narrow.content, wide.content, sized.content, seeded.content}) == 4
+    assert seeded.content == Snapshot.of(build_store(tmp_path / "plain", images=11)).content
 
 
 def test_too_few_blocks_are_an_error(tmp_path: Path) -> None:

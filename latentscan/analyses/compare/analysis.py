@@ -24,7 +24,7 @@ from latentscan.analyses.kmeans.parameters import KMeansParameters
 from latentscan.analyses.stats import STATS, StatsParameters
 from latentscan.analyses.tsne.analysis import TSNE
 from latentscan.analyses.tsne.parameters import TsneParameters
-from latentscan.errors import TooFewImagesError
+from latentscan.errors import TooFewImagesError, spelled
 from latentscan.store.results import Result, Variable
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def compare_stores(task: CompareTask) -> Result:
         try:
             clusters = [task.result_of(_kmeans(parameters), one) for one in each]
         except TooFewImagesError as error:
-            notes.append(f"inertia is left out. {error}")
+            notes.append(f"inertia is left out: {spelled(error.problem, 'python')}")
     members = [Member(name, snapshot) for name, snapshot in inputs.snapshots.items()]
     groups, differences = same_images(members, task.execution)
     names = [member.name for member in members]
@@ -84,7 +84,7 @@ def compare_stores(task: CompareTask) -> Result:
             embeddings = {at: task.result_of(_tsne(parameters), each[at]) for at in paired}
             variables |= embedding_variables(len(members), embeddings, groups)
         except TooFewImagesError as error:
-            notes.append(f"maps are left out. {error}")
+            notes.append(f"maps are left out: {spelled(error.problem, 'python')}")
     attributes = {
         **parameters.model_dump(include={"array", "sample", "nearest"}),
         "notes": [*_notes(variables), *_assumed(members), *notes],

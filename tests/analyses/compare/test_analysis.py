@@ -220,9 +220,8 @@ def test_blocks_that_are_not_written_are_left_out(tmp_path: Path) -> None:
 
 def test_too_few_stores_or_arrays(tmp_path: Path) -> None:
     store = stored(tmp_path, "a", cloud())
-    with pytest.raises(ParameterError, match="two stores or more") as few:
+    with pytest.raises(UsageError, match="two stores or more"):
         compare({"a": store}, FAST)
-    assert few.value.field == "stores"
     (tmp_path / "link").symlink_to(tmp_path / "a.zarr")
     with pytest.raises(UsageError, match="a and b are the same store"):
         compare({"a": store, "b": open_store(str(tmp_path / "link"))}, FAST)
@@ -241,8 +240,8 @@ def test_what_needs_more_images_is_left_out_and_named(tmp_path: Path) -> None:
     assert "kmeans" not in found.parts
     notes = found.attributes["notes"]
     assert any("too few of their images are good" in note for note in notes)
-    assert any(note.startswith("inertia is left out. k=9") for note in notes)
-    assert any(note.startswith("maps are left out. perplexity=30") for note in notes)
+    assert any(note.startswith("inertia is left out: ") and "fewer than clusters" in note for note in notes)
+    assert any(note.startswith("maps are left out: ") for note in notes)
     again = compare(stores, asked, cached_only=True)
     assert own(again) == own(found)
 
