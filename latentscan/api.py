@@ -12,6 +12,7 @@ from latentscan.analyses.projection import Projection
 from latentscan.analyses.registry import ANALYSES
 from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.store.reader import LatentStore, open_store
+from latentscan.store.schema import DEFAULT_CHUNK_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
 
     from latentscan.analyses.functions import Options
     from latentscan.analyses.registry import *  # noqa: F403 (the functions of all analyses)
+    from latentscan.encoding.parameters import EncodeKeywords
     from latentscan.execution.distributed import DistributedExecutor
     from latentscan.execution.executor import Executor
     from latentscan.progress import Progress
     from latentscan.scan.rejects import Summary
     from latentscan.scan.rows import Points
+    from latentscan.store.schema import Compression
 
 OWN = ("LatentStore", "ThreadedExecutor", "connect", "encode", "ingest", "open", "plot", "project")
 if not TYPE_CHECKING:  # type checkers read the declarations instead: they do not evaluate such a list
@@ -60,7 +63,7 @@ def encode(
     *,
     executor: Executor | None = None,
     progress: Progress | bool = True,
-    **parameters: Any,
+    **parameters: Unpack[EncodeKeywords],
 ) -> Summary:
     """Write `mu`, `logvar` and `z` of every image into a store, or what is missing of them.
 
@@ -102,7 +105,7 @@ def encode(
     try:
         asked = EncodeParameters.model_validate(parameters)
     except ValidationError as error:
-        raise parameter_error(error, parameters) from None
+        raise parameter_error(error, dict(parameters)) from None
     return encode_images(
         str(model),
         str(images),
@@ -119,9 +122,10 @@ def ingest(
     z: str | Path,
     mu: str | Path | None = None,
     logvar: str | Path | None = None,
+    chunk_rows: int = DEFAULT_CHUNK_ROWS,
+    compression: Compression = "none",
     executor: Executor | None = None,
     progress: Progress | bool = True,
-    **parameters: Any,
 ) -> Summary:
     """Write latents that were made elsewhere into a store, or what is missing of them.
 
@@ -131,12 +135,14 @@ def ingest(
         The store to write, or to complete.
     z, mu, logvar
         .npy files of floating-point numbers, (images, components).
+    chunk_rows
+        Images of a block: what is written, committed and resumed as one.
+    compression
+        Of the chunks; pays off on a slow network only.
     executor
         Where blocks are written: the threads of this process by default, or a cluster.
     progress
         Whether progress is shown on stderr; or a subscriber to it.
-    **parameters
-        ``chunk_rows``, images of a block, and ``compression`` of the chunks.
 
     Raises
     ------
@@ -148,15 +154,21 @@ def ingest(
     from pathlib import Path
 
     from latentscan.encoding.ingest import ingest as ingest_files
+    from latentscan.errors import ParameterError
     from latentscan.progress import as_progress
 
     files = {"z": z, "mu": mu, "logvar": logvar}
+    given = {name: file for name, file in files.items() if file is not None}
+    for name, file in given.items():
+        if not isinstance(file, str | Path):
+            raise ParameterError("expected the path of a .npy file", field=name, value=type(file).__name__)
     return ingest_files(
-        {name: Path(file) for name, file in files.items() if file is not None},
+        {name: Path(file) for name, file in given.items()},
         str(store),
+        chunk_rows=chunk_rows,
+        compression=compression,
         executor=executor or ThreadedExecutor(),
         progress=as_progress(progress),
-        **parameters,
     )
 
 
@@ -173,13 +185,13 @@ def plot(result: xarray.Dataset) -> Figure:
     UsageError
         If it is no result of an analysis.
     """
-    from latentscan.errors import UsageError
+    from latentscan.errors import UsageError, shown
     from latentscan.report.views import view_of
     from latentscan.store.results import Result
 
-    name = result.attrs.get("analysis")
+    name = getattr(result, "attrs", {}).get("analysis")
     if not isinstance(name, str) or name not in ANALYSES:
-        raise UsageError(f"the Dataset is no result of an analysis: its attribute analysis is {name!r}")
+        raise UsageError(f"expected a Dataset that an analysis returned, got {shown(result)}")
     return view_of(name).figure({name: Result.from_dataset(result)})
 
 

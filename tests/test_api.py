@@ -4,7 +4,7 @@ import inspect
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ import latentscan as ls
 from latentscan.analyses.functions import Options
 from latentscan.analyses.inputs import SeveralStores
 from latentscan.analyses.registry import ANALYSES
+from latentscan.encoding.parameters import EncodeKeywords, EncodeParameters
 from latentscan.errors import ParameterError, StoreError, UsageError
 from latentscan.report.views import view_of
 from tests.builders import analyse, build_store
@@ -99,6 +100,12 @@ def test_every_result_is_plotted_as_its_command_does(datasets: dict[str, xarray.
         assert hasattr(view_of(name), "figure")
 
 
+def test_arrays_are_not_taken_for_files(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="expected the path of a") as refused:
+        ls.ingest(tmp_path / "z.zarr", z=np.zeros((3, 2)), progress=False)  # type: ignore[arg-type]
+    assert refused.value.field == "z"
+
+
 def test_what_is_no_result_is_not_plotted(datasets: dict[str, xarray.Dataset]) -> None:
     with pytest.raises(UsageError) as refused:
         ls.plot(datasets["stats"].drop_attrs())
@@ -121,6 +128,13 @@ def test_errors_name_the_parameter(
         getattr(ls, function)(store, **keywords)
     assert refused.value.field == field
     assert str(refused.value).startswith(f"{field}={keywords[field]}")
+
+
+def test_one_store_is_not_compared(store: LatentStore) -> None:
+    alone: Any
+    for alone in (store, store.location, [store.location], {"one": store}):
+        with pytest.raises(UsageError, match="expected two stores or more, got "):
+            ls.compare(alone)
 
 
 def test_no_store_and_no_such_function(store: LatentStore) -> None:
@@ -164,6 +178,8 @@ ls.kmeans(store, 5)
 ls.pca(store, array="logvar")
 ls.stats(store, upper="ten")
 ls.tsne(store, progres=False)
+ls.encode("model.keras", "faces", "z.zarr", chunkrows=5)
+ls.ingest("z.zarr", z="z.npy", compression="zip")
 """
 
 
@@ -178,7 +194,7 @@ def test_type_checkers_know_the_functions(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     modules = {getattr(ls, name).__module__ for name in dir(ls) if not name.startswith("_")}
     modules |= {"latentscan.api", "latentscan.analyses.registry", "latentscan.analyses.functions"}
-    modules |= {"latentscan.scan.rows"}
+    modules |= {"latentscan.scan.rows", "latentscan.encoding.parameters", "latentscan.store.schema"}
     modules |= {f"latentscan.analyses.{name}" for name in ANALYSES} | {"latentscan"}
     files = [tmp_path / name for name in programs]
     for module in sorted(modules):
@@ -192,7 +208,7 @@ def test_type_checkers_know_the_functions(tmp_path: Path) -> None:
     assert [line.split('"')[1] for line in own] == ["xarray.Dataset", "xarray.DataArray"], said
     wrong = [line.partition("wrong.py:")[2] for line in said.splitlines() if "wrong.py" in line]
     lines = [int(line.partition(":")[0]) for line in wrong if "error" in line]
-    assert lines == list(range(5, 10)), said
+    assert lines == list(range(5, 12)), said
 
 
 def test_progress_is_shown_on_stderr_unless_it_is_not_wanted(
@@ -238,6 +254,11 @@ def test_latents_are_ingested(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     np.testing.assert_array_equal(np.asarray(ls.open(location).z[:])[:7], z[:7])
     assert ls.ingest(location, z=tmp_path / "z.npy", chunk_rows=20, progress=False).written == 0
     assert capsys.readouterr() == ("", "")
+
+
+def test_every_field_of_encoding_is_a_keyword() -> None:
+    types = get_type_hints(EncodeParameters)
+    assert get_type_hints(EncodeKeywords) == {name: types[name] for name in EncodeParameters.model_fields}
 
 
 def test_images_are_encoded(tmp_path: Path) -> None:

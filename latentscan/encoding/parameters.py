@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
@@ -89,6 +89,26 @@ class EncodeParameters(Preprocessing):
     def preprocessing(self) -> dict[str, Any]:
         """Those fields of the preprocessing that are set, by name."""
         return self.model_dump(include=self.model_fields_set & set(Preprocessing.model_fields))
+
+
+class EncodeKeywords(TypedDict, total=False):
+    """The fields of `EncodeParameters` as keywords in Python."""
+
+    crop: Literal["square", "none"] | int
+    size: int
+    resampling: Literal["bilinear", "bicubic", "lanczos", "box"]
+    value_range: tuple[float, float]
+    root: str | None
+    chunk_rows: int
+    seed: int | None
+    epsilon_limit: float | None
+    epsilon_factor: float | None
+    compression: Compression
+    outputs: str | None
+    pixel_limit: int | None
+    override_preprocessing: bool
+    retry_rejected: bool
+    trust_model: bool
 
 
 class Encode(EncodeParameters):
