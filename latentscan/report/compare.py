@@ -35,8 +35,9 @@ def to_json(result: Result) -> dict[str, Any]:
     """Arrange a comparison as a JSON document."""
     names = result["store"].tolist()
     stores = {name: stats.to_json(found) for name, found in zip(names, result.parts["stats"], strict=True)}
-    for name, found in zip(names, result.parts.get("kmeans", ()), strict=False):
-        stores[name]["kmeans"] = kmeans.to_json(found)
+    if "inertia_share" in result:
+        for name, found in zip(names, result.parts["kmeans"], strict=True):
+            stores[name]["kmeans"] = kmeans.to_json(found)
     return {
         "stores": stores,
         "pairs": [
@@ -68,7 +69,7 @@ def _tables(result: Result) -> list[RenderableType]:
 
     names = result["store"].tolist()
     tables: list[RenderableType] = [stats.table(dict(zip(names, result.parts["stats"], strict=True)))]
-    if "kmeans" in result.parts:
+    if "inertia_share" in result:
         tables += [
             Text("\ninertia (% of that of one cluster)", style="bold cyan"),
             _inertia_table(result),

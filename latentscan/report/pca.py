@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 EXPLAINS = 0.1  # a law whose earth mover's distance is below this share of the radii's std
 TALLEST = 2.0  # how much higher than the radii and the full law the picture is
-LEAST_SHARE = 1e-4  # of the images in a bin that is still drawn
+LEAST_SHARE = 1e-4  # of the images, in a bin that is plotted
 _SHOWN = 5  # eigenvalues
 _DASHES = ("-", "--", ":")
 _LAWS = {  # the simplest first
@@ -221,8 +221,9 @@ def _limit(axes: Axes, results: list[Result]) -> None:
         full = result["law"].tolist().index("full")
         top, peak = max(top, measured.max(), predicted[full].max()), max(peak, predicted.max())
     axes.set_xlim(min(ends), max(ends))
-    axes.set_ylim(0, 1.05 * min(max(peak, top), TALLEST * top))
-    if peak > TALLEST * top:
+    highest = 1.05 * min(max(peak, top), TALLEST * top)
+    axes.set_ylim(0, highest)
+    if peak > highest:
         note = f"narrower peaks, up to {peak:.3g}, are cut off"
         axes.text(
             0.99, 0.99, note, transform=axes.transAxes, ha="right", va="top", fontsize="small", color="0.4"

@@ -156,9 +156,11 @@ def figure(results: Mapping[str, Result]) -> Figure:
     for (name, result), colour in zip(results.items(), series_colours(), strict=False):
         good = result.attributes["images"] - result.attributes["rejected"]
         edges = result["radius_edge"]
-        for array, counts in zip(result["array"].tolist(), result["radius_histogram"], strict=True):
-            shares = 100 * counts / good
+        for position, array in enumerate(result["array"].tolist()):
+            shares = 100 * result["radius_histogram"][position] / good
+            beyond = int(result["radius_overflow"][position])
             label = f"{name}, {array}" if len(results) > 1 else array
+            label += f" ({beyond:,} beyond {edges[-1]:g})" if beyond else ""
             dashes = "--" if array == "mu" else "-"
             axes.stairs(shares, edges, color=colour, linewidth=1.6, linestyle=dashes, label=label)
             if array == "z":
@@ -205,13 +207,20 @@ def _points(array: str) -> tuple[_Row, ...]:
         return part
 
     return (
-        ("peak", lambda d: number(radius(d)["peak"])),
+        ("peak", lambda d: _peak(d["radius"], array)),
         ("mean ± std", lambda d: f"{number(radius(d)['mean'])} ± {number(radius(d)['std'])}"),
         ("min", lambda d: number(radius(d)["min"])),
         ("  at image", lambda d: str(radius(d)["min_at"]["image"])),
         ("max", lambda d: number(radius(d)["max"])),
         ("  at image", lambda d: str(radius(d)["max_at"]["image"])),
     )
+
+
+def _peak(radius: Mapping[str, Any], array: str) -> str:
+    """Return the radius of the fullest bin, and where bins end if more images may lie beyond that."""
+    histogram, peak = radius["histogram"], number(radius[array]["peak"])
+    overflow = histogram.get(f"{array}_overflow", histogram["overflow"])
+    return f"{peak} (to {histogram['edges'][-1]:g})" if overflow > max(histogram[array]) else peak
 
 
 def _difference(kind: str) -> Callable[[dict[str, Any]], str]:
@@ -294,7 +303,7 @@ def _histogram_text(name: str, document: Mapping[str, Any]) -> RenderableType:
     for column in range(0, columns + 1, 10):
         axis = f"{axis:<{column}}{' ' if len(axis) > column else ''}{edges[column]:g}"
     beyond = histogram["overflow"]
-    note = f", {beyond:,} of them beyond the end at {histogram['edges'][-1]:g}" if beyond else ""
+    note = f", {beyond:,} of them beyond `upper` at {histogram['edges'][-1]:g}" if beyond else ""
     return Text.assemble(
         (f"\n{name}: images by radius of {array}{note}\n", "bold cyan"),
         "\n".join(line.rstrip() for line in lines),

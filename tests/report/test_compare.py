@@ -108,3 +108,12 @@ def test_parts_that_are_left_out_leave_no_gap(tmp_path: Path) -> None:
     assert [len(part.axes) for part in drawing.subfigs] == [1]
     assert "inertia" not in shown(table({"run-0.zarr": found}))
     assert to_json(found)["pairs"][0]["disparity"] is None
+
+
+def test_what_one_store_is_too_small_for_is_shown_of_none(tmp_path: Path) -> None:
+    found = compared(tmp_path, ((90, 3), (3, 3)), sample=3, nearest=1, tsne=False)
+    text = " ".join(shown(table({"run-0.zarr": found})).split())
+    assert "inertia is left out: " in text
+    assert "inertia (%" not in text
+    assert all("kmeans" not in document for document in to_json(found)["stores"].values())
+    assert len(figure({"run-0.zarr": found}).subfigs[0].axes) == 1

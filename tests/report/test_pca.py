@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,6 +57,27 @@ def test_the_table_says_which_gaussian_explains_the_radii(
     shares = histogram.get_data().values * np.diff(result["radius_edge"])  # type: ignore[attr-defined]
     assert shares.sum() == pytest.approx(100)
     assert [str(line.get_label()).split(":")[0] for line in radius.lines] == result["law"].tolist()
+
+
+@pytest.mark.parametrize("times", [2.9, 3.1, 9])
+def test_a_peak_is_said_to_be_cut_off_where_it_is(tmp_path: Path, times: float) -> None:
+    found = result_of(tmp_path / "z.zarr", ROUND)
+    measured = found["radius_histogram"] / found["radius_histogram"].sum()
+    law = np.zeros_like(found["radius_law"])
+    law[:, measured.argmax()] = times * measured.max()
+    radius = figure(
+        {
+            "z.zarr": replace(
+                found,
+                variables={
+                    **found.variables,
+                    "radius_law": replace(found.variables["radius_law"], values=law),
+                },
+            )
+        }
+    ).axes[1]
+    highest = max(np.max(line.get_ydata()) for line in radius.lines)
+    assert any("cut off" in text.get_text() for text in radius.texts) == (highest > radius.get_ylim()[1])
 
 
 def test_stores_stand_side_by_side(tmp_path: Path) -> None:

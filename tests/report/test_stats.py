@@ -41,7 +41,19 @@ def test_the_table_says_what_is_missing(results: dict[str, Result]) -> None:
 
 def test_the_histogram_says_what_it_does_not_show(stores: dict[str, LatentStore]) -> None:
     short = analyse(stores["vae.zarr"], "stats", upper=18)
-    assert "beyond the end at 18" in shown(table({"vae.zarr": short}))
+    beyond = [int(count) for count in short["radius_overflow"]]
+    assert min(beyond) > 100
+    text = shown(table({"vae.zarr": short}))
+    assert "beyond `upper` at 18" in text
+    assert text.count(" (to 18)\n") == 2  # the peaks of z and mu
+    assert {
+        f"{name} ({count} beyond 18)" for name, count in zip(("mu", "z"), beyond, strict=True)
+    } <= words_of(figure({"vae.zarr": short}))
+
+
+def test_the_peak_of_a_whole_histogram_is_all_that_is_shown(results: dict[str, Result]) -> None:
+    assert not any(int(count) for result in results.values() for count in result["radius_overflow"])
+    assert "(to" not in shown(table(results))
 
 
 def test_more_bins_than_columns_are_drawn_together(stores: dict[str, LatentStore]) -> None:
