@@ -36,7 +36,7 @@ def encode_command(model: str, images: str, store: str, parameters: EncodeParame
     >>> from latentscan.errors import spelled
     >>> parameters = EncodeParameters(seed=0, value_range=(-1, 1))
     >>> spelled(encode_command("/run", "/faces", "/z.zarr", parameters), "command line")
-    'latentscan encode --model /run --images /faces --value-range -1.0:1.0 --seed 0 --store /z.zarr'
+    'latentscan encode --model /run --images /faces --value-range -1:1 --seed 0 --store /z.zarr'
     """
     given = parameters.model_dump(include=set(parameters.model_fields_set - OF_ONE_RUN))
     paths = {"model": absolute(model), "images": absolute(images)}

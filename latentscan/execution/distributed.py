@@ -349,8 +349,8 @@ class DistributedExecutor:
         error = future.exception()
         if isinstance(error, KilledWorker):
             raise TaskError(
-                f"{monitor.name(error.task)}: {error.allowed_failures + 1} workers died while they ran "
-                "it, and it is not tried again; did they run out of memory? their logs say more"
+                f"{monitor.name(error.task)}: {error.allowed_failures + 1} workers died that had it to "
+                "run, and it is not tried again; did they run out of memory? their logs say more"
             ) from error
         if isinstance(error, LatentscanError):
             raise error
