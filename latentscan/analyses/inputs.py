@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -15,6 +16,8 @@ from latentscan.store.reader import LatentStore, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from latentscan.images.source import ImageSource
 
 
 @dataclass(frozen=True)
@@ -210,14 +213,14 @@ class StoreAndModel(OneStore):
     @classmethod
     def open(cls, given: Mapping[str, Any], *, allow_partial: bool = False) -> Self:
         """Open ``store``, and check that ``model`` is the one that wrote it."""
-        from latentscan.models.loading import sha256
+        from latentscan.models.loading import sha256 as sha256_of
         from latentscan.models.run_folder import RunFolder as Folder
 
         one = OneStore.open(given, allow_partial=allow_partial)
         model = Path(given["model"])
         if not model.exists():
             raise ParameterError("does not exist", field="model", value=model)
-        found = sha256(Folder(model).encoder if Folder(model).record.exists() else model)
+        found = sha256_of(Folder(model).encoder if Folder(model).record.exists() else model)
         written_by = one.snapshot.store.attributes.get("encoder", {}).get("sha256")
         if written_by is None:
             raise UsageError(f"{one.home} was not written by an encoder, so no model belongs to it")
@@ -245,7 +248,8 @@ class StoreAndImages(OneStore):
     """An analysis of a store and of the images that it is of."""
 
     images: str
-    images_sha256: str  # of where they are; the paths of the images are in the store
+    root: str | None  # the folder that a list's paths are relative to; None for its own
+    source: ImageSource
     arguments: ClassVar[tuple[Argument, ...]] = (
         STORE,
         Argument("images", "the images that the store is of"),
@@ -255,8 +259,6 @@ class StoreAndImages(OneStore):
     @classmethod
     def open(cls, given: Mapping[str, Any], *, allow_partial: bool = False) -> Self:
         """Open ``store``, and check that it was made of ``images``, with the same ``root``."""
-        from hashlib import sha256
-
         from latentscan.encoding.encode import open_source
         from latentscan.images.preprocessing import Preprocessing
 
@@ -265,7 +267,9 @@ class StoreAndImages(OneStore):
         if "encoder" not in store.attributes:
             raise UsageError(f"{one.home} was not written from images, so none belong to it")
         preprocessing = Preprocessing.model_validate(store.attributes.get("preprocessing", {}))
-        found = open_source(images, preprocessing, root=given.get("root")).describe()
+        root = None if given.get("root") is None else absolute(str(given["root"]))
+        source = open_source(images, preprocessing, root=root)
+        found = source.describe()
         known = store.attributes["source"]
         if (found["images"], found["sha256"]) != (known["images"], known["sha256"]):
             raise ParameterError(
@@ -274,16 +278,19 @@ class StoreAndImages(OneStore):
                 field="images",
                 value=images,
             )
-        return cls(one.snapshot, images, sha256(absolute(images).encode()).hexdigest())
+        return cls(one.snapshot, images, root, source)
 
     @property
     def identity(self) -> Identity:
         """The content of the store, and where the images are."""
-        return Identity((self.snapshot.content,), others={"images": self.images_sha256})
+        where = {"images": absolute(self.images), **({"root": self.root} if self.root else {})}
+        hashes = {name: sha256(location.encode()).hexdigest() for name, location in where.items()}
+        return Identity((self.snapshot.content,), others=hashes)
 
     def document(self) -> dict[str, Any]:
-        """Return the names of the store and the images."""
-        return {**super().document(), "images": self.images}
+        """Return the names of the store and the images, and of the folder of a list if one was given."""
+        root = {"root": self.root} if self.root else {}
+        return {**super().document(), "images": self.images, **root}
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,7 +305,7 @@ class RunFolder(Inputs):
     @classmethod
     def open(cls, given: Mapping[str, Any], *, allow_partial: bool = False) -> Self:  # noqa: ARG003 (no store)
         """Open ``run``."""
-        from latentscan.models.loading import sha256
+        from latentscan.models.loading import sha256 as sha256_of
         from latentscan.models.run_folder import RunFolder as Folder
 
         folder = Folder(Path(given["run"]))
@@ -307,7 +314,7 @@ class RunFolder(Inputs):
             raise ParameterError(
                 "no epoch is finished: there is no history.csv", field="run", value=folder.path
             )
-        return cls(folder.path, sha256(folder.record), sha256(folder.history))
+        return cls(folder.path, sha256_of(folder.record), sha256_of(folder.history))
 
     @property
     def home(self) -> str:

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 import typer
 from matplotlib.figure import Figure
+from PIL import Image
 from typer.testing import CliRunner
 
+import latentscan as ls
 from latentscan.analyses.analysis import Analysis, Parameters, Request, Task
 from latentscan.analyses.cache import Cache, CachePolicy, key_of, path_of
 from latentscan.analyses.functions import evaluate
@@ -346,6 +348,25 @@ def test_what_it_requires_of_its_store_alone_is_narrowed_to_that(
     assert Cache(policy).has(Request(analysis, parameters), inputs)
     Results(str(tmp_path)).remove(path_of(of_pca, alone.identity))
     assert not Cache(policy).has(Request(analysis, parameters), inputs)
+
+
+def test_the_folder_of_a_list_decides_which_images_are_read(tmp_path: Path, run_folder: Path) -> None:
+    for name, shade in (("dark", 10), ("light", 200)):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            pixels = np.full((16, 16, 3), shade + number, np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
+    images, store = tmp_path / "images.txt", str(tmp_path / "z.zarr")
+    images.write_text("0.png\n1.png\n2.png\n")
+    ls.encode(run_folder, images, store, root=str(tmp_path / "dark"), progress=False)
+    dark, light = (
+        StoreAndImages.open({"store": store, "images": images, "root": tmp_path / name})
+        for name in ("dark", "light")
+    )
+    assert dark.identity != light.identity
+    assert dark.document() == {"store": store, "images": str(images), "root": str(tmp_path / "dark")}
+    means = [one.source.read(0, 3).values.mean() for one in (dark, light)]
+    assert means[0] < means[1]
 
 
 def test_results_of_a_run_are_cached_in_its_folder(tmp_path: Path, run_folder: Path) -> None:
