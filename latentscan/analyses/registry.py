@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what editors and type checkers know of `latentscan`
     from latentscan.analyses.analysis import Analysis
     from latentscan.analyses.axes import axes as axes
+    from latentscan.analyses.collapse import collapse as collapse
     from latentscan.analyses.compare import compare as compare
     from latentscan.analyses.kmeans import kmeans as kmeans
     from latentscan.analyses.pca import pca as pca
@@ -62,4 +63,4 @@ class Registry(Mapping[str, "Analysis[Any]"]):
         return import_module(f"latentscan.analyses.{name}")
 
 
-ANALYSES = Registry("stats", "axes", "pca", "kmeans", "tsne", "compare")
+ANALYSES = Registry("stats", "collapse", "axes", "pca", "kmeans", "tsne", "compare")
