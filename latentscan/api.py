@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from latentscan.execution.executor import Executor
     from latentscan.progress import Progress
     from latentscan.scan.rejects import Summary
-    from latentscan.scan.rows import Points
+    from latentscan.scan.rows import PointsChoice
     from latentscan.store.schema import Compression
 
 OWN = ("LatentStore", "ThreadedExecutor", "connect", "encode", "ingest", "open", "plot", "project")
@@ -231,7 +231,7 @@ def connect(
 
 
 def project(
-    store: LatentStore, *, first: int | None = None, array: Points = "z", **options: Unpack[Options]
+    store: LatentStore, *, first: int | None = None, array: PointsChoice = "auto", **options: Unpack[Options]
 ) -> Projection:
     """Return the points in the frame of the first principal axes; they are computed when they are indexed.
 
@@ -242,7 +242,7 @@ def project(
     first
         How many axes; all if None.
     array
-        The points: ``"z"`` or ``"mu"``.
+        The points: ``"mu"``, ``"z"``, or ``"auto"``: mu where the store has one, else z.
     **options
         As of `pca`, which is computed where it is not cached.
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import latentscan as ls
+from latentscan.analyses.analysis import Request
 from latentscan.analyses.functions import Options
 from latentscan.analyses.inputs import SeveralStores
 from latentscan.analyses.registry import ANALYSES
@@ -78,12 +79,13 @@ def test_a_function_returns_what_is_in_the_store(store: LatentStore, tmp_path: P
     assert np.shape(ls.open(store.location).z[3]) == (5,)
 
 
-def test_parameters_are_in_the_attributes(datasets: dict[str, xarray.Dataset]) -> None:
+def test_parameters_are_in_the_attributes(store: LatentStore, datasets: dict[str, xarray.Dataset]) -> None:
     for name, dataset in datasets.items():
         parameters = ANALYSES[name].parameters.model_validate(own_parameters(name))
         assert dataset.attrs["analysis"] == name
         assert dataset.attrs["version"] == ANALYSES[name].version
-        assert dataset.attrs["parameters"] == parameters.model_dump(mode="json")
+        of = Request(ANALYSES[name], parameters).of_stores([store.schema] if name != "compare" else [])
+        assert dataset.attrs["parameters"] == of.parameters.model_dump(mode="json")
 
 
 def test_every_result_is_plotted_as_its_command_does(datasets: dict[str, xarray.Dataset]) -> None:

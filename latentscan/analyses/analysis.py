@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from latentscan.analyses.inputs import Inputs, OneStore
 from latentscan.scan.cost import Cost, one_pass
 from latentscan.scan.reduce import reduce_store
-from latentscan.scan.rows import Points
+from latentscan.scan.rows import PointsChoice, choose_points
 from latentscan.scan.snapshot import StoreFacts
 from latentscan.store.results import Variable
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from latentscan.execution.context import Execution
     from latentscan.kernels.reduction import Counts, Reduction
+    from latentscan.scan.rows import Points
     from latentscan.scan.snapshot import Snapshot
     from latentscan.store.results import Result
     from latentscan.store.schema import Schema
@@ -33,7 +34,13 @@ class Parameters(BaseModel):
 class PointsParameters(Parameters):
     """Parameters of an analysis that looks at one array of points; it is checked that the store has it."""
 
-    array: Points = Field(default="z", description="the points: z or mu")
+    array: PointsChoice = Field(
+        default="auto", description="the points: mu or z; auto is mu where the store has one, else z"
+    )
+
+    def points_of(self, schema: Schema) -> Points:
+        """Return the array of the points of a store."""
+        return choose_points(schema, self.array)
 
 
 P = TypeVar("P", bound=Parameters)
@@ -46,6 +53,13 @@ class Request:
 
     analysis: Analysis[Any]
     parameters: Parameters
+
+    def of_stores(self, schemas: Sequence[Schema]) -> Request:
+        """Return the request as it is of one store, with its array by name, so that both share a result."""
+        if isinstance(self.parameters, PointsParameters) and len(schemas) == 1:
+            points = self.parameters.points_of(schemas[0])
+            return replace(self, parameters=self.parameters.model_copy(update={"array": points}))
+        return self
 
 
 @dataclass(frozen=True)

@@ -82,8 +82,7 @@ class Cache:
         StoreError
             If a store is damaged.
         """
-        for request in requests:
-            _require_points(request, inputs)
+        requests = [_of_inputs(request, inputs) for request in requests]
         home = Results(self.policy.results or inputs.home)
         paths = {request: path_of(request, inputs.identity) for request in requests}
         found = {request: self._read(home, path) for request, path in paths.items()}
@@ -111,7 +110,7 @@ class Cache:
         UsageError
             If the inputs do not fit the parameters.
         """
-        _require_points(request, inputs)
+        request = _of_inputs(request, inputs)
         home = Results(self.policy.results or inputs.home)
         attributes = home.attributes(path_of(request, inputs.identity))
         return attributes is not None and all(
@@ -248,7 +247,9 @@ def _scratch(home: Results, path: str) -> Scratch:
     return Scratch(absolute(home.location), f"{RESULTS}/{name}-state/{key}")
 
 
-def _require_points(request: Request, inputs: Inputs) -> None:
+def _of_inputs(request: Request, inputs: Inputs) -> Request:
+    """Return a request as it is of its inputs, and check that they have the points that it is of."""
     if isinstance(request.parameters, PointsParameters):
         for snapshot in inputs.stores:
             require_points(snapshot.store, request.parameters.array)
+    return request.of_stores([snapshot.schema for snapshot in inputs.stores])

@@ -42,7 +42,7 @@ class Estimate:
         setting
             The schemas of the stores, and how many tasks run at once.
         """
-        missing = self._missing(requests, stores)
+        missing = self._missing([one.of_stores(setting.schemas) for one in requests], stores)
         missing += self._missing(first_of(missing), stores)
         if not missing:
             return Cost()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from latentscan.kernels.adaptive import AdaptiveHistogram
     from latentscan.kernels.covariance import Covariance
     from latentscan.kernels.reduction import Counts
-    from latentscan.scan.rows import Points
+    from latentscan.scan.rows import Points, PointsChoice
     from latentscan.scan.snapshot import StoreFacts
     from latentscan.store.reader import LatentStore
     from latentscan.store.schema import Schema
@@ -50,15 +50,16 @@ class Spectrum(NamedTuple):
 
 def pca_reduction(store: StoreFacts, parameters: PcaParameters) -> Reduction[CloudPartial, Result]:
     """Return the covariance and the radii of the points as a reduction."""
+    points = parameters.points_of(store.schema)
 
     def chunk(block: LatentBlock) -> CloudPartial:
-        return cloud_partial(block.latents[parameters.array])
+        return cloud_partial(block.latents[points])
 
     return Reduction(
-        arrays=(parameters.array,),
+        arrays=(points,),
         chunk=chunk,
         combine=CloudPartial.merge,
-        finalize=partial(_result, schema=store.schema, array=parameters.array),
+        finalize=partial(_result, schema=store.schema, array=points),
         footprint=Footprint(partial_bytes=store.schema.components**2 * 8),
     )
 
@@ -87,7 +88,7 @@ PCA = Analysis(
 )
 
 
-def pca(store: LatentStore, *, array: Points = "z", **options: Unpack[Options]) -> Dataset:
+def pca(store: LatentStore, *, array: PointsChoice = "auto", **options: Unpack[Options]) -> Dataset:
     """Find the principal axes of the cloud of points, and which Gaussian has its radii.
 
     Parameters
@@ -95,7 +96,7 @@ def pca(store: LatentStore, *, array: Points = "z", **options: Unpack[Options]) 
     store
         The latent store.
     array
-        The points: ``"z"`` or ``"mu"``.
+        The points: ``"mu"``, ``"z"``, or ``"auto"``: mu where the store has one, else z.
     **options
         See `Options`.
 

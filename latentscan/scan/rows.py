@@ -18,12 +18,32 @@ if TYPE_CHECKING:
     from latentscan.execution.executor import Control
     from latentscan.scan.snapshot import Snapshot
     from latentscan.store.reader import LatentStore
+    from latentscan.store.schema import Schema
 
-Points = Literal["z", "mu"]
+Points = Literal["mu", "z"]
+PointsChoice = Literal["auto", "mu", "z"]
 FARTHEST = 1e16  # the squares of larger values, summed over components, may overflow float32
 
 
-def require_points(store: LatentStore, array: Points) -> None:
+def choose_points(schema: Schema, choice: PointsChoice) -> Points:
+    """Return the array of the points of a store: ``auto`` is mu where there is one, else z.
+
+    Where there is a mu, z is mu and noise of the encoder's own standard deviation: neighbours, clusters and
+    maps of it show that noise where a component has collapsed.
+
+    Examples
+    --------
+    >>> from latentscan.store.schema import Schema
+    >>> vae, ae = (Schema(images=9, components=2, latents=held) for held in (("mu", "logvar", "z"), ("z",)))
+    >>> choose_points(vae, "auto"), choose_points(ae, "auto"), choose_points(vae, "z")
+    ('mu', 'z', 'z')
+    """
+    if choice == "auto":
+        return "mu" if "mu" in schema.latents else "z"
+    return choice
+
+
+def require_points(store: LatentStore, array: PointsChoice) -> None:
     """Check that a store has the array that an analysis is asked to look at.
 
     Raises
@@ -31,7 +51,7 @@ def require_points(store: LatentStore, array: Points) -> None:
     ParameterError
         If it has not.
     """
-    if array not in store.schema.latents:
+    if choose_points(store.schema, array) not in store.schema.latents:
         held = " and ".join(store.schema.latents)
         raise ParameterError(
             f"{store.location} holds {held} only; name one of them", field="array", value=array

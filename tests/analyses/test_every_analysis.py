@@ -16,12 +16,13 @@ import xarray as xr
 from rich.console import Console
 
 from latentscan.analyses.analysis import Setting
-from latentscan.analyses.cache import Cache, CachePolicy, path_of
+from latentscan.analyses.cache import Cache, CachePolicy
 from latentscan.analyses.cost import Estimate
 from latentscan.analyses.functions import Options
 from latentscan.analyses.registry import ANALYSES
 from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.report.views import view_of
+from latentscan.store.metadata import RESULTS
 from latentscan.store.reader import LatentStore
 from tests.analyses.quick import Given, compute, requests
 from tests.builders import Recorder, Scales, assert_same_bits, build_store
@@ -271,7 +272,7 @@ def test_its_variables_say_what_they_are_and_xarray_opens_all_of_them_without_a_
     for name, variable in result.variables.items():
         assert variable.attributes["long_name"], name
         assert ("units" in variable.attributes) == (variable.values.dtype.kind not in "UTO"), name
-    path = path_of(request_, inputs.identity)
+    path = f"{RESULTS}/{request_.analysis.name}/{result.attributes['key']}"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         tree = xr.open_datatree(place, engine="zarr")

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import latentscan as ls
 from latentscan.analyses.analysis import Analysis, Parameters, Request, Task
-from latentscan.analyses.cache import Cache, CachePolicy, key_of, path_of
+from latentscan.analyses.cache import Cache, CachePolicy, key_of
 from latentscan.analyses.functions import evaluate
 from latentscan.analyses.inputs import (
     Identity,
@@ -37,6 +37,7 @@ from latentscan.jobs.plan import plan_job
 from latentscan.jobs.run import run_step
 from latentscan.jobs.spec import job_of
 from latentscan.scan.cost import Cost
+from latentscan.store.metadata import RESULTS
 from latentscan.store.results import Result, Results, Variable
 from tests.analyses.quick import compute
 from tests.builders import build_store
@@ -346,7 +347,7 @@ def test_what_it_requires_of_its_store_alone_is_narrowed_to_that(
     only_cached = CachePolicy(str(tmp_path), cached_only=True)
     assert part.attributes == Cache(only_cached).result(of_pca, alone).attributes
     assert Cache(policy).has(Request(analysis, parameters), inputs)
-    Results(str(tmp_path)).remove(path_of(of_pca, alone.identity))
+    Results(str(tmp_path)).remove(f"{RESULTS}/pca/{part.attributes['key']}")
     assert not Cache(policy).has(Request(analysis, parameters), inputs)
 
 

@@ -132,10 +132,10 @@ def test_a_cloud_of_any_shape_has_axes(tmp_path: Path, z: NDArray[Any]) -> None:
     assert found["radius_law"].sum() == pytest.approx(3)
 
 
-def test_mu_is_looked_at_where_it_is_asked_for(tmp_path: Path) -> None:
+def test_points_are_mu_unless_z_is_asked_for(tmp_path: Path) -> None:
     arrays = {"mu": cloud(), "z": cloud() + np.float32(1)}
     store = build_store(tmp_path / "a.zarr", arrays=arrays, chunk_rows=64)
-    mu, z = analyse(store, "pca", array="mu"), analyse(store, "pca")
+    mu, z = analyse(store, "pca"), analyse(store, "pca", array="z")
     np.testing.assert_allclose(z["mean"] - mu["mean"], 1, atol=1e-6)
     with pytest.raises(ParameterError, match="holds z only") as refused:
         analyse(store_of(tmp_path, cloud()), "pca", array="mu")

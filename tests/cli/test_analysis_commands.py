@@ -81,7 +81,7 @@ def good(points: Numbers) -> Numbers:
 
 @pytest.fixture(scope="module")
 def store(points: Numbers, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ingest(tmp_path_factory.mktemp("analyses"), "faces", z=points, mu=points + 0.1)
+    return ingest(tmp_path_factory.mktemp("analyses"), "faces", mu=points, z=points + 0.1)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_rejected_images_are_left_out(found: dict[str, Any], store: Path) -> Non
 
 @pytest.mark.parametrize("array", ["z", "mu"])
 def test_axes_against_numpy(found: dict[str, Any], good: Numbers, array: str) -> None:
-    values = good if array == "z" else (good + 0.1).astype(np.float32).astype(np.float64)
+    values = good if array == "mu" else (good + 0.1).astype(np.float32).astype(np.float64)
     axes, deviation = found["axes"][array], values - values.mean(axis=0)
     variance = np.mean(deviation**2, axis=0)
     assert axes["mean"] == pytest.approx(values.mean(axis=0), rel=1e-12)
@@ -114,7 +114,7 @@ def test_axes_against_numpy(found: dict[str, Any], good: Numbers, array: str) ->
 def test_axes_distance_is_the_earth_movers(found: dict[str, Any], good: Numbers) -> None:
     standard = np.sort((good - good.mean(axis=0)) / good.std(axis=0), axis=0)
     grid = np.linspace(-8, 8, 20_001)
-    for component, distance in enumerate(found["axes"]["z"]["distance"]):
+    for component, distance in enumerate(found["axes"]["mu"]["distance"]):
         share = np.searchsorted(standard[:, component], grid, side="right") / len(good)
         expected = np.trapezoid(np.abs(share - norm.cdf(grid)), grid)
         assert distance == pytest.approx(expected, abs=0.01)
@@ -127,8 +127,8 @@ def test_axes_histograms_lose_no_image(found: dict[str, Any], store: Path) -> No
 
 
 def test_axes_far_is_a_choice(found: dict[str, Any], store: Path) -> None:
-    assert found["axes"]["z"]["far"]
-    assert document(latentscan("axes", "--store", store, "--json", "--far", 5))["z"]["far"] == []
+    assert found["axes"]["mu"]["far"]
+    assert document(latentscan("axes", "--store", store, "--json", "--far", 5))["mu"]["far"] == []
 
 
 def test_pca_against_numpy(found: dict[str, Any], good: Numbers, store: Path) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from latentscan.analyses.analysis import Task
     from latentscan.analyses.functions import Options
-    from latentscan.scan.rows import Points
+    from latentscan.scan.rows import PointsChoice
     from latentscan.store.reader import LatentStore
 
     CompareTask = Task[CompareParameters, SeveralStores]
@@ -58,18 +58,21 @@ def compare_stores(task: CompareTask) -> Result:
             clusters = [task.result_of(_kmeans(parameters), one) for one in each]
         except TooFewImagesError as error:
             notes.append(f"inertia is left out: {spelled(error.problem, 'python')}")
-    members = [Member(name, snapshot) for name, snapshot in inputs.snapshots.items()]
+    members = [
+        Member(name, snapshot, parameters.points_of(snapshot.schema))
+        for name, snapshot in inputs.snapshots.items()
+    ]
     groups, differences = same_images(members, task.execution)
     names = [member.name for member in members]
     variables = {
         "store": Variable(("store",), np.array(names)),
+        "array": Variable(("store",), np.array([member.array for member in members])),
         **_pair_variables(names, groups, differences),
         "components": Variable(("store",), np.array([m.snapshot.schema.components for m in members])),
-        **radius_variables(members, parameters.array, task.execution),
+        **radius_variables(members, task.execution),
         **paired_variables(
             members,
             groups,
-            parameters.array,
             parameters.sample,
             parameters.nearest,
             parameters.seed,
@@ -115,6 +118,7 @@ def _tsne(parameters: CompareParameters) -> Request:
 
 LABELS = {  # what each variable is, and its unit
     "store": ("store", ""),
+    "array": ("array of the points of a store", ""),
     "first": ("first store of a pair", ""),
     "second": ("second store of a pair", ""),
     "difference": ("in what the images of a pair differ", ""),
@@ -138,7 +142,7 @@ LABELS = {  # what each variable is, and its unit
 
 COMPARE = Analysis(
     name="compare",
-    version=1,
+    version=2,
     parameters=CompareParameters,
     inputs=SeveralStores,
     requires=_requires,
@@ -162,7 +166,7 @@ def compare(
     seed: int = 0,
     batch_rows: int = 4096,
     passes: int = 0,
-    array: Points = "z",
+    array: PointsChoice = "auto",
     reference: bool = True,
     points: int = 20_000,
     perplexity: float = 30.0,
@@ -189,7 +193,7 @@ def compare(
     seed
         Seed of the samples and embeddings, and the first one of k-means.
     array
-        The points: ``"z"`` or ``"mu"``.
+        The points: ``"mu"``, ``"z"``, or ``"auto"``: mu where the store has one, else z.
     sample
         Shared images whose nearest neighbours are compared.
     nearest

@@ -22,23 +22,27 @@ def compare_cost(setting: Setting, parameters: CompareParameters) -> Cost:
     Stores with as many images are taken to be of the same ones.
     """
     schemas, have_paths = setting.schemas, setting.have_paths
-    own = [one_pass(schema, (parameters.array,)) for schema in schemas]
+    own = [one_pass(schema, (parameters.points_of(schema),)) for schema in schemas]
     first = schemas[0]
     same = [at for at, schema in enumerate(schemas) if schema.images == first.images]
     if len(same) > 1:
         compared = [at for at in same[1:] if have_paths[0] and have_paths[at]]
-        own += [_side_by_side((first, schemas[at]), (), PATH_BYTES) for at in compared]
-        own.append(_side_by_side([schemas[at] for at in same], (parameters.array,), 0))
+        own += [_side_by_side((first, schemas[at]), ((), ()), PATH_BYTES) for at in compared]
+        both = [schemas[at] for at in same]
+        own.append(_side_by_side(both, [(parameters.points_of(schema),) for schema in both], 0))
         shared = min(parameters.sample, first.images)
         for at in same if shared > parameters.nearest else ():
-            own.append(gathering(schemas[at], shared, parameters.array))
+            own.append(gathering(schemas[at], shared, parameters.points_of(schemas[at])))
             own.append(search_cost(schemas[at], shared, parameters.nearest))
     return in_turn(own)
 
 
-def _side_by_side(schemas: Sequence[Schema], arrays: Sequence[str], row_bytes: int) -> Cost:
+def _side_by_side(schemas: Sequence[Schema], arrays: Sequence[Sequence[str]], row_bytes: int) -> Cost:
     length = max(DEFAULT_CHUNK_ROWS, *(schema.chunk_rows for schema in schemas))
-    read = [ranges(schema, length, arrays, row_bytes=row_bytes) for schema in schemas]
+    read = [
+        ranges(schema, length, names, row_bytes=row_bytes)
+        for schema, names in zip(schemas, arrays, strict=True)
+    ]
     leaves = read[0].tasks
     return Cost(
         leaves + merges(leaves),

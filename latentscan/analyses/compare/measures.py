@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from latentscan.analyses.compare.shared_images import Member
     from latentscan.execution.context import Execution
-    from latentscan.scan.rows import Points
     from latentscan.store.results import Result
 
 MOST_BINS = 200  # of the curves of radii
@@ -37,15 +36,13 @@ PAIR = ("pair",)
 FIGURES = ("cka", "cka_chance", "overlap", "overlap_chance")
 
 
-def radius_variables(members: Sequence[Member], array: Points, execution: Execution) -> dict[str, Variable]:
+def radius_variables(members: Sequence[Member], execution: Execution) -> dict[str, Variable]:
     """Count the radii of every store in the same bins, and measure how far they are from one another's.
 
     Parameters
     ----------
     members
         The stores.
-    array
-        The points whose radii are counted.
     execution
         Where tasks run.
 
@@ -53,7 +50,7 @@ def radius_variables(members: Sequence[Member], array: Points, execution: Execut
     -------
     `images` (store), `radius_edge` (edge), `radius_share` (store, bin), `earth_movers_distance` (pair).
     """
-    histograms = [_radius_histogram(member, array, execution) for member in members]
+    histograms = [_radius_histogram(member, execution) for member in members]
     images = np.array([histogram.counts.sum() for histogram in histograms])
     curves = [(h.edges[0], cumulative(h.counts[0])) for h in histograms]
     ends = np.array([np.interp([TAIL, 1 - TAIL], shares, edges) for edges, shares in curves])
@@ -71,12 +68,12 @@ def radius_variables(members: Sequence[Member], array: Points, execution: Execut
     }
 
 
-def _radius_histogram(member: Member, array: Points, execution: Execution) -> AdaptiveHistogram:
+def _radius_histogram(member: Member, execution: Execution) -> AdaptiveHistogram:
     def chunk(block: LatentBlock) -> AdaptiveHistogram:
-        return adaptive_histogram(radii(block.latents[array])[:, np.newaxis])
+        return adaptive_histogram(radii(block.latents[member.array])[:, np.newaxis])
 
     reduction: Reduction[AdaptiveHistogram, AdaptiveHistogram] = Reduction(
-        (array,), chunk, AdaptiveHistogram.merge
+        (member.array,), chunk, AdaptiveHistogram.merge
     )
     return reduce_store(member.snapshot, reduction, execution, label="radii")
 
@@ -94,7 +91,6 @@ def inertia_variables(clusters: Sequence[Result]) -> dict[str, Variable]:
 def paired_variables(
     members: Sequence[Member],
     groups: Sequence[Sequence[int]],
-    array: Points,
     sample: int,
     nearest: int,
     seed: int,
@@ -110,8 +106,6 @@ def paired_variables(
         The stores.
     groups
         Positions of stores of the same images.
-    array
-        The points.
     sample, seed
         How many shared images are sampled for the nearest neighbours, and the seed.
     nearest
@@ -129,13 +123,11 @@ def paired_variables(
         if len(group) == 1:
             continue
         own = [members[at] for at in group]
-        both = shared_rows(own, array, sample, seed, execution)
+        both = shared_rows(own, sample, seed, execution)
         enough = len(both.images) > nearest
         ends = np.cumsum([0, *(member.snapshot.schema.components for member in own)]).tolist()
         columns = [slice(*span) for span in pairwise(ends)]
-        neighbours = [
-            _nearest(member, array, both.images, nearest, seed, execution) for member in own if enough
-        ]
+        neighbours = [_nearest(member, both.images, nearest, seed, execution) for member in own if enough]
         for a, b in combinations(range(len(own)), 2):
             pair = pairs[group[a], group[b]]
             shared[pair] = both.covariance.count
@@ -148,9 +140,9 @@ def paired_variables(
 
 
 def _nearest(
-    member: Member, array: Points, images: NDArray[np.int64], nearest: int, seed: int, execution: Execution
+    member: Member, images: NDArray[np.int64], nearest: int, seed: int, execution: Execution
 ) -> NDArray[np.int32]:
-    rows = gather_rows(member.snapshot, array, images, execution)
+    rows = gather_rows(member.snapshot, member.array, images, execution)
     return graph_of(rows, nearest, seed, execution).indices
 
 

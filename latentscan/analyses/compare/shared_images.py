@@ -27,10 +27,11 @@ P = TypeVar("P")
 
 @dataclass(frozen=True)
 class Member:
-    """A store among those compared, and its name."""
+    """A store among those compared, its name, and the array of its points."""
 
     name: str
     snapshot: Snapshot
+    array: Points
 
     @property
     def without_paths(self) -> bool:
@@ -85,17 +86,13 @@ def same_images(
     return groups, differences
 
 
-def shared_rows(
-    members: Sequence[Member], array: Points, size: int, seed: int, execution: Execution
-) -> Shared:
+def shared_rows(members: Sequence[Member], size: int, seed: int, execution: Execution) -> Shared:
     """Compute what stores of the same images share, in one pass over all of them.
 
     Parameters
     ----------
     members
         The stores.
-    array
-        The points.
     size, seed
         How many of the shared images are sampled, and the seed.
     execution
@@ -108,7 +105,7 @@ def shared_rows(
     """
 
     def leaf(rows: range) -> tuple[Covariance, Sample]:
-        read = [read_range(member.snapshot, array, rows) for member in members]
+        read = [read_range(member.snapshot, member.array, rows) for member in members]
         good = np.logical_and.reduce([good for _, good in read])
         side_by_side = np.hstack([values[good] for values, _ in read])
         return covariance(side_by_side), sample(rows.start + np.flatnonzero(good), size, seed)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from latentscan.analyses.functions import Options
     from latentscan.analyses.inputs import OneStore
     from latentscan.execution.context import Execution
-    from latentscan.scan.rows import Points
+    from latentscan.scan.rows import Points, PointsChoice
     from latentscan.scan.snapshot import Snapshot
     from latentscan.store.reader import LatentStore
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 def assess(task: Task[KMeansParameters, OneStore]) -> Result:
     """Compute what is found of trained models in one pass over the blocks that are written."""
     parameters, snapshot = task.parameters, task.inputs.snapshot
+    points = parameters.points_of(snapshot.schema)
     trained = task.result_of(Request(CENTRES, parameters.training))
     reference = None
     if parameters.reference:
@@ -46,7 +47,7 @@ def assess(task: Task[KMeansParameters, OneStore]) -> Result:
     models = Models.of(trained["centres"], of_model.tolist(), trained["shift"])
     labelled = np.flatnonzero(np.isin(of_model, parameters.labels)).tolist()
 
-    found = _inertia(snapshot, parameters.array, models, labelled, task.execution)
+    found = _inertia(snapshot, points, models, labelled, task.execution)
     inertia = found.inertia.reshape(len(ks), len(seeds))
     variables = {
         "k": Variable(("k",), ks),
@@ -67,7 +68,7 @@ def assess(task: Task[KMeansParameters, OneStore]) -> Result:
     hint = elbow(ks, inertia / one, None if reference is None else reference / one)
     variables |= {"knee": Variable(("seed",), hint.knees), "bend": Variable(("seed",), hint.bends)}
     attributes = {
-        "array": parameters.array,
+        "array": points,
         "images": snapshot.schema.images,
         "clustered": found.rows,
         "components": snapshot.schema.components,
@@ -125,7 +126,7 @@ def kmeans(
     seed: int = 0,
     batch_rows: int = 4096,
     passes: int = 0,
-    array: Points = "z",
+    array: PointsChoice = "auto",
     labels: str | int | Iterable[int] = (),
     reference: bool = True,
     **options: Unpack[Options],
@@ -147,7 +148,7 @@ def kmeans(
     passes
         How often each image is seen; 0 for as often as 40 batches need.
     array
-        The points: ``"z"`` or ``"mu"``.
+        The points: ``"mu"``, ``"z"``, or ``"auto"``: mu where the store has one, else z.
     labels
         Those of `k` for which the cluster of each image is returned.
     reference

@@ -58,7 +58,7 @@ def train_centres(task: Task[CentresParameters, OneStore]) -> Result:
         If a chunk is missing or damaged, or all images were rejected.
     """
     parameters, snapshot, execution = task.parameters, task.inputs.snapshot, task.execution
-    largest = max(parameters.k)
+    points, largest = parameters.points_of(snapshot.schema), max(parameters.k)
     # one sample serves every seed
     chosen = sample_images(snapshot, initial_rows(largest), 0, execution)
     rows = chosen.drawn_from
@@ -69,13 +69,13 @@ def train_centres(task: Task[CentresParameters, OneStore]) -> Result:
             field="k",
             value=largest,
         )
-    sample = gather_rows(snapshot, parameters.array, chosen.images, execution)
+    sample = gather_rows(snapshot, points, chosen.images, execution)
     shift = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
     schedule = Schedule.of(rows, parameters.batch_rows, parameters.passes)
     data = TrainingData(
         schedule,
         initial_centres(sample - shift, largest, parameters.all_seeds, execution),
-        partial(_store_batches, snapshot, parameters.array, shift, schedule),
+        partial(_store_batches, snapshot, points, shift, schedule),
     )
     centres = train(data, parameters.k, parameters.all_seeds, execution, label="train")
     models = [(k, seed) for k in parameters.k for seed in parameters.all_seeds]

@@ -22,7 +22,7 @@ def kmeans_cost(setting: Setting, parameters: KMeansParameters) -> Cost:
     centres, width = sum(parameters.k) * seeds, schema.components * 4
     return one_pass(
         schema,
-        (parameters.array,),
+        (parameters.points_of(schema),),
         Footprint(
             partial_bytes=len(parameters.labels) * seeds * schema.images * 4,
             # the product of a tile with all centres, and these themselves in three forms
@@ -38,7 +38,7 @@ def centres_cost(setting: Setting, parameters: CentresParameters) -> Cost:
     return in_turn(
         (
             one_pass(schema, ()),
-            gathering(schema, sample, parameters.array),
+            gathering(schema, sample, parameters.points_of(schema)),
             _training(setting, parameters, reads=True),
         )
     )

@@ -95,7 +95,7 @@ def find_neighbours(task: Task[GraphParameters, OneStore]) -> Result:
     images = sample_images(snapshot, parameters.points, parameters.seed, execution).images
     neighbours = max(1, min(parameters.neighbours, len(images) - 1))
     require_rows(len(images), neighbours)
-    rows = gather_rows(snapshot, parameters.array, images, execution)
+    rows = gather_rows(snapshot, parameters.points_of(snapshot.schema), images, execution)
     graph = graph_of(rows, neighbours, parameters.seed, execution)
     variables = {
         "image": Variable(("point",), images),
@@ -110,7 +110,7 @@ def _cost(setting: Setting, parameters: GraphParameters) -> Cost:
     return in_turn(
         (
             one_pass(setting.schema, ()),
-            gathering(setting.schema, points, parameters.array),
+            gathering(setting.schema, points, parameters.points_of(setting.schema)),
             search_cost(setting.schema, points, min(parameters.neighbours, points - 1)),
         )
     )

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from latentscan.analyses.functions import Options
     from latentscan.analyses.inputs import OneStore
     from latentscan.execution.executor import Control
-    from latentscan.scan.rows import Points
+    from latentscan.scan.rows import Points, PointsChoice
     from latentscan.store.reader import LatentStore
 
     TsneTask = Task[TsneParameters, OneStore]
@@ -129,7 +129,7 @@ def tsne(
     early_exaggeration: float = 12.0,
     iterations: int = 1000,
     seed: int = 0,
-    array: Points = "z",
+    array: PointsChoice = "auto",
     all: bool = False,  # noqa: A002 (the option of the command)
     **options: Unpack[Options],
 ) -> Dataset:
@@ -152,7 +152,7 @@ def tsne(
     seed
         Seed of the sample and of the index of neighbours.
     array
-        The points: ``"z"`` or ``"mu"``.
+        The points: ``"mu"``, ``"z"``, or ``"auto"``: mu where the store has one, else z.
     all
         Whether every other image is embedded too, among those of the sample.
     **options
@@ -239,7 +239,7 @@ def _inputs(tasks: Sequence[TsneTask]) -> list[_Input]:
         _require_perplexity(parameters, min(parameters.points, len(images[parameters.seed])))
     read: dict[tuple[Points, int], int] = {}
     for parameters in (task.parameters for task in tasks):
-        shared = (parameters.array, parameters.seed)
+        shared = (parameters.points_of(snapshot.schema), parameters.seed)
         read[shared] = max(read.get(shared, 0), parameters.points)
     rows = {
         (array, seed): gather_rows(snapshot, array, images[seed][:size], execution)
@@ -248,12 +248,13 @@ def _inputs(tasks: Sequence[TsneTask]) -> list[_Input]:
     inputs = []
     for task in tasks:
         parameters = task.parameters
+        own = rows[parameters.points_of(snapshot.schema), parameters.seed]
         cloud = task.result_of(_cloud(parameters))
         inputs.append(
             _Input(
                 task,
                 images[parameters.seed][: parameters.points],
-                rows[parameters.array, parameters.seed][: parameters.points],
+                own[: parameters.points],
                 NeighbourGraph.of_result(task.result_of(_graph(parameters))),
                 cloud["mean"],
                 cloud["axes"][:2],

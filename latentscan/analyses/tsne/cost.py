@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from latentscan.analyses.analysis import Setting
     from latentscan.analyses.tsne.parameters import TsneParameters
+    from latentscan.scan.rows import Points
     from latentscan.store.schema import Schema
 
 AFFINITY_BYTES = 104  # of each neighbour of a point that is attracted by: the graph made symmetric, sorted
@@ -25,12 +26,13 @@ def tsne_cost(setting: Setting, parameters: Sequence[TsneParameters]) -> Cost:
     schema = setting.schema
     optimized = list(dict.fromkeys(one for one in parameters if not one.all))
     parts = [_transforming(schema, one) for one in dict.fromkeys(parameters) if one.all]
-    rows: dict[tuple[str, int], int] = {}
-    graphs: dict[tuple[str, int, int, int], None] = {}
+    rows: dict[tuple[Points, int], int] = {}
+    graphs: dict[tuple[Points, int, int, int], None] = {}
     for one in optimized:
         points = min(one.points, schema.images)
-        rows[one.array, one.seed] = max(rows.get((one.array, one.seed), 0), points)
-        graphs[one.array, one.seed, points, min(one.searched, points - 1)] = None
+        of = (one.points_of(schema), one.seed)
+        rows[of] = max(rows.get(of, 0), points)
+        graphs[*of, points, min(one.searched, points - 1)] = None
     parts += [one_pass(schema, ()) for _seed in {one.seed for one in optimized}]
     parts += [gathering(schema, points, array) for (array, _seed), points in rows.items()]
     shared = sum(points * near * 8 for _array, _seed, points, near in graphs)
@@ -43,7 +45,7 @@ def tsne_cost(setting: Setting, parameters: Sequence[TsneParameters]) -> Cost:
 
 def _transforming(schema: Schema, parameters: TsneParameters) -> Cost:
     points = min(parameters.points, schema.images)
-    read = ranges(schema, batch_images(schema), (parameters.array,))
+    read = ranges(schema, batch_images(schema), (parameters.points_of(schema),))
     held = 2 * points * schema.components * 4 + BATCH_IMAGES * NEIGHBOURS * 100
     transforming = Cost(read.tasks, read.bytes_read, read.task_bytes + held)
-    return gathering(schema, points, parameters.array) + indexing_cost(points) + transforming
+    return gathering(schema, points, parameters.points_of(schema)) + indexing_cost(points) + transforming

@@ -96,6 +96,20 @@ def test_a_rotated_cloud_is_the_same_cloud(tmp_path: Path) -> None:
     assert figures["shared"] == IMAGES
 
 
+def test_mu_of_a_store_is_compared_with_z_of_one_without(tmp_path: Path) -> None:
+    mu, noise = cloud(), 20 * cloud(3)
+    vae = build_store(
+        tmp_path / "vae.zarr",
+        arrays={"mu": mu, "logvar": np.zeros_like(mu), "z": mu + noise},
+        chunk_rows=100,
+        paths=PATHS,
+    )
+    found = compare({"ae": stored(tmp_path, "ae", rotated(mu)), "vae": vae}, FAST)
+    assert found["array"].tolist() == ["z", "mu"]
+    assert pair(found, "ae", "vae")["cka"] == pytest.approx(1, abs=1e-5)
+    assert pair(found, "ae", "vae")["overlap"] == 1
+
+
 def test_figures_are_those_of_numpy(tmp_path: Path) -> None:
     from scipy.stats import wasserstein_distance
 

@@ -31,13 +31,14 @@ def members(folder: Path, *scales: float) -> list[Member]:
         Member(
             f"{at}",
             Snapshot.of(build_store(folder / f"{at}.zarr", arrays={"z": scale * z}, chunk_rows=40 + 7 * at)),
+            "z",
         )
         for at, scale in enumerate(scales)
     ]
 
 
 def test_radii_are_shares_in_common_bins(tmp_path: Path) -> None:
-    found = radius_variables(members(tmp_path, 1, 1, 3), "z", Execution())
+    found = radius_variables(members(tmp_path, 1, 1, 3), Execution())
     shares, edges = found["radius_share"].values, found["radius_edge"].values
     assert shares.shape == (3, len(edges) - 1)
     assert len(edges) - 1 <= MOST_BINS
@@ -49,7 +50,7 @@ def test_radii_are_shares_in_common_bins(tmp_path: Path) -> None:
 
 
 def test_the_scale_of_points_changes_no_pair(tmp_path: Path) -> None:
-    found = paired_variables(members(tmp_path, 1, 4), [[0, 1]], "z", 60, 5, 0, Execution())
+    found = paired_variables(members(tmp_path, 1, 4), [[0, 1]], 60, 5, 0, Execution())
     assert set(found) == {"shared", *FIGURES}
     assert found["shared"].values.tolist() == [299]
     np.testing.assert_allclose(found["cka"].values, 1, atol=1e-5)
@@ -58,7 +59,7 @@ def test_the_scale_of_points_changes_no_pair(tmp_path: Path) -> None:
 
 
 def test_stores_of_different_images_make_no_pair(tmp_path: Path) -> None:
-    found = paired_variables(members(tmp_path, 1, 4), [[0], [1]], "z", 60, 5, 0, Execution())
+    found = paired_variables(members(tmp_path, 1, 4), [[0], [1]], 60, 5, 0, Execution())
     assert found["shared"].values.tolist() == [0]
     assert all(np.isnan(found[name].values).all() for name in FIGURES)
 

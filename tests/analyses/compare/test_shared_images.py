@@ -31,7 +31,7 @@ def member(folder: Path, name: str, chunk_rows: int, **shape: Any) -> Member:
     store = build_store(
         folder / f"{name}.zarr", images=shape.pop("images", IMAGES), chunk_rows=chunk_rows, **shape
     )
-    return Member(name, Snapshot.of(store, allow_partial=True))
+    return Member(name, Snapshot.of(store, allow_partial=True), "z")
 
 
 def test_stores_are_grouped_by_the_paths_of_their_good_images(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_rows_side_by_side_are_of_images_that_are_good_in_all(tmp_path: Path, th
         member(tmp_path, "c", 20, blocks=(0, 1, 2, 4, 5, 6), seed=2),
     ]
     good = np.setdiff1d(np.arange(IMAGES), [3, 60, 129, *range(60, 80)])
-    found = shared_rows(members, "z", 25, 5, Execution(ThreadedExecutor(threads)))
+    found = shared_rows(members, 25, 5, Execution(ThreadedExecutor(threads)))
     assert found.images.tolist() == sample(good, 25, 5).images.tolist()
     assert found.covariance.count == len(good)
     rows = np.hstack([np.asarray(one.snapshot.store.array("z")[:])[good] for one in members])
