@@ -8,6 +8,8 @@ import time
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from latentscan.terminal import console, one_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -42,7 +44,8 @@ SILENT: Progress = SilentProgress()
 
 def terminal_progress() -> Progress:
     """Return the subscriber that suits where stderr goes."""
-    return BarProgress() if sys.stderr.isatty() else PlainProgress()
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()
+    return BarProgress() if is_terminal else PlainProgress()
 
 
 def as_progress(wanted: Progress | bool) -> Progress:
@@ -58,11 +61,10 @@ class BarProgress:
     @contextmanager
     def task(self, label: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
         """Begin a piece of work."""
-        from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=10),
             TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
             TextColumn("{task.fields[rate]}"),
@@ -70,7 +72,8 @@ class BarProgress:
             TextColumn("{task.fields[figures]}", style="dim"),
         )
         clock = _Clock(unit)
-        with Progress(*columns, console=Console(stderr=True)) as bar:
+        here = {"console": console(sys.stderr), "redirect_stdout": sys.stdout.isatty()}
+        with Progress(*columns, **here) as bar:
             task = bar.add_task(label, total=total, completed=done, rate=unit, figures="")
 
             def advance(amount: int, /, **figures: float) -> None:
@@ -93,7 +96,7 @@ class PlainProgress:
             left = clock.left(total - int(state["done"]))
             words = [f"{label}: {int(state['done']):,} of {total:,} {unit}", clock.rate(), left]
             line = ", ".join(word for word in (*words, _in_words(figures)) if word)
-            print(line, file=sys.stderr, flush=True)  # noqa: T201
+            print(one_line(line), file=sys.stderr, flush=True)  # noqa: T201
             state["said"] = time.monotonic()
 
         one_at_a_time = threading.Lock()  # tasks in several threads report

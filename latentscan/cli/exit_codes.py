@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 import traceback
 from typing import TYPE_CHECKING, ParamSpec
 
@@ -35,9 +34,6 @@ def reported(command: Callable[P, None], *, resuming: str = "") -> Callable[P, N
         except KeyboardInterrupt:
             note("; ".join(["interrupted", *filter(None, [resuming])]))
             raise typer.Exit(INTERRUPTED) from None
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
         except Exception as error:  # noqa: BLE001 (no traceback reaches a user)
             if os.environ.get(DEBUG):
                 traceback.print_exc()

@@ -17,6 +17,7 @@ from latentscan.errors import SOME_REJECTED, UsageError, parameter
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.parameters import TrainParameters
 from latentscan.progress import terminal_progress
+from latentscan.terminal import one_line
 
 if TYPE_CHECKING:
     from latentscan.scan.rejects import Summary
@@ -108,7 +109,7 @@ def train(
     if training.rejected:
         note(f"{counted(training.rejected, 'image')} rejected:")
         for path, reason in list(training.reasons.items())[:10]:
-            note(f"  {path}: {reason}")
+            note(f"  {one_line(path)}: {one_line(reason)}")
         raise typer.Exit(SOME_REJECTED)
 
 
@@ -224,5 +225,5 @@ def _report(store: str, summary: Summary) -> None:
     counts = ", ".join(f"{count:,} {describe(status)}" for status, count in summary.rejected.items())
     note(f"{counted(sum(summary.rejected.values()), 'image')} rejected ({counts}), NaN in the store:")
     for path, reason in summary.named:
-        note(f"  {path}: {reason}")
+        note(f"  {one_line(path)}: {one_line(reason)}")
     raise typer.Exit(SOME_REJECTED)
