@@ -201,6 +201,7 @@ def connect(
     scheduler: str | None = None,
     file: Path | None = None,
     insecure: bool = False,
+    trust_cluster: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> AbstractContextManager[DistributedExecutor]:
     """Reach or start a cluster: ``with ls.connect("slurm") as executor: ls.stats(store, executor=executor)``.
@@ -215,6 +216,8 @@ def connect(
         Where the profiles are; ``cluster.yaml`` of the current directory if None.
     insecure
         Whether you vouch for a network on which traffic is not encrypted.
+    trust_cluster
+        Whether you vouch for the file of profiles: it may run code then.
     say
         Called with where the cluster is, and what is waited for.
 
@@ -227,7 +230,14 @@ def connect(
     """
     from latentscan.cluster.connect import connect as reach
 
-    return reach(scheduler=scheduler, cluster=file, profile=profile, insecure=insecure, say=say)
+    return reach(
+        scheduler=scheduler,
+        cluster=file,
+        profile=profile,
+        insecure=insecure,
+        say=say,
+        trust_cluster=trust_cluster,
+    )
 
 
 def project(

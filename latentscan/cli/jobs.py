@@ -229,10 +229,10 @@ def _announced(connection: Connection) -> dict[str, str]:
 
 
 def _require_unconnected(connection: Connection) -> None:
-    if connection.named or connection.insecure:
+    if connection.named or connection.insecure or connection.trust_cluster:
         raise UsageError(
             "--store names where the record is, and no cluster is asked: "
-            "leave out --scheduler, --cluster, --profile and --insecure"
+            "leave out --scheduler, --cluster, --profile, --insecure and --trust-cluster"
         )
 
 

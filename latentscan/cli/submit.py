@@ -133,7 +133,7 @@ def _workers_of(connection: Connection) -> int:
     from latentscan.processors import processors
 
     if connection.scheduler is None:
-        chosen = load_profile(connection.cluster, connection.profile)
+        chosen = load_profile(connection.cluster, connection.profile, trust=connection.trust_cluster)
         settings = chosen.settings
         if isinstance(settings, ClusterSpec):
             most = (

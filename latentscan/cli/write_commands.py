@@ -181,7 +181,7 @@ def generate(
     """Decode random z-points into a grid of images."""
     if [normal, uniform is not None, store is not None].count(True) != 1:
         raise UsageError("give exactly one of --normal, --uniform B and --store STORE")
-    if store is None and (connection.named or connection.insecure):
+    if store is None and (connection.named or connection.insecure or connection.trust_cluster):
         raise UsageError("a cluster is for --store alone; leave it out")
     check_picture(out, "--out", (".png",))
     if not model.exists():
