@@ -91,7 +91,7 @@ def require_known(
             "dask.distributed.LocalCluster; to import another runs its module"
         )
     for key, value in flat(config).items():
-        if not _is_plain(key.replace("_", "-"), value):
+        if not _is_plain(key, value):
             raise _refused(f"{where}: config: {key}: {shown(value)}: a setting that can run code")
     for variable in env:
         _require_harmless(f"{where}: env: {variable}", variable)
@@ -156,11 +156,14 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _is_plain(key: str, value: Any) -> bool:
     """Check that a setting cannot name code: a number, or a text that is none of a module or a command."""
     *parents, last = key.split(".")
+    parents = [parent.replace("_", "-") for parent in parents]
     if {"pre-spawn-environ", "environ"} & set(parents):
         return not _loads(last)
     if value in (None, [], {}) or isinstance(value, bool | int | float):
         return True
-    return isinstance(value, str) and bool(_QUANTITY.fullmatch(value) or _PLAIN_SETTINGS.fullmatch(key))
+    return isinstance(value, str) and bool(
+        _QUANTITY.fullmatch(value) or _PLAIN_SETTINGS.fullmatch(key.replace("_", "-"))
+    )
 
 
 def _require_harmless(where: str, variable: str) -> None:
