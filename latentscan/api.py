@@ -186,13 +186,14 @@ def plot(result: xarray.Dataset) -> Figure:
         If it is no result of an analysis.
     """
     from latentscan.errors import UsageError, shown
+    from latentscan.report.style import literal
     from latentscan.report.views import view_of
     from latentscan.store.results import Result
 
     name = getattr(result, "attrs", {}).get("analysis")
     if not isinstance(name, str) or name not in ANALYSES:
         raise UsageError(f"expected a Dataset that an analysis returned, got {shown(result)}")
-    return view_of(name).figure({name: Result.from_dataset(result)})
+    return literal(view_of(name).figure({name: Result.from_dataset(result)}))
 
 
 def connect(

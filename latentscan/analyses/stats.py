@@ -56,6 +56,8 @@ class StatsParameters(Parameters):
     )
     ranges: tuple[Interval, ...] = Field(
         default=((14.0, 19.0), (12.0, 24.0)),
+        min_length=1,
+        max_length=1000,
         description="fractions of the radii of z from LOW to below HIGH, given LOW:HIGH,LOW:HIGH",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from typing import TYPE_CHECKING, Annotated, Any
@@ -121,6 +122,8 @@ def wait(
     connection: Connection,
 ) -> None:
     """Wait until a job ends, and exit as it did."""
+    if timeout is not None and math.isnan(timeout):
+        raise UsageError("--timeout nan: expected seconds")
     home = _home(job_id, store, connection)
     began = said_at = time.monotonic()
     for record in _followed(home, job_id):

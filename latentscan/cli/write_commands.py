@@ -37,6 +37,7 @@ CompressionOption = Annotated[
     Literal["none", "zstd", "lz4"], typer.Option(help="of the chunks; pays off on a slow network only")
 ]
 SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="seed of all that is random")]
+MOST_SHOWN = 10_000  # in one picture
 TrustOption = Annotated[
     bool, typer.Option("--trust-model", help="load a model file that can run code (.h5, SavedModel, Lambda)")
 ]
@@ -172,7 +173,7 @@ def generate(
     store: Annotated[
         str | None, typer.Option(help="z-points from a Gaussian with the moments of this store's z")
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="how many images")] = 64,
+    count: Annotated[int, typer.Option(min=1, max=MOST_SHOWN, help="how many images")] = 64,
     seed: SeedOption = 0,
     trust_model: TrustOption = False,
     *,
@@ -197,6 +198,7 @@ def generate(
     from latentscan.store.reader import open_store
 
     decoder = load_decoder(model, trust=trust_model)
+    decoder.require_memory(count)
     if store is not None:
         opened = open_store(store)
         written_by, folder = opened.attributes.get("encoder", {}).get("sha256"), RunFolder(model)
