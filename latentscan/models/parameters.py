@@ -91,7 +91,7 @@ def training_bytes(parameters: TrainParameters, size: int) -> tuple[int, int]:
     Examples
     --------
     >>> training_bytes(TrainParameters(kind="ae", filters=(32,), z_dim=8, batch_size=1), 8)
-    (177152, 8192)
+    (158720, 4096)
     """
     channels = (3, *parameters.filters)
     convolutions = 9 * sum(before * after for before, after in pairwise(channels))
