@@ -44,8 +44,9 @@ SILENT: Progress = SilentProgress()
 
 def terminal_progress() -> Progress:
     """Return the subscriber that suits where stderr goes."""
-    is_terminal = sys.stderr is not None and sys.stderr.isatty()
-    return BarProgress() if is_terminal else PlainProgress()
+    if sys.stderr is None:  # closed; `print` would write to stdout then, where data goes
+        return SILENT
+    return BarProgress() if sys.stderr.isatty() else PlainProgress()
 
 
 def as_progress(wanted: Progress | bool) -> Progress:
@@ -72,8 +73,8 @@ class BarProgress:
             TextColumn("{task.fields[figures]}", style="dim"),
         )
         clock = _Clock(unit)
-        here = {"console": console(sys.stderr), "redirect_stdout": sys.stdout.isatty()}
-        with Progress(*columns, **here) as bar:
+        is_terminal = sys.stdout is not None and sys.stdout.isatty()  # else, it is for data
+        with Progress(*columns, console=console(sys.stderr), redirect_stdout=is_terminal) as bar:
             task = bar.add_task(label, total=total, completed=done, rate=unit, figures="")
 
             def advance(amount: int, /, **figures: float) -> None:

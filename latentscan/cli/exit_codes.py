@@ -76,4 +76,6 @@ def _message(error: Exception) -> str:
         return error.spelled(error.face or "command line")
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'I/O'}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return f"out of memory {error}".rstrip()
     return f"{type(error).__name__}: {error} (unexpected; --debug before the command shows where)"
