@@ -8,7 +8,7 @@ import time
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from latentscan.terminal import console, one_line
+from latentscan.terminal import console, one_line, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -75,7 +75,8 @@ class BarProgress:
         clock = _Clock(unit)
         is_terminal = sys.stdout is not None and sys.stdout.isatty()  # else, it is for data
         with Progress(*columns, console=console(sys.stderr), redirect_stdout=is_terminal) as bar:
-            task = bar.add_task(label, total=total, completed=done, rate=unit, figures="")
+            shown = plain(one_line(label), bar.console.encoding)
+            task = bar.add_task(shown, total=total, completed=done, rate=unit, figures="")
 
             def advance(amount: int, /, **figures: float) -> None:
                 clock.count(amount)

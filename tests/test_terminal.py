@@ -71,7 +71,8 @@ def test_a_stream_escapes_and_spells_out() -> None:
 
 def test_a_reader_that_left_is_no_failure() -> None:
     reading, writing = os.pipe()
-    stream = Stream(os.fdopen(writing, "w", encoding="utf-8"))
+    inner = os.fdopen(writing, "w", encoding="utf-8")
+    stream = Stream(inner)
     print("one", file=stream, flush=True)
     assert stream.lost is None
     os.close(reading)
@@ -79,13 +80,15 @@ def test_a_reader_that_left_is_no_failure() -> None:
         print("two" * 5_000, file=stream, flush=True)
     assert isinstance(stream.lost, BrokenPipeError)
     assert stream.failed is None
+    inner.close()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device is Linux's own")
 def test_a_full_disk_is_a_failure_that_stops_nothing() -> None:
-    stream = Stream(Path("/dev/full").open("w", encoding="utf-8"))  # noqa: SIM115 (it stays open)
-    for _ in range(3):
-        print("one" * 5_000, file=stream, flush=True)
+    with Path("/dev/full").open("w", encoding="utf-8") as inner:
+        stream = Stream(inner)
+        for _ in range(3):
+            print("one" * 5_000, file=stream, flush=True)
     assert stream.failed is not None
     assert "space" in (stream.failed.strerror or "")
 
@@ -101,6 +104,7 @@ def test_closed_streams_become_the_null_device(monkeypatch: pytest.MonkeyPatch) 
         assert os.fstat(0).st_rdev == os.stat(os.devnull).st_rdev  # noqa: PTH116 (as the line above)
         assert sys.stdin.read() == ""
         assert (sys.stdout, sys.stderr) == (out, err)
+        sys.stdin.close()
     finally:
         os.dup2(kept, 0)
         os.close(kept)

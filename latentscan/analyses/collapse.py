@@ -54,7 +54,7 @@ class CollapseParameters(Parameters):
         max_length=1000,
         description="count the components with a larger KL, nat",
     )
-    threshold: float = Field(default=0.05, gt=0, description="count |z - mu| above this")
+    threshold: float = Field(default=0.05, gt=0, le=1e30, description="count |z - mu| above this")
 
     @field_validator("variances", "kls")
     @classmethod

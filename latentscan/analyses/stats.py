@@ -50,7 +50,7 @@ class StatsParameters(Parameters):
     width: float = Field(
         default=0.5, gt=0, validate_default=True, description="width of a bin of the radius histogram"
     )
-    threshold: float = Field(default=0.05, ge=0, description="count |z - mu| above this")
+    threshold: float = Field(default=0.05, ge=0, le=1e30, description="count |z - mu| above this")
     interval: Interval = Field(
         default=(-3.0, 5.0), description="count logvar from LOW to HIGH, given LOW:HIGH"
     )

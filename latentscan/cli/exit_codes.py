@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import traceback
@@ -38,7 +39,7 @@ def reported(command: Callable[P, None], *, resuming: str = "") -> Callable[P, N
             if os.environ.get(DEBUG):
                 traceback.print_exc()
             note(f"error: {_message(error)}")
-            raise typer.Exit(getattr(error, "exit_code", 1)) from None
+            raise typer.Exit(_exit_code(error)) from None
 
     return wrapped
 
@@ -69,6 +70,12 @@ def check_picture(path: Path, option: str, endings: tuple[str, ...]) -> None:
 def counted(count: int, noun: str) -> str:
     """Return a count with its noun, in the plural where that is right."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return UsageError.exit_code
+    return int(getattr(error, "exit_code", 1))
 
 
 def _message(error: Exception) -> str:
