@@ -1,9 +1,12 @@
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING
 
 from latentscan import processors
 from latentscan.processors import memory_bytes
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_the_memory_is_that_of_the_machine_or_less(
