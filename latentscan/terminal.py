@@ -257,7 +257,7 @@ def console(stream: Any) -> Console:
     class Escaping(Console):
         """Escapes names before a table is arranged, and whatever reaches it as `Text` afterwards."""
 
-        def render_str(self, text: str, **options: Any) -> Any:  # type: ignore[override]
+        def render_str(self, text: str, **options: Any) -> Any:
             return super().render_str(plain(printable(text), self.encoding), **options)
 
         def render(self, renderable: Any, options: Any = None) -> Any:

@@ -79,7 +79,7 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         """Return the value of a node; what is none of its type is a mistake with a place."""
         try:
-            value = super().construct_object(node, deep=deep)  # type: ignore[no-untyped-call]
+            value: Any = super().construct_object(node, deep=deep)
         except yaml.YAMLError:
             raise
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
