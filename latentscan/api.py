@@ -186,13 +186,14 @@ def plot(result: xarray.Dataset) -> Figure:
         If it is no result of an analysis.
     """
     from latentscan.errors import UsageError, shown
+    from latentscan.report.style import literal
     from latentscan.report.views import view_of
     from latentscan.store.results import Result
 
     name = getattr(result, "attrs", {}).get("analysis")
     if not isinstance(name, str) or name not in ANALYSES:
         raise UsageError(f"expected a Dataset that an analysis returned, got {shown(result)}")
-    return view_of(name).figure({name: Result.from_dataset(result)})
+    return literal(view_of(name).figure({name: Result.from_dataset(result)}))
 
 
 def connect(
@@ -201,6 +202,7 @@ def connect(
     scheduler: str | None = None,
     file: Path | None = None,
     insecure: bool = False,
+    trust_cluster: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> AbstractContextManager[DistributedExecutor]:
     """Reach or start a cluster: ``with ls.connect("slurm") as executor: ls.stats(store, executor=executor)``.
@@ -215,6 +217,8 @@ def connect(
         Where the profiles are; ``cluster.yaml`` of the current directory if None.
     insecure
         Whether you vouch for a network on which traffic is not encrypted.
+    trust_cluster
+        Whether you vouch for the file of profiles: it may run code then.
     say
         Called with where the cluster is, and what is waited for.
 
@@ -227,7 +231,14 @@ def connect(
     """
     from latentscan.cluster.connect import connect as reach
 
-    return reach(scheduler=scheduler, cluster=file, profile=profile, insecure=insecure, say=say)
+    return reach(
+        scheduler=scheduler,
+        cluster=file,
+        profile=profile,
+        insecure=insecure,
+        say=say,
+        trust_cluster=trust_cluster,
+    )
 
 
 def project(

@@ -165,11 +165,16 @@ def problems_of(error: ValidationError) -> Iterator[Problem]:
     for found in error.errors():
         message = found["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
         message = _PLAINER.get(message, message)
+        context = found.get("ctx", {})
+        if found["type"] in _LENGTHS and "actual_length" in context:
+            bound = context["min_length" if found["type"] == "too_short" else "max_length"]
+            message = f"{_LENGTHS[found['type']]} {bound:,} of them, got {shown(context['actual_length'])}"
         yield Problem(
             found["loc"], found["type"], found["input"], f"expected {message.removeprefix('expected ')}"
         )
 
 
+_LENGTHS = {"too_short": "at least", "too_long": "at most"}
 _PLAINER = {"a valid tuple": "a list", "a valid dictionary": "keys with values"}
 
 
@@ -187,9 +192,11 @@ def parameter_error(error: ValidationError, given: dict[str, Any] | None = None)
     -------
     A `ParameterError` for one complaint, and a `UsageError` that lists several.
     """
-    parts = []
+    parts: list[tuple[str, Any, str]] = []
     for problem in problems_of(error):
         name = str(problem.at[0]) if problem.at else ""
+        if any(name == known for known, *_ in parts):
+            continue  # the first of a parameter is what its others follow from
         if problem.kind == "extra_forbidden":
             parts.append((name, None, "no such parameter"))
         elif problem.kind == "missing":

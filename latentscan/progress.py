@@ -8,6 +8,8 @@ import time
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from latentscan.terminal import console, one_line, plain
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -42,6 +44,8 @@ SILENT: Progress = SilentProgress()
 
 def terminal_progress() -> Progress:
     """Return the subscriber that suits where stderr goes."""
+    if sys.stderr is None:  # closed; `print` would write to stdout then, where data goes
+        return SILENT
     return BarProgress() if sys.stderr.isatty() else PlainProgress()
 
 
@@ -58,11 +62,10 @@ class BarProgress:
     @contextmanager
     def task(self, label: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
         """Begin a piece of work."""
-        from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=10),
             TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
             TextColumn("{task.fields[rate]}"),
@@ -70,8 +73,10 @@ class BarProgress:
             TextColumn("{task.fields[figures]}", style="dim"),
         )
         clock = _Clock(unit)
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task(label, total=total, completed=done, rate=unit, figures="")
+        is_terminal = sys.stdout is not None and sys.stdout.isatty()  # else, it is for data
+        with Progress(*columns, console=console(sys.stderr), redirect_stdout=is_terminal) as bar:
+            shown = plain(one_line(label), bar.console.encoding)
+            task = bar.add_task(shown, total=total, completed=done, rate=unit, figures="")
 
             def advance(amount: int, /, **figures: float) -> None:
                 clock.count(amount)
@@ -93,7 +98,7 @@ class PlainProgress:
             left = clock.left(total - int(state["done"]))
             words = [f"{label}: {int(state['done']):,} of {total:,} {unit}", clock.rate(), left]
             line = ", ".join(word for word in (*words, _in_words(figures)) if word)
-            print(line, file=sys.stderr, flush=True)  # noqa: T201
+            print(one_line(line), file=sys.stderr, flush=True)  # noqa: T201
             state["said"] = time.monotonic()
 
         one_at_a_time = threading.Lock()  # tasks in several threads report

@@ -14,6 +14,7 @@ from latentscan.progress import (
     as_progress,
     terminal_progress,
 )
+from latentscan.terminal import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,3 +82,28 @@ def test_a_subscriber_of_ones_own_stays_what_it_is() -> None:
     assert as_progress(own) is own
     assert as_progress(False) is SILENT
     assert isinstance(as_progress(True), PlainProgress)
+
+
+def test_names_in_a_label_are_text(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with PlainProgress().task("\x1b[2J\n[bold]a", total=1, unit="images") as advance:
+        advance(1)
+    assert capsys.readouterr().err.startswith("\\x1b[2J\\n[bold]a: 1 of 1 images")
+    buffer = io.BytesIO()
+    inner = io.TextIOWrapper(buffer, encoding="ascii")
+    monkeypatch.setattr(sys, "stderr", Stream(inner))
+    monkeypatch.setenv("COLUMNS", "80")
+    with BarProgress().task("\x1b[2J[bold]a – b", total=1, unit="images") as advance:
+        advance(1)
+    shown = buffer.getvalue().decode("ascii")
+    assert "\\x1b[2J[bold]a - b" in shown
+    assert "\x1b[2J" not in shown
+
+
+def test_nothing_is_shown_where_stderr_is_closed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert terminal_progress() is SILENT
+    assert capsys.readouterr().out == ""

@@ -11,10 +11,11 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from latentscan.analyses.analysis import PointsParameters, Request, Scratch, Task
-from latentscan.errors import LatentscanError
+from latentscan.analyses.analysis import PointsParameters, Request, Scratch, Setting, Task
+from latentscan.errors import LatentscanError, UsageError, parameter
 from latentscan.execution.context import Execution
 from latentscan.paths import absolute
+from latentscan.processors import memory_bytes
 from latentscan.scan.rows import require_points
 from latentscan.store.metadata import RESULTS
 from latentscan.store.results import Result, Results
@@ -95,6 +96,7 @@ class Cache:
             missing = [request for request in missing if request not in first]
         if missing:
             home.require_writable()
+            self._require_memory(missing, inputs)
             for request, result in zip(missing, self._compute(missing, inputs, home), strict=True):
                 home.save(paths[request], result)
                 home.remove(_scratch(home, paths[request]).path)
@@ -121,6 +123,27 @@ class Cache:
     def computed(self) -> int:
         """How many results were computed so far."""
         return len(self._computed)
+
+    def _require_memory(self, requests: Sequence[Request], inputs: Inputs) -> None:
+        """Check, before any work, that this machine can hold what a task would, where tasks run here.
+
+        Raises
+        ------
+        UsageError
+            If it cannot.
+        """
+        executor, analysis, held = self.execution.executor, requests[0].analysis, memory_bytes()
+        schemas = tuple(snapshot.schema for snapshot in inputs.stores)
+        if held is None or not (executor.in_process and schemas):
+            return
+        setting = Setting(schemas, (False,) * len(schemas), executor.count)
+        needed = analysis.cost_of(setting, [request.parameters for request in requests]).task_bytes
+        if needed > held:
+            given = [name for name, value in requests[0].parameters if not isinstance(value, bool | str)]
+            raise UsageError(
+                f"{analysis.name}: a task would take about {needed / 1e9:,.1f} GB of memory, and this "
+                f"machine has {held / 1e9:,.1f} GB; ask for less, by {' or '.join(map(parameter, given))}"
+            )
 
     def _read(self, home: Results, path: str) -> Result | None:
         if self.policy.force and (home.location, path) not in self._computed:

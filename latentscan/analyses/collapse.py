@@ -46,13 +46,15 @@ class CollapseParameters(Parameters):
 
     variances: tuple[float, ...] = Field(
         default=(0.001, 0.01, 0.1, 0.5),
+        max_length=1000,
         description="count the components along which mu (z of an AE) has a larger variance",
     )
     kls: tuple[float, ...] = Field(
         default=(0.001, 0.01, 0.1, 0.5, 1.0),
+        max_length=1000,
         description="count the components with a larger KL, nat",
     )
-    threshold: float = Field(default=0.05, gt=0, description="count |z - mu| above this")
+    threshold: float = Field(default=0.05, gt=0, le=1e30, description="count |z - mu| above this")
 
     @field_validator("variances", "kls")
     @classmethod

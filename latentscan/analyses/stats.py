@@ -50,12 +50,14 @@ class StatsParameters(Parameters):
     width: float = Field(
         default=0.5, gt=0, validate_default=True, description="width of a bin of the radius histogram"
     )
-    threshold: float = Field(default=0.05, ge=0, description="count |z - mu| above this")
+    threshold: float = Field(default=0.05, ge=0, le=1e30, description="count |z - mu| above this")
     interval: Interval = Field(
         default=(-3.0, 5.0), description="count logvar from LOW to HIGH, given LOW:HIGH"
     )
     ranges: tuple[Interval, ...] = Field(
         default=((14.0, 19.0), (12.0, 24.0)),
+        min_length=1,
+        max_length=1000,
         description="fractions of the radii of z from LOW to below HIGH, given LOW:HIGH,LOW:HIGH",
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +17,11 @@ from latentscan.cli.cluster_options import Connection, JsonOption, on_workers
 from latentscan.cli.exit_codes import TO_RESUME, check_picture, reported
 from latentscan.cli.model_options import each, pick, with_options
 from latentscan.cli.signatures import replace_parameter
-from latentscan.cli.terminal import note, print_text
+from latentscan.cli.terminal import note, print_json, print_text
 from latentscan.execution.context import Execution
 from latentscan.progress import terminal_progress
 from latentscan.report.views import view_of
+from latentscan.terminal import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,13 +104,13 @@ def _present(
         found = analysis.align(found)
     several = getattr(view, "SEVERAL", "results")
     if len(found) == 1:
-        by_name = {Path(inputs.home).name: found[0]}
+        by_name = {one_line(Path(inputs.home).name): found[0]}
     else:
         by_name = {f"{several[:-1]} {number}": result for number, result in enumerate(found, start=1)}
     if as_json:
         documents = [view.to_json(result) for result in found]
         document = documents[0] if len(documents) == 1 else {several: documents}
-        typer.echo(json.dumps({**inputs.document(), **document}, allow_nan=False))
+        print_json({**inputs.document(), **document})
     else:
         print_text(view.table(by_name))
     if plot is not None:

@@ -11,8 +11,10 @@ import typer
 from latentscan import __version__
 from latentscan.cli.exit_codes import DEBUG
 from latentscan.cli.lazy_group import APPEARANCE, Verbs
+from latentscan.cli.terminal import note, print_line
 from latentscan.cli.write_commands import add_making
 from latentscan.errors import INTERRUPTED
+from latentscan.terminal import open_streams
 
 app = typer.Typer(
     cls=Verbs,
@@ -24,7 +26,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"latentscan {__version__}")
+        print_line(f"latentscan {__version__}")
         raise typer.Exit
 
 
@@ -44,7 +46,17 @@ add_making(app)
 
 def main() -> None:
     """Run the command line."""
+    out, err = open_streams()
+    code: str | int | None = 0
     try:
         app()
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        code = INTERRUPTED
+    except SystemExit as end:
+        code = end.code
+    out.flush()
+    if out.failed is not None:
+        note(f"error: the output could not be written: {out.failed.strerror}")
+        code = code or 1
+    err.flush()
+    sys.exit(code)

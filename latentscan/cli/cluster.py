@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from latentscan.cli.cluster_options import Connection, JsonOption, on_workers
 from latentscan.cli.exit_codes import counted, reported
-from latentscan.cli.terminal import note
+from latentscan.cli.terminal import note, print_json, print_text
+from latentscan.terminal import one_line
 
 if TYPE_CHECKING:
+    import typer
     from rich.table import Table
 
     from latentscan.cluster.diagnostics import Inspection
@@ -45,7 +44,7 @@ def check_cluster(
     for warning in found.warnings():
         note(f"warning: {warning}")
     if as_json:
-        typer.echo(json.dumps(_document(found), allow_nan=False))
+        print_json(_document(found))
     else:
         _show(found)
 
@@ -64,19 +63,16 @@ def _document(found: Inspection) -> dict[str, Any]:
 
 
 def _show(found: Inspection) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False, markup=False)
     encrypted = "encrypted (TLS)" if found.tls else "not encrypted"
     threads = sum(worker.threads for worker in found.workers)
     memory = sum(worker.memory_bytes for worker in found.workers)
-    console.print(f"scheduler  {found.scheduler}, {encrypted}", soft_wrap=True)
-    console.print(f"dashboard  {found.dashboard}", soft_wrap=True)
-    console.print(
+    print_text(f"scheduler  {one_line(found.scheduler)}, {encrypted}", wrap=False)
+    print_text(f"dashboard  {one_line(found.dashboard)}", wrap=False)
+    print_text(
         f"{counted(len(found.workers), 'worker')}, {counted(threads, 'thread')}, {_memory(memory)} of memory"
     )
-    console.print(_workers(found))
-    console.print(_versions(found))
+    print_text(_workers(found))
+    print_text(_versions(found))
 
 
 def _workers(found: Inspection) -> Table:
@@ -85,7 +81,13 @@ def _workers(found: Inspection) -> Table:
     table = Table("worker", "name", "threads", "memory", "resources", box=None, pad_edge=False)
     for worker in found.workers[:SHOWN]:
         offered = ", ".join(f"{name} {amount:g}" for name, amount in worker.resources.items())
-        table.add_row(worker.address, worker.name, str(worker.threads), _memory(worker.memory_bytes), offered)
+        table.add_row(
+            one_line(worker.address),
+            one_line(worker.name),
+            str(worker.threads),
+            _memory(worker.memory_bytes),
+            offered,
+        )
     if len(found.workers) > SHOWN:
         table.add_row(f"and {len(found.workers) - SHOWN} more")
     return table

@@ -34,6 +34,12 @@ InsecureOption = Annotated[
 ]
 
 
+TrustClusterOption = Annotated[
+    bool,
+    typer.Option("--trust-cluster", help="let the cluster file run code, though others may have written it"),
+]
+
+
 class Connection(NamedTuple):
     """What the user says of where tasks are to run."""
 
@@ -41,6 +47,7 @@ class Connection(NamedTuple):
     cluster: Path | None
     profile: str | None
     insecure: bool
+    trust_cluster: bool = False
 
     @property
     def named(self) -> bool:
@@ -53,12 +60,14 @@ class Connection(NamedTuple):
         Raises
         ------
         UsageError
-            If `insecure` is said of no cluster.
+            If `insecure` or `trust_cluster` is said of no cluster.
         """
         if self.named:
             return self.open_cluster()
         if self.insecure:
             raise UsageError("--insecure: expected with --scheduler, --cluster or --profile")
+        if self.trust_cluster:
+            raise UsageError("--trust-cluster: expected with --cluster or --profile")
         from latentscan.execution.threaded import IN_PROCESS
 
         return nullcontext(IN_PROCESS)
@@ -71,7 +80,7 @@ class Connection(NamedTuple):
         """
         from latentscan.cluster.connect import stays
 
-        return not stays(self.scheduler, self.cluster, self.profile)
+        return not stays(self.scheduler, self.cluster, self.profile, trust_cluster=self.trust_cluster)
 
     def require_staying(self) -> None:
         """Check, before a cluster is started, that one is meant that runs already.
@@ -102,6 +111,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     "cluster": (ClusterOption, None),
     "profile": (ProfileOption, None),
     "insecure": (InsecureOption, False),
+    "trust_cluster": (TrustClusterOption, False),
 }
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from latentscan.cli.terminal import note
+from latentscan.cli.terminal import note, print_line, print_text
 from latentscan.progress import terminal_progress
 
 
@@ -15,13 +15,11 @@ def demo(
     out: Annotated[Path, typer.Option(help="the folder to fill")] = Path("latentscan-demo"),
 ) -> None:
     """Make synthetic faces, train an AE and a VAE on them, encode them, and compare the two."""
-    from rich.console import Console
-
     from latentscan.demo import run_demo
 
     table = run_demo(out, progress=terminal_progress(), say=note)
-    Console(highlight=False).print(table)
-    typer.echo(farewell(out))
+    print_text(table)
+    print_line(farewell(out))
 
 
 def farewell(out: Path) -> str:

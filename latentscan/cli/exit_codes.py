@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
-import sys
 import traceback
 from typing import TYPE_CHECKING, ParamSpec
 
@@ -35,14 +35,11 @@ def reported(command: Callable[P, None], *, resuming: str = "") -> Callable[P, N
         except KeyboardInterrupt:
             note("; ".join(["interrupted", *filter(None, [resuming])]))
             raise typer.Exit(INTERRUPTED) from None
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
         except Exception as error:  # noqa: BLE001 (no traceback reaches a user)
             if os.environ.get(DEBUG):
                 traceback.print_exc()
             note(f"error: {_message(error)}")
-            raise typer.Exit(getattr(error, "exit_code", 1)) from None
+            raise typer.Exit(_exit_code(error)) from None
 
     return wrapped
 
@@ -75,9 +72,17 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return UsageError.exit_code
+    return int(getattr(error, "exit_code", 1))
+
+
 def _message(error: Exception) -> str:
     if isinstance(error, LatentscanError):
         return error.spelled(error.face or "command line")
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'I/O'}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return f"out of memory {error}".rstrip()
     return f"{type(error).__name__}: {error} (unexpected; --debug before the command shows where)"

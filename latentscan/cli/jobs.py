@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import os
 import time
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,8 +11,9 @@ import typer
 
 from latentscan.cli.cluster_options import Connection, JsonOption, on_workers
 from latentscan.cli.exit_codes import reported
-from latentscan.cli.terminal import note, print_text
+from latentscan.cli.terminal import is_read, note, print_json, print_line, print_text
 from latentscan.errors import ClusterError, StoreError, UsageError
+from latentscan.terminal import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +66,7 @@ def list_(
             except (UsageError, StoreError) as error:
                 note(f"job {job_id}: {error.spelled('command line')}")
     if as_json:
-        typer.echo(json.dumps([_shown(record) for record in found]))
+        print_json([_shown(record) for record in found])
     elif found:
         print_text(jobs_table(found))
     else:
@@ -87,7 +88,7 @@ def show(
     home = _home(job_id, store, connection)
     record = read_record(home, job_id)
     if as_json:
-        typer.echo(json.dumps(_shown(record)))
+        print_json(_shown(record))
     else:
         print_text(job_table(record, home))
 
@@ -106,9 +107,9 @@ def logs(
     for record in _followed(home, job_id):
         known = [number for number, entry in enumerate(record.log) if entry == last]
         for at, line in record.log[known[-1] + 1 if known else 0 :]:
-            typer.echo(f"{at}  {line}")
+            print_line(f"{one_line(at)}  {one_line(line)}")
         last = record.log[-1] if record.log else None
-        if not follow:
+        if not (follow and is_read()):
             return
 
 
@@ -121,6 +122,8 @@ def wait(
     connection: Connection,
 ) -> None:
     """Wait until a job ends, and exit as it did."""
+    if timeout is not None and math.isnan(timeout):
+        raise UsageError("--timeout nan: expected seconds")
     home = _home(job_id, store, connection)
     began = said_at = time.monotonic()
     for record in _followed(home, job_id):
@@ -131,7 +134,7 @@ def wait(
             elif record.progress:
                 note("{label}: {done:,} of {total:,} {unit}".format_map(record.progress))
         if record.has_ended:
-            typer.echo(f"{job_id} {record.state}")
+            print_line(f"{job_id} {record.state}")
             if record.error:
                 note(f"error: {record.error}")
             raise typer.Exit(record.exit_code or 0)
@@ -163,7 +166,7 @@ def cancel(
         time.sleep(ASK_EVERY_S / 2)
         record = read_record(home, job_id)
     state = record.shown_state()
-    typer.echo(f"{job_id} {state}")
+    print_line(f"{job_id} {state}")
     if state == "lost":
         note(
             f"the process that ran it gave no sign of life since {record.heard}; if it is alive, it will stop"
@@ -229,10 +232,10 @@ def _announced(connection: Connection) -> dict[str, str]:
 
 
 def _require_unconnected(connection: Connection) -> None:
-    if connection.named or connection.insecure:
+    if connection.named or connection.insecure or connection.trust_cluster:
         raise UsageError(
             "--store names where the record is, and no cluster is asked: "
-            "leave out --scheduler, --cluster, --profile and --insecure"
+            "leave out --scheduler, --cluster, --profile, --insecure and --trust-cluster"
         )
 
 

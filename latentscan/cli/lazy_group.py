@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -41,8 +42,28 @@ LATE: dict[str, Callable[[typer.Typer], None]] = {
 }
 
 
+# options that name a place or a thing; an empty one, as of a variable of the shell that is not set, would
+# be the current directory, or as if it were left out
+NAMING = frozenset(
+    {
+        *("store", "out", "model", "images", "results", "plot", "root", "z", "mu", "logvar", "outputs"),
+        *("scheduler", "cluster", "profile", "run", "decoder", "encoder", "attributes"),
+    }
+)
+
+
 class Verbs(TyperGroup):
     """The verbs, in the order in which the data passes them."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse what is named by an empty text, and leave the rest to the verbs."""
+        for before, word in pairwise(["", *args]):
+            flag, _, value = word.partition("=") if word.startswith("--") else (before, "", word)
+            is_option = flag.startswith("--") and flag[2:] not in NAMING
+            if not value and not is_option and word != flag:
+                named = flag if flag.startswith("--") else "an argument"
+                raise typer.BadParameter(f"{named} is empty; expected a name")
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of all verbs."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path  # noqa: TC003 (typer reads it)
@@ -12,9 +11,10 @@ import typer
 
 from latentscan.cli.cluster_options import Connection, JsonOption, on_workers
 from latentscan.cli.exit_codes import counted, reported
-from latentscan.cli.terminal import note, print_text
+from latentscan.cli.terminal import note, print_json, print_line, print_text
 from latentscan.errors import StoreError, UsageError, command
 from latentscan.progress import terminal_progress
+from latentscan.terminal import one_line
 
 if TYPE_CHECKING:
     from latentscan.analyses.inventory import CachedResult
@@ -58,11 +58,11 @@ def info(
 
     found = describe_store(store)
     if as_json:
-        typer.echo(json.dumps(found.document()))
+        print_json(found.document())
         return
     print_text(store_table(found, datetime.now(UTC)))
     if found.missing:  # on one line, whatever the width, to be copied
-        typer.echo(f"\nto write what is missing:\n{found.store.completing_command()}")
+        print_line(f"\nto write what is missing:\n{found.store.completing_command()}")
 
 
 def list_(store: StoreOption, as_json: JsonOption = False) -> None:
@@ -72,7 +72,7 @@ def list_(store: StoreOption, as_json: JsonOption = False) -> None:
 
     found = cached_results(store)
     if as_json:
-        typer.echo(json.dumps([result.document() for result in found]))
+        print_json([result.document() for result in found])
     elif found:
         print_text(results_table(found, datetime.now(UTC)))
     else:
@@ -104,7 +104,7 @@ def remove(
         _confirm(store, chosen)
     remove_results(store, chosen)
     for one in chosen:
-        typer.echo(f"removed {one.name}/{one.key}")
+        print_line(f"removed {one.name}/{one.key}")
     if not chosen:
         note("nothing to remove")
 
@@ -129,7 +129,7 @@ def plot_results(
     from latentscan.report.gallery import draw_results
 
     for picture in draw_results(store, out, f".{kind}", progress=terminal_progress()):
-        typer.echo(picture)
+        print_line(one_line(picture))
 
 
 @on_workers
@@ -155,13 +155,13 @@ def check(
         found = check_store(opened, Execution(executor, terminal_progress()))
     for damage in found.damages:
         images = "" if damage.block is None else f" ({_images(opened.schema, damage.block, damage.block)})"
-        typer.echo(f"{damage.file} {damage.problem}{images}")
+        print_line(f"{one_line(damage.file)} {one_line(damage.problem)}{images}")
     for file in found.leftovers:
-        typer.echo(f"{file} is left of a write that was killed")
+        print_line(f"{one_line(file)} is left of a write that was killed")
     for first, last in _runs(found.unwritten):
-        typer.echo(f"{_images(opened.schema, first, last)} are not written")
+        print_line(f"{_images(opened.schema, first, last)} are not written")
     written = found.blocks - len(found.unwritten)
-    typer.echo(
+    print_line(
         f"{store}: {written} of {counted(found.blocks, 'block')} written, "
         f"{len(found.damaged_blocks)} of them damaged"
     )

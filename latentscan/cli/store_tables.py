@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from latentscan.cli.exit_codes import counted
+from latentscan.terminal import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,7 +131,7 @@ def _parameters(result: CachedResult) -> str:
 
 def _short(value: Any) -> str:
     """Write a value as its option takes it, cut where it is long."""
-    text = _text(value)
+    text = one_line(_text(value))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 

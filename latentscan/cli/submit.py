@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -12,10 +11,11 @@ import typer
 
 from latentscan.cli.cluster_options import Connection, JsonOption, on_workers
 from latentscan.cli.exit_codes import counted, reported
-from latentscan.cli.terminal import note, print_text
+from latentscan.cli.terminal import note, print_json, print_line, print_text
 from latentscan.errors import LatentscanError, UsageError
 from latentscan.execution.threaded import IN_PROCESS
 from latentscan.progress import terminal_progress
+from latentscan.terminal import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,9 +67,9 @@ def submit(
     else:
         record = _run(read, connection, force=force, say_step=_say_nothing if as_json else _say_step)
     if as_json:
-        typer.echo(json.dumps(record.document()))
+        print_json(record.document())
     elif detach:
-        typer.echo(record.id)
+        print_line(record.id)
     if record.exit_code:
         raise typer.Exit(record.exit_code)
 
@@ -120,7 +120,7 @@ def _plan(job: Job, workers: int, *, force: bool, as_json: bool) -> None:
 
     planned = plan_job(job, tasks_at_once=workers, force=force)
     if as_json:
-        typer.echo(json.dumps(planned.document()))
+        print_json(planned.document())
     else:
         print_text(plan_table(planned))
 
@@ -133,7 +133,7 @@ def _workers_of(connection: Connection) -> int:
     from latentscan.processors import processors
 
     if connection.scheduler is None:
-        chosen = load_profile(connection.cluster, connection.profile)
+        chosen = load_profile(connection.cluster, connection.profile, trust=connection.trust_cluster)
         settings = chosen.settings
         if isinstance(settings, ClusterSpec):
             most = (
@@ -156,7 +156,7 @@ def _say_nothing(_step: StepRecord) -> None:
 
 def _say_step(step: StepRecord) -> None:
     how = "cached" if step.cached else f"computed in {step.wall_s or 0:,.1f} s"
-    typer.echo(f"{step.name}: {how}: {step.result}")
+    print_line(f"{one_line(step.name)}: {how}: {one_line(step.result)}")
 
 
 def _say_rejected(store: str, summary: Summary) -> None:
@@ -165,4 +165,4 @@ def _say_rejected(store: str, summary: Summary) -> None:
     counts = ", ".join(f"{count:,} {describe(status)}" for status, count in summary.rejected.items())
     note(f"{store}: {counted(sum(summary.rejected.values()), 'image')} rejected ({counts}):")
     for path, reason in summary.named:
-        note(f"  {path}: {reason}")
+        note(f"  {one_line(path)}: {one_line(reason)}")

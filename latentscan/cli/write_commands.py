@@ -17,6 +17,7 @@ from latentscan.errors import SOME_REJECTED, UsageError, parameter
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.parameters import TrainParameters
 from latentscan.progress import terminal_progress
+from latentscan.terminal import one_line
 
 if TYPE_CHECKING:
     from latentscan.scan.rejects import Summary
@@ -36,6 +37,7 @@ CompressionOption = Annotated[
     Literal["none", "zstd", "lz4"], typer.Option(help="of the chunks; pays off on a slow network only")
 ]
 SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="seed of all that is random")]
+MOST_SHOWN = 10_000  # in one picture
 TrustOption = Annotated[
     bool, typer.Option("--trust-model", help="load a model file that can run code (.h5, SavedModel, Lambda)")
 ]
@@ -108,7 +110,7 @@ def train(
     if training.rejected:
         note(f"{counted(training.rejected, 'image')} rejected:")
         for path, reason in list(training.reasons.items())[:10]:
-            note(f"  {path}: {reason}")
+            note(f"  {one_line(path)}: {one_line(reason)}")
         raise typer.Exit(SOME_REJECTED)
 
 
@@ -171,7 +173,7 @@ def generate(
     store: Annotated[
         str | None, typer.Option(help="z-points from a Gaussian with the moments of this store's z")
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="how many images")] = 64,
+    count: Annotated[int, typer.Option(min=1, max=MOST_SHOWN, help="how many images")] = 64,
     seed: SeedOption = 0,
     trust_model: TrustOption = False,
     *,
@@ -180,7 +182,7 @@ def generate(
     """Decode random z-points into a grid of images."""
     if [normal, uniform is not None, store is not None].count(True) != 1:
         raise UsageError("give exactly one of --normal, --uniform B and --store STORE")
-    if store is None and (connection.named or connection.insecure):
+    if store is None and (connection.named or connection.insecure or connection.trust_cluster):
         raise UsageError("a cluster is for --store alone; leave it out")
     check_picture(out, "--out", (".png",))
     if not model.exists():
@@ -196,6 +198,7 @@ def generate(
     from latentscan.store.reader import open_store
 
     decoder = load_decoder(model, trust=trust_model)
+    decoder.require_memory(count)
     if store is not None:
         opened = open_store(store)
         written_by, folder = opened.attributes.get("encoder", {}).get("sha256"), RunFolder(model)
@@ -224,5 +227,5 @@ def _report(store: str, summary: Summary) -> None:
     counts = ", ".join(f"{count:,} {describe(status)}" for status, count in summary.rejected.items())
     note(f"{counted(sum(summary.rejected.values()), 'image')} rejected ({counts}), NaN in the store:")
     for path, reason in summary.named:
-        note(f"  {path}: {reason}")
+        note(f"  {one_line(path)}: {one_line(reason)}")
     raise typer.Exit(SOME_REJECTED)

@@ -51,6 +51,7 @@ def connect(
     insecure: bool,
     say: Callable[[str], None],
     idle: bool = False,
+    trust_cluster: bool = False,
 ) -> Iterator[DistributedExecutor]:
     """Connect to a cluster, or start one, and wait for a worker; close what was started afterwards.
 
@@ -68,6 +69,8 @@ def connect(
         Called with lines for the user: where the cluster is, and what is waited for.
     idle
         Whether a cluster without workers is enough.
+    trust_cluster
+        Whether the user vouches for the file of profiles, which may run code then.
 
     Yields
     ------
@@ -78,10 +81,12 @@ def connect(
     ------
     UsageError
         If the profile is wrong, or the address is unsafe.
+    UnsafeInputError
+        If others can write the file of profiles, or the profile would run code.
     ClusterError
         If the cluster cannot be reached or started, or no worker joins in time.
     """
-    chosen = _chosen(scheduler, cluster, profile)
+    chosen = _chosen(scheduler, cluster, profile, trust_cluster=trust_cluster)
     settings = chosen.settings
     with ExitStack() as stack:
         stack.enter_context(_quiet())
@@ -102,12 +107,14 @@ def connect(
         yield executor
 
 
-def stays(scheduler: str | None, cluster: Path | None, profile: str | None) -> bool:
+def stays(
+    scheduler: str | None, cluster: Path | None, profile: str | None, *, trust_cluster: bool = False
+) -> bool:
     """Return whether the cluster runs already, and outlives this process.
 
     Parameters
     ----------
-    scheduler, cluster, profile
+    scheduler, cluster, profile, trust_cluster
         As of `connect`.
 
     Raises
@@ -115,14 +122,18 @@ def stays(scheduler: str | None, cluster: Path | None, profile: str | None) -> b
     UsageError
         If the profile is wrong.
     """
-    return isinstance(_chosen(scheduler, cluster, profile).settings, SchedulerAddress)
+    return isinstance(
+        _chosen(scheduler, cluster, profile, trust_cluster=trust_cluster).settings, SchedulerAddress
+    )
 
 
-def _chosen(scheduler: str | None, cluster: Path | None, profile: str | None) -> Profile:
+def _chosen(
+    scheduler: str | None, cluster: Path | None, profile: str | None, *, trust_cluster: bool
+) -> Profile:
     if scheduler is not None and cluster is None and profile is None:
         where = parameter("scheduler", scheduler)
         return Profile("", where, SchedulerAddress.model_construct(address=scheduler))
-    return load_profile(cluster, profile, address=scheduler)
+    return load_profile(cluster, profile, address=scheduler, trust=trust_cluster)
 
 
 def address_of(client: Client) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from latentscan.cluster.backends.backend import LOOPBACK
 from latentscan.cluster.backends.registry import backend_of, known_arguments
+from latentscan.cluster.trust import flat
 from latentscan.errors import UsageError
 from latentscan.execution.worker import environment
 
@@ -40,7 +41,7 @@ def cluster_class(spec: ClusterSpec, where: str) -> Callable[..., Any]:
     Raises
     ------
     UsageError
-        If it does not exist, or is no cluster class: a file of settings must not call arbitrary code.
+        If it does not exist, or is no cluster class.
     """
     from distributed.deploy.cluster import Cluster
 
@@ -106,7 +107,7 @@ def dask_settings(found: Callable[..., Any], spec: ClusterSpec) -> dict[str, Any
         environ: {**environment(backend.threads(spec)), **get(environ), **spec.env},
         "distributed.worker.resources": {**get("distributed.worker.resources"), **spec.resources},
         **backend.dask_settings(spec),
-        **_flat(spec.config),
+        **flat(spec.config),
     }
 
 
@@ -121,15 +122,6 @@ def dashboard_settings(keywords: Mapping[str, Any]) -> dict[str, str]:
     address = {**keywords, **keywords.get("scheduler_options", {})}.get("dashboard_address")
     local = str(address).startswith(LOOPBACK)
     return {"distributed.dashboard.link": f"http://{LOOPBACK}:{{port}}/status"} if local else {}
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Join nested names with dots: Dask would drop the siblings of a nested one."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        nested = isinstance(value, dict) and value
-        flat |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
-    return flat
 
 
 def missing_extra(error: ImportError) -> str:

@@ -10,15 +10,16 @@ import socket
 import ssl
 import time
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from latentscan.errors import ClusterError, UsageError, parameter
+from latentscan.errors import ClusterError, UsageError, parameter, shown
 
 Security = Any  # distributed's, whose attributes have no types
 STARTUP_S = 3.0  # a scheduler that was started just now does not listen yet
 TCP_TIMEOUT_S = 4.0
 IDLE_GREETING_S = 1.0  # a scheduler that is not busy greets sooner
 GREETING_TIMEOUT_S = 5.0
+_EXPECTED = "expected tcp://HOST:PORT or tls://HOST:PORT"
 _SAFE_SCHEMES = ("tls", "gateway", "inproc")
 # why the other side refuses our certificate, by the name of its alert
 _REFUSALS = {
@@ -42,7 +43,7 @@ def check_safe(address: str, *, insecure: bool) -> None:
     UsageError
         If it is neither on this machine nor encrypted.
     """
-    parts = urlsplit(address)
+    parts = _parts(address)
     if insecure or parts.scheme in _SAFE_SCHEMES or _is_loopback(parts.hostname or ""):
         return
     raise UsageError(
@@ -71,13 +72,13 @@ def probe_scheduler(address: str, security: Security, *, insecure: bool) -> None
     ClusterError
         If nothing listens there, or it is no scheduler, or one side rejects the other's certificate.
     """
-    parts = urlsplit(address)
+    parts = _parts(address)
     try:
         host, port = parts.hostname, parts.port
     except ValueError:
         host = port = None
     if parts.scheme not in {"tcp", "tls"} or not host or not port:
-        raise UsageError(f"{address}: expected tcp://HOST:PORT or tls://HOST:PORT")
+        raise UsageError(f"{shown(address)}: {_EXPECTED}")
     check_safe(address, insecure=insecure)
     context = _tls_context(address, security) if parts.scheme == "tls" else None
     try:
@@ -96,6 +97,13 @@ def probe_scheduler(address: str, security: Security, *, insecure: bool) -> None
         problem = error.strerror or str(error)
     if problem:
         raise ClusterError(f"{address}: {problem}")
+
+
+def _parts(address: str) -> SplitResult:
+    try:
+        return urlsplit(address)
+    except ValueError:  # of half an IPv6 address
+        raise UsageError(f"{shown(address)}: {_EXPECTED}") from None
 
 
 def _connect(host: str, port: int) -> socket.socket:

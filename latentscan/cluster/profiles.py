@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
+from latentscan.cluster.trust import require_known, require_own
 from latentscan.cluster.yaml_file import read_yaml
 from latentscan.errors import Problem, UsageError, parameter, problems_of, shown
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
 
 FILE = Path("cluster.yaml")
+MOST_WORKERS = 100_000
+MOST_PATIENCE_S = 30 * 86_400.0
 BUILT_IN: dict[str, Any] = {
     "default": "local",
     "profiles": {"local": {"class": "dask.distributed.LocalCluster"}},
@@ -45,7 +49,7 @@ class _Common(BaseModel):
     model_config = Strict
 
     resources: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default_factory=dict)
-    workers_timeout: float = Field(default=45.0, gt=0, allow_inf_nan=False)
+    workers_timeout: float = Field(default=45.0, gt=0, le=MOST_PATIENCE_S)
 
 
 class SchedulerAddress(_Common):
@@ -60,8 +64,8 @@ class Adapt(BaseModel):
 
     model_config = Strict
 
-    minimum: int = Field(default=1, ge=1)
-    maximum: int = Field(ge=1)
+    minimum: int = Field(default=1, ge=1, le=MOST_WORKERS)
+    maximum: int = Field(ge=1, le=MOST_WORKERS)
 
 
 def _kind(given: object) -> str:
@@ -81,7 +85,7 @@ class ClusterSpec(_Common):  # type: ignore[no-redef] # (mypy's plugin makes `kw
     cluster_class: str = Field(alias="class", pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
     args: tuple[Any, ...] = ()
     keywords: dict[str, Any] = Field(default_factory=dict, alias="kwargs")
-    scale: int | None = Field(default=None, ge=1)
+    scale: int | None = Field(default=None, ge=1, le=MOST_WORKERS)
     adapt: Adapt | None = None
     env: dict[str, str] = Field(default_factory=dict)
     config: dict[str, Any] = Field(default_factory=dict)
@@ -110,7 +114,9 @@ class Profile:
     settings: Settings
 
 
-def load_profile(cluster: Path | None, profile: str | None, *, address: str | None = None) -> Profile:
+def load_profile(
+    cluster: Path | None, profile: str | None, *, address: str | None = None, trust: bool = False
+) -> Profile:
     """Read a profile.
 
     Parameters
@@ -122,15 +128,20 @@ def load_profile(cluster: Path | None, profile: str | None, *, address: str | No
         Its name; the file's default if None.
     address
         Of a scheduler that runs already: only TLS files, resources and patience are the profile's then.
+    trust
+        Whether the user vouches for the file: it may run code then, and others may be able to write it.
 
     Raises
     ------
     UsageError
         If the file or the profile is missing or malformed, or a variable or TLS file that it names does not
         exist. Other profiles of the file are not validated.
+    UnsafeInputError
+        If others can write the file, or the profile would run code that it does not openly name.
     """
     path = cluster or (FILE if FILE.is_file() else None)
-    content = BUILT_IN if path is None else read_yaml(path, "a file of profiles")
+    check = _trusted if trust else require_own
+    content = BUILT_IN if path is None else read_yaml(path, "a file of profiles", check=check)
     source = "the built-in profiles" if path is None else str(path)
     profiles = _profiles(content, source)
     name = profile or content.get("default")
@@ -143,7 +154,14 @@ def load_profile(cluster: Path | None, profile: str | None, *, address: str | No
         raise UsageError(known + (other_file if path is None else ""))
     where = f"{source}: profile {name}"
     given = profiles[name] if address is None else _at(address, profiles[name])
-    return Profile(name, where, _located(_settings(given, where), path, where))
+    settings = _settings(given, where)
+    if isinstance(settings, ClusterSpec) and not trust:
+        require_known(where, settings.cluster_class, settings.keywords, settings.env, settings.config)
+    return Profile(name, where, _located(settings, path, where))
+
+
+def _trusted(_path: Path, _status: os.stat_result) -> None:
+    return
 
 
 def _profiles(content: Mapping[str, Any], source: str) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ class Preprocessing(BaseModel):
     `value_range` where the model takes them.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     crop: Literal["square", "none"] | Annotated[int, Field(ge=1)] = Field(
         default="square",

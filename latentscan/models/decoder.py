@@ -12,6 +12,7 @@ from latentscan.errors import ParameterError, UsageError, command
 from latentscan.models.backend import keras
 from latentscan.models.loading import compile_fixed, load_model
 from latentscan.models.run_folder import RunFolder
+from latentscan.processors import memory_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +52,23 @@ class Decoder:
             (values,) = self._forward(batch)
             images[start : start + len(part)] = np.rint(np.clip(values[: len(part)], 0, 1) * 255)
         return images
+
+    def require_memory(self, count: int) -> None:
+        """Check, before any is decoded, that this machine can hold so many images and a picture of them.
+
+        Raises
+        ------
+        ParameterError
+            If it cannot.
+        """
+        needed, held = 2 * count * self.size**2 * 3 + count * self.components * 4, memory_bytes()
+        if held is not None and needed > held:
+            raise ParameterError(
+                f"so many images of {self.size} pixels take {needed / 1e9:,.1f} GB of memory, and this "
+                f"machine has {held / 1e9:,.1f} GB",
+                field="count",
+                value=count,
+            )
 
     @cached_property
     def _forward(self) -> Callable[[NDArray[Any]], list[NDArray[np.float32]]]:

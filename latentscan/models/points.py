@@ -11,6 +11,8 @@ from latentscan.errors import ParameterError, UsageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+MOST_BOUND = 1e30  # float32 has little more
+
 
 def normal_points(count: int, components: int, seed: int) -> NDArray[np.float32]:
     """Draw (count, components) from the standard normal distribution.
@@ -38,8 +40,10 @@ def uniform_points(count: int, components: int, bound: float, seed: int) -> NDAr
     UsageError
         If the bound is not a positive number.
     """
-    if not 0 < bound < np.inf:
-        raise ParameterError("expected a positive bound, such as 3", field="uniform", value=bound)
+    if not 0 < bound <= MOST_BOUND:
+        raise ParameterError(
+            f"expected a positive bound up to {MOST_BOUND:g}, such as 3", field="uniform", value=bound
+        )
     return np.random.default_rng(seed).uniform(-bound, bound, (count, components)).astype(np.float32)
 
 

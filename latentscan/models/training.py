@@ -14,6 +14,7 @@ from latentscan.models.autoencoder import build_autoencoder
 from latentscan.models.backend import keras
 from latentscan.models.batches import Batches
 from latentscan.models.networks import check_size, seed_sequence, to_range
+from latentscan.models.parameters import require_memory
 from latentscan.models.resuming import first_record, resumed_record
 from latentscan.models.run_folder import Epoch, RunFolder, history_bytes, replace_all
 from latentscan.progress import SILENT
@@ -84,6 +85,7 @@ def train(
         If the loss or a weight is not finite; the checkpoints of earlier epochs remain.
     """
     check_size(parameters, preprocessing.size)
+    require_memory(parameters, preprocessing.size)
     rows = _training_rows(source, parameters)
     folder = RunFolder(run)
     if resume or resume_from is not None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from itertools import cycle
 from typing import TYPE_CHECKING
+
+from latentscan.terminal import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,9 +35,29 @@ def single_plot(width: float, height: float) -> tuple[Figure, Axes]:
     return drawing, axes
 
 
+def literal(drawing: Figure) -> Figure:
+    """Return a figure whose texts show names as they are: ``$`` begins no formula, and nothing is hidden.
+
+    What the ticks show stays, where formulas are powers of ten.
+    """
+    from matplotlib.text import Text
+
+    axes = [one for part in drawing.axes for one in (part.xaxis, part.yaxis)]
+    ticks = {
+        id(text) for axis in axes for text in (*axis.get_ticklabels(which="both"), axis.get_offset_text())
+    }
+    for text in drawing.findobj(Text):
+        if isinstance(text, Text) and id(text) not in ticks:
+            text.set_parse_math(False)
+            text.set_text(printable(text.get_text()))
+    return drawing
+
+
 def save_figure(drawing: Figure, path: Path) -> None:
     """Write a figure as PNG, SVG or PDF, by the ending of the path."""
-    drawing.savefig(path, dpi=150)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # of a name
+        literal(drawing).savefig(path, dpi=150)
 
 
 def glyphs(fine: str, plain: str) -> str:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing
@@ -34,6 +35,8 @@ RECORD = "synth.json"
 _FORMAT = 1  # to be raised with every change of what a face looks like, so that no data set mixes two
 _JPEG_QUALITY = 92
 _CHUNK = 64
+_MOST_IMAGES, _MOST_WORKERS = 10**9, 4096
+_IMAGE_BYTES = 8_000  # of a file, about
 _CELEBA_TRAIN, _CELEBA_VALID, _CELEBA_TEST = 162_770, 19_867, 19_962
 
 
@@ -65,9 +68,14 @@ def synthesize(
         If a parameter is out of range, or the directory holds other files, another seed, or more images.
     """
     workers = workers if workers is not None else processors()
-    for name, value, least in (("images", images, 1), ("workers", workers, 1), ("seed", seed, 0)):
-        if not least <= value < 2**63:
-            raise ParameterError(f"expected a whole number of at least {least}", field=name, value=value)
+    for name, value, least, most in (
+        ("images", images, 1, _MOST_IMAGES),
+        ("workers", workers, 1, _MOST_WORKERS),
+        ("seed", seed, 0, 2**63 - 1),
+    ):
+        if not least <= value <= most:
+            raise ParameterError(f"expected a whole number from {least} to {most:,}", field=name, value=value)
+    _require_space(directory, images)
     present = _begin(directory, images, seed)
     missing = [number for number in range(1, images + 1) if image_name(number) not in present]
     chunks = [missing[start : start + _CHUNK] for start in range(0, len(missing), _CHUNK)]
@@ -77,6 +85,19 @@ def synthesize(
             advance(count)
     _write_lists(directory, images, seed)
     return len(missing)
+
+
+def _require_space(directory: Path, images: int) -> None:
+    """Check, before anything is written, that the disk holds the images that are missing."""
+    folder = next(parent for parent in (directory, *directory.absolute().parents) if parent.exists())
+    present = sum(1 for _ in os.scandir(directory / IMAGES)) if (directory / IMAGES).is_dir() else 0
+    needed, free = max(0, images - present) * _IMAGE_BYTES, shutil.disk_usage(folder).free
+    if needed > free:
+        raise ParameterError(
+            f"they take about {needed / 1e9:,.1f} GB, and {folder} has {free / 1e9:,.1f} GB left",
+            field="images",
+            value=images,
+        )
 
 
 def image_name(number: int) -> str:

@@ -179,7 +179,7 @@ def test_nothing_of_distributed_is_imported_where_no_cluster_is_named(tmp_path: 
         "import sys\nfrom latentscan.cli.cluster_options import on_workers\n\n\n"
         "def verb(*, connection):\n    with connection.open() as workers:\n"
         "        print(type(workers).__name__, 'distributed' in sys.modules)\n\n\n"
-        "on_workers(verb)(scheduler=None, cluster=None, profile=None, insecure=False)\n"
+        "on_workers(verb)(scheduler=None, cluster=None, profile=None, insecure=False, trust_cluster=False)\n"
     )
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
     assert done.stdout == "ThreadedExecutor False\n"

@@ -73,7 +73,13 @@ def good(done: Done) -> str:
     return done.stdout
 
 
-NOWHERE: dict[str, Any] = {"scheduler": None, "cluster": None, "profile": None, "insecure": False}
+NOWHERE: dict[str, Any] = {
+    "scheduler": None,
+    "cluster": None,
+    "profile": None,
+    "insecure": False,
+    "trust_cluster": False,
+}
 
 
 def test_a_plan_starts_nothing(latentscan: Command, contents: Any, folder: Path) -> None:
@@ -166,11 +172,11 @@ def test_a_store_that_is_missing_is_named_before_anything_is_started(
         (("jobs", "cancel", "../x", "--store", "z.zarr"), "expected the id of a job"),
         (
             ("jobs", "list", "--store", "z.zarr", "--insecure"),
-            "leave out --scheduler, --cluster, --profile and --insecure",
+            "leave out --scheduler, --cluster, --profile, --insecure and --trust-cluster",
         ),
         (
             ("jobs", "wait", "x-1", "--store", "z.zarr", "--scheduler", "tcp://127.0.0.1:1"),
-            "leave out --scheduler, --cluster, --profile and --insecure",
+            "leave out --scheduler, --cluster, --profile, --insecure and --trust-cluster",
         ),
     ],
 )

@@ -75,7 +75,7 @@ def test_classes_and_arguments_that_do_not_fit_are_refused(
     for library in LIBRARY.values():
         if library in text:
             pytest.importorskip(library)
-    profile = load_profile(written(f"default: a\nprofiles: {{a: {{{text}}}}}\n"), None)
+    profile = load_profile(written(f"default: a\nprofiles: {{a: {{{text}}}}}\n"), None, trust=True)
     with pytest.raises(UsageError, match=REFUSED[text]) as caught:
         keywords_of(profile)
     assert str(caught.value).startswith(profile.where)

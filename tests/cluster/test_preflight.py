@@ -140,7 +140,15 @@ def test_an_address_on_this_machine_is_safe(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["127.0.0.1:8786", "http://127.0.0.1:8786", "tcp://127.0.0.1", "tcp://a:b"]
+    "address",
+    [
+        "127.0.0.1:8786",
+        "http://127.0.0.1:8786",
+        "tcp://127.0.0.1",
+        "tcp://a:b",
+        "tcp://[::1",
+        "tcp://a:99999",
+    ],
 )
 def test_an_address_that_cannot_be_read(address: str) -> None:
     with pytest.raises(UsageError, match="expected tcp://HOST:PORT"):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +81,7 @@ MISTAKES = {
     "a: !Path /etc": "line 1, column 4: ",
     "? [1, 2]\n: 3": "line 1, column 3: expected a word as key",
     "a: \x07": "not YAML: .* expected a file of ",
-    f"a: {'[' * 3000}": "not YAML: .* expected a file of ",
+    f"a: {'[' * 3000}": "line 1, column 43: nested more than 40 deep",
 }
 
 
@@ -92,6 +94,63 @@ def test_a_mistake_is_one_line_with_its_place(
         read(tmp_path, text)
     assert str(caught.value).startswith(f"{tmp_path / 'a.yaml'}: ")
     assert "\n" not in str(caught.value)
+
+
+VALUE_MISTAKES = {
+    f"a: {'9' * 5000}": "line 1, column 4: 9999.*: expected a value of the type int",
+    f"a: 0x{'f' * 5000}": "line 1, column 4: a number without end",
+    "a: 2026-13-45": "line 1, column 4: 2026-13-45: expected a value of the type timestamp",
+    "a: !!timestamp x": "line 1, column 4: x: expected a value of the type timestamp",
+    "a: !!bool x": "line 1, column 4: x: expected a value of the type bool",
+    "a: &a [*a]": "line 1, column 8: an alias of what it stands in",
+    "a: &a {b: [*a]}": "line 1, column 12: an alias of what it stands in",
+    "a: &a [x]\n"
+    + "".join(f"b{n}: &b{n} [*{'a' if not n else f'b{n - 1}'}]\n" for n in range(60)): "40 deep",
+}
+
+
+@pytest.mark.parametrize("text", VALUE_MISTAKES)
+def test_a_value_that_is_none_of_its_type_is_a_mistake(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError, match=VALUE_MISTAKES[text]):
+        values(tmp_path, text)
+
+
+@pytest.mark.parametrize("read", [values, texts])
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a: " + "x" * 70_000, "more than 65,536 bytes"),
+        ("- a\n" * 6_000, "more than 5,000 values"),
+        ('a: "\\0"', "a character that no text and no path has"),
+        ('a: "\\ud800"', "a character that no text and no path has"),
+    ],
+)
+def test_what_is_too_much_or_no_text_is_refused(
+    tmp_path: Path, read: Callable[[Path, str], Any], text: str, problem: str
+) -> None:
+    with pytest.raises(UsageError, match=problem):
+        read(tmp_path, text)
+
+
+def test_aliases_of_aliases_are_counted_before_they_are_values(tmp_path: Path) -> None:
+    lines = ["a: &a [x,x,x,x,x,x,x,x,x,x]"]
+    for one, following in pairwise("abcdefghi"):
+        lines.append(f"{following}: &{following} [{','.join([f'*{one}'] * 10)}]")
+    with pytest.raises(UsageError, match="line 4, column 4: more than 5,000 values"):
+        values(tmp_path, "\n".join(lines))
+    merged = ["a: &a {k0: 1, k1: 1}"]
+    for one, following in pairwise("abcdefghijklmnopq"):
+        merged.append(f"{following}: &{following} {{<<: [*{one}, *{one}]}}")
+    with pytest.raises(UsageError, match="more than 5,000 values"):
+        values(tmp_path, "\n".join(merged))
+
+
+def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        for read in (read_yaml, read_yaml_texts):
+            with pytest.raises(UsageError, match="not a regular file; expected a job"):
+                read(path, "a job")
 
 
 def test_texts_have_no_aliases(tmp_path: Path) -> None:

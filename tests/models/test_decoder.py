@@ -8,7 +8,7 @@ import pytest
 
 from latentscan.errors import ParameterError, UsageError
 from latentscan.models.backend import keras
-from latentscan.models.decoder import load_decoder
+from latentscan.models.decoder import Decoder, load_decoder
 from latentscan.models.points import normal_points
 
 if TYPE_CHECKING:
@@ -41,3 +41,11 @@ def test_what_is_no_decoder_is_refused(tmp_path: Path, vae_run: Path) -> None:
     shutil.copy(vae_run / "run.json", tmp_path)
     with pytest.raises(ParameterError, match=r"has no decoder\.keras"):
         load_decoder(tmp_path)
+
+
+def test_more_images_than_this_machine_can_hold_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = Decoder("decoder", components=4, size=1024, batch_size=1, model=None)
+    monkeypatch.setattr("latentscan.models.decoder.memory_bytes", lambda: 10**9)
+    decoder.require_memory(100)
+    with pytest.raises(ParameterError, match=r"count=10000: so many images of 1024 pixels take 62\.9 GB"):
+        decoder.require_memory(10_000)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from latentscan.models.parameters import TrainParameters
+from latentscan.errors import UsageError
+from latentscan.models.parameters import TrainParameters, require_memory
 
 
 def test_defaults_are_those_of_the_study() -> None:
@@ -69,3 +70,12 @@ def test_light_modules_do_not_import_keras(module: str) -> None:
     code = f"import sys, latentscan.models.{module}; print({{'keras', 'tensorflow'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_a_network_that_this_machine_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = TrainParameters(kind="ae", filters=(65536, 65536))
+    require_memory(TrainParameters(kind="vae"), 96)
+    with pytest.raises(UsageError, match=r"GB for weights and .* this machine has .* give less of filters, "):
+        require_memory(wide, 512)
+    monkeypatch.setattr("latentscan.models.parameters.memory_bytes", lambda: None)
+    require_memory(wide, 512)  # where the system does not say, it is tried

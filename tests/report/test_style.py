@@ -33,3 +33,15 @@ def test_a_terminal_without_the_characters_gets_plain_ones(monkeypatch: pytest.M
     for encoding, expected in (("utf-8", "▁█"), ("ascii", ".#")):
         monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
         assert glyphs("▁█", ".#") == expected
+
+
+def test_names_in_a_figure_are_no_formulas(tmp_path: Path) -> None:
+    drawing, axes = single_plot(3.0, 2.0)
+    axes.semilogy([1, 1e9], label="a$\\frac$x")
+    axes.set_title("\x1b]0;$x$\udcff中")
+    axes.legend()
+    save_figure(drawing, tmp_path / "figure.svg")
+    assert axes.get_title() == r"\x1b]0;$x$\xff中"
+    ticks = [label.get_text() for label in axes.get_yticklabels()]
+    assert any("mathdefault" in text for text in ticks), "powers of ten are still formulas"
+    assert all(label.get_parse_math() for label in axes.get_yticklabels())

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from latentscan.analyses.analysis import Parameters
 from latentscan.analyses.kmeans.parameters import CentresParameters
 from latentscan.analyses.stats import StatsParameters
-from latentscan.analyses.tsne.parameters import SampleParameters
+from latentscan.analyses.tsne.parameters import MOST_POINTS, SampleParameters
 from latentscan.errors import parameter
 
 M = TypeVar("M", bound=Parameters)
@@ -22,10 +22,13 @@ class CompareParameters(StatsParameters, CentresParameters, SampleParameters):
         default=True, description="also the inertia of Gaussian data, to judge an elbow by"
     )
     sample: int = Field(
-        default=10_000, ge=2, description="shared images whose nearest neighbours are compared"
+        default=10_000,
+        ge=2,
+        le=MOST_POINTS,
+        description="shared images whose nearest neighbours are compared",
     )
     nearest: int = Field(
-        default=10, ge=1, validate_default=True, description="how many nearest neighbours of each"
+        default=10, ge=1, le=10_000, validate_default=True, description="how many nearest neighbours of each"
     )
     seed: int = Field(
         default=0, ge=0, lt=2**31, description="of the samples and embeddings, and the first one of k-means"

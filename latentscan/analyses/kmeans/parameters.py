@@ -9,7 +9,10 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from latentscan.analyses.analysis import PointsParameters
 from latentscan.analyses.kmeans.training import FEWEST_BATCHES
-from latentscan.errors import parameter
+from latentscan.errors import parameter, shown
+
+MOST_CLUSTERS = 65_536  # of a model
+MOST_MODELS = 10_000
 
 
 class CentresParameters(PointsParameters):
@@ -20,11 +23,18 @@ class CentresParameters(PointsParameters):
         validate_default=True,
         description="numbers of clusters: FIRST:LAST:STEP (with LAST), or a list",
     )
-    seeds: int = Field(default=3, ge=1, description="how many models of every k")
+    seeds: int = Field(
+        default=3, ge=1, le=1000, validate_default=True, description="how many models of every k"
+    )
     seed: int = Field(default=0, ge=0, lt=2**31, description="the first seed")
-    batch_rows: int = Field(default=4096, ge=1, validate_default=True, description="images in a batch")
+    batch_rows: int = Field(
+        default=4096, ge=1, le=10_000_000, validate_default=True, description="images in a batch"
+    )
     passes: int = Field(
-        default=0, ge=0, description=f"how often each image is seen; 0: for {FEWEST_BATCHES} batches at least"
+        default=0,
+        ge=0,
+        le=10_000,
+        description=f"how often each image is seen; 0: for {FEWEST_BATCHES} batches at least",
     )
 
     @field_validator("k", mode="before")
@@ -37,7 +47,20 @@ class CentresParameters(PointsParameters):
     def _ascending(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if not value or min(value) < 1:
             raise ValueError("expected one number of clusters or more, each at least 1")
+        if max(value) > MOST_CLUSTERS:
+            raise ValueError(f"expected at most {MOST_CLUSTERS:,} clusters, got {shown(max(value))}")
         return tuple(sorted(set(value)))
+
+    @field_validator("seeds")
+    @classmethod
+    def _some_models(cls, value: int, info: ValidationInfo) -> int:
+        ks = info.data.get("k", ())
+        if len(ks) * value > MOST_MODELS:
+            raise ValueError(
+                f"expected at most {MOST_MODELS:,} models, got {len(ks) * value:,}: {value:,} of each of the "
+                f"{len(ks):,} numbers of {parameter('k')}"
+            )
+        return value
 
     @field_validator("batch_rows")
     @classmethod
@@ -65,7 +88,12 @@ def spelled_out(value: Any) -> Any:
     ([2, 4, 6, 8, '20'], [5], [2, 3, 4])
     """
     if isinstance(value, str):
-        return [number for part in value.split(",") for number in _progression(part)] if value else []
+        numbers: list[Any] = []
+        for part in value.split(",") if value else ():
+            numbers += _progression(part)
+            if len(numbers) > MOST_MODELS:
+                raise ValueError(f"expected at most {MOST_MODELS:,} numbers")
+        return numbers
     return [n for part in value for n in spelled_out(part)] if isinstance(value, Iterable) else [value]
 
 
@@ -76,9 +104,11 @@ def _progression(text: str) -> list[Any]:
         first, last, *steps = [int(part) for part in text.split(":")]
         step = steps.pop() if steps else 1
     except ValueError:
-        raise ValueError(f"expected FIRST:LAST:STEP, three whole numbers, got {text}") from None
+        raise ValueError(f"expected FIRST:LAST:STEP, three whole numbers, got {shown(text)}") from None
     if steps or step < 1 or first > last:
-        raise ValueError(f"expected FIRST:LAST:STEP, from FIRST up to LAST, got {text}")
+        raise ValueError(f"expected FIRST:LAST:STEP, from FIRST up to LAST, got {shown(text)}")
+    if last > MOST_CLUSTERS:
+        raise ValueError(f"expected at most {MOST_CLUSTERS:,} clusters, got {shown(text)}")
     return list(range(first, last + 1, step))
 
 

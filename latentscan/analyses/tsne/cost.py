@@ -38,7 +38,7 @@ def tsne_cost(setting: Setting, parameters: Sequence[TsneParameters]) -> Cost:
     shared = sum(points * near * 8 for _array, _seed, points, near in graphs)
     for one in optimized:
         points = min(one.points, schema.images)
-        own = points * (one.neighbours * AFFINITY_BYTES + STATE_BYTES)
+        own = points * (min(one.neighbours, points - 1) * AFFINITY_BYTES + STATE_BYTES)
         parts.append(Cost(1, 0, shared + max(own, GRID_BYTES)))
     return in_turn(parts)
 

@@ -6,18 +6,26 @@ from pydantic import Field
 
 from latentscan.analyses.analysis import PointsParameters
 
+MOST_POINTS = 10**9
 SEARCHED = 90  # neighbours of each point: three times the usual perplexity
 
 
 class SampleParameters(PointsParameters):
     """How the embedding of a sample is made, and of what."""
 
-    points: int = Field(default=20_000, ge=4, description="how many images; all if there are fewer")
-    perplexity: float = Field(default=30.0, ge=1, description="how many neighbours count, about")
-    early_exaggeration: float = Field(
-        default=12.0, ge=1, description="attraction in the first quarter of the iterations, 250 at most"
+    points: int = Field(
+        default=20_000, ge=4, le=MOST_POINTS, description="how many images; all if there are fewer"
     )
-    iterations: int = Field(default=1000, ge=1, description="of the optimization")
+    perplexity: float = Field(
+        default=30.0, ge=1, le=MOST_POINTS / 3, description="how many neighbours count, about"
+    )
+    early_exaggeration: float = Field(
+        default=12.0,
+        ge=1,
+        le=1000,
+        description="attraction in the first quarter of the iterations, 250 at most",
+    )
+    iterations: int = Field(default=1000, ge=1, le=1_000_000, description="of the optimization")
     seed: int = Field(
         default=0, ge=0, lt=2**63, description="seed of the sample and of the index of neighbours"
     )
