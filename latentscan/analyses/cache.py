@@ -86,7 +86,7 @@ class Cache:
             _require_points(request, inputs)
         home = Results(self.policy.results or inputs.home)
         paths = {request: path_of(request, inputs.identity) for request in requests}
-        found = {request: self._read(home, path) for request, path in paths.items()}
+        found = {request: self._read(home, path, request, inputs) for request, path in paths.items()}
         missing = [request for request, result in found.items() if result is None]
         if missing and self.policy.cached_only:
             raise CacheMiss(f"{home.location}/{paths[missing[0]]} is not cached")
@@ -123,12 +123,13 @@ class Cache:
         """How many results were computed so far."""
         return len(self._computed)
 
-    def _read(self, home: Results, path: str) -> Result | None:
+    def _read(self, home: Results, path: str, request: Request, inputs: Inputs) -> Result | None:
         if self.policy.force and (home.location, path) not in self._computed:
             return None
         result = home.load(path)
-        if result is not None:
-            home.relist(path)
+        if result is None or not _answers(result, request, inputs.identity):
+            return None
+        home.relist(path)
         return result
 
     def _compute(self, requests: Sequence[Request], inputs: Inputs, home: Results) -> list[Result]:
@@ -223,6 +224,12 @@ def identity_of(request: Request, identity: Identity) -> dict[str, Any]:
     }
     text = json.dumps(decided_by, sort_keys=True)
     return {**decided_by, "key": hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]}
+
+
+def _answers(result: Result, request: Request, identity: Identity) -> bool:
+    """Check whether a result says itself that it is what was asked for, wherever it lies."""
+    expected = json.loads(json.dumps(identity_of(request, identity)))
+    return all(result.attributes.get(name) == value for name, value in expected.items())
 
 
 def _shown(

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import time
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from latentscan.paths import is_url, local_path
-from latentscan.store.atomic import METADATA, UNFINISHED, backing, read_json, write_json
+from latentscan.store.atomic import METADATA, backing, read_json, write_json
 from latentscan.store.chunks import READ_ERRORS, ChunkError
+from latentscan.store.files import abandoned
 from latentscan.store.metadata import (
     GROUP,
     RESULTS,
@@ -31,12 +28,10 @@ from latentscan.store.metadata import (
 from latentscan.store.results import Results
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
 
     from latentscan.store.metadata import Nodes
     from latentscan.store.reader import LatentStore
-
-YOUNG_S = 3600.0  # no file takes longer to write
 
 
 @dataclass(frozen=True)
@@ -76,11 +71,7 @@ def check_metadata(store: LatentStore) -> tuple[Damage, ...]:
     if store.format_version > 1 and read_sealed_copy(store.location) is None:
         damages.append(Damage(f"{SEALED_COPY}/{METADATA}", "is damaged or missing"))
     for path, names in store.coordinates.items():
-        try:
-            same = np.asarray(store.array(path)[:]).tolist() == list(names)
-        except READ_ERRORS:
-            same = False
-        if not same:
+        if store.read_names(path) != list(names):
             damages.append(Damage(f"{path}/c/0", "is damaged or missing"))
     return tuple(damages)
 
@@ -109,37 +100,15 @@ def check_results(store: LatentStore) -> tuple[Damage, ...]:
     return tuple(damages)
 
 
-def find_leftovers(store: LatentStore, unwritten: Collection[int]) -> tuple[str, ...]:
+def find_leftovers(store: LatentStore) -> tuple[str, ...]:
     """Return the files that killed writers left, which only take space; at a URL, writers leave none.
 
-    Those that somebody may still be writing are left out: they are young, and of no block that is written.
-
-    Parameters
-    ----------
-    store
-        The store.
-    unwritten
-        The blocks that are not written.
+    Those that a living process still writes are left out.
     """
     if is_url(store.location):
         return ()
-    folder, now = local_path(store.location), time.time()
-    blocks = [block for block in range(store.schema.blocks) if block not in unwritten]
-    settled = {store.chunk_key(block, name) for block in blocks for name in (*store.schema.names, "digest")}
-    found = []
-    for parent, _, files in os.walk(folder):
-        for file in (Path(parent, name) for name in files if name.endswith(UNFINISHED)):
-            target = file.with_name(file.name.partition(".")[0]).relative_to(folder).as_posix()
-            with suppress(FileNotFoundError):  # it is finished now
-                if target in settled or now - file.stat().st_mtime > YOUNG_S:
-                    found.append(file.relative_to(folder).as_posix())
-    return tuple(sorted(found))
-
-
-def remove_leftovers(store: LatentStore, leftovers: Iterable[str]) -> None:
-    """Remove files that killed writers left."""
-    for file in leftovers:
-        (local_path(store.location) / file).unlink(missing_ok=True)
+    folder = local_path(store.location)
+    return tuple(sorted(file.relative_to(folder).as_posix() for file in abandoned(folder)))
 
 
 def repair_metadata(store: LatentStore, damages: Iterable[Damage]) -> None:

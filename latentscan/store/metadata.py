@@ -13,12 +13,20 @@ import json
 import os
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import StoreError, command
 from latentscan.paths import as_path, is_url, local_path
-from latentscan.store.atomic import METADATA, backing, change_json, list_names, read_json, write_json
+from latentscan.store.atomic import (
+    METADATA,
+    backing,
+    change_json,
+    list_names,
+    read_json,
+    remove_leftovers,
+    write_json,
+)
 from latentscan.store.schema import COMMITS, JOBS, LATENTS
 
 if TYPE_CHECKING:
@@ -160,8 +168,9 @@ def change_list(location: str, change: Callable[[Nodes], Nodes]) -> None:
         root = read_root(location) or GROUP
         return with_list(root, change(listed_nodes(root)))
 
-    with _alone(location):
+    with alone(location):
         change_json(location, METADATA, changed)
+    remove_leftovers(location, depth=0)
 
 
 def _examine_root(location: str) -> tuple[dict[str, Any] | None, str | None]:
@@ -181,8 +190,8 @@ def _examine_root(location: str) -> tuple[dict[str, Any] | None, str | None]:
 
 
 @contextmanager
-def _alone(location: str) -> Iterator[None]:
-    """Hold off threads, and where the system can lock a folder processes, that change the list too."""
+def alone(location: str) -> Iterator[None]:
+    """Hold off threads, and where the system can lock a folder processes, that call it too."""
     if sys.platform == "win32" or is_url(location):
         with _one_at_a_time:
             yield
@@ -191,7 +200,8 @@ def _alone(location: str) -> Iterator[None]:
 
     folder = os.open(local_path(location), os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        with suppress(OSError):  # a file system may have no locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
         yield
     finally:
         os.close(folder)

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 IMAGES, ATTRIBUTE_LIST, PARTITION_LIST = "img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt"
 RECORD = "synth.json"
 
+IMAGES_LIMIT = 10_000_000  # days of painting, and tens of gigabytes
+WORKERS_LIMIT = 4096
+
 _FORMAT = 1  # to be raised with every change of what a face looks like, so that no data set mixes two
 _JPEG_QUALITY = 92
 _CHUNK = 64
@@ -65,9 +68,15 @@ def synthesize(
         If a parameter is out of range, or the directory holds other files, another seed, or more images.
     """
     workers = workers if workers is not None else processors()
-    for name, value, least in (("images", images, 1), ("workers", workers, 1), ("seed", seed, 0)):
-        if not least <= value < 2**63:
-            raise ParameterError(f"expected a whole number of at least {least}", field=name, value=value)
+    bounds = {
+        "images": (images, 1, IMAGES_LIMIT),
+        "workers": (workers, 1, 4096),
+        "seed": (seed, 0, 2**63 - 1),
+    }
+    for name, (value, least, most) in bounds.items():
+        if not least <= value <= most:
+            expected = f"expected a whole number from {least} to {most}"
+            raise ParameterError(expected, field=name, value=value)
     present = _begin(directory, images, seed)
     missing = [number for number in range(1, images + 1) if image_name(number) not in present]
     chunks = [missing[start : start + _CHUNK] for start in range(0, len(missing), _CHUNK)]
