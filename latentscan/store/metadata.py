@@ -179,14 +179,23 @@ def _examine_root(location: str) -> tuple[dict[str, Any] | None, str | None]:
         root = read_json(backing(location, read_only=True), METADATA)
     except (FileNotFoundError, NotADirectoryError):
         return None, None
+    except PermissionError as error:
+        raise StoreError(f"{location}/{METADATA} cannot be read: {error.strerror}") from error
+    except OSError as error:
+        return None, f"it cannot be read ({error.strerror})"
     except (ValueError, RecursionError) as error:
         return None, str(error)
     if root is None:
-        return None, None
+        return None, "it is missing" if _is_begun(location) else None
     attributes = root.get("attributes")
     if isinstance(attributes, dict) and SEAL in attributes:
         return root, None if attributes[SEAL] == seal_of(root) else "it is not what was sealed"
     return root, None if read_sealed_copy(location) is None else "its seal is missing"
+
+
+def _is_begun(location: str) -> bool:
+    """Check whether blocks are written at a location: then a store that was there has lost its root."""
+    return bool(list_names(location, f"{COMMITS}/digest/c")) and read_sealed_copy(location) is not None
 
 
 @contextmanager

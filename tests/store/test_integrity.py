@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -133,6 +134,16 @@ def empty(file: Path) -> None:
     file.write_bytes(b"")
 
 
+def make_a_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+def make_a_pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
 GROUPS = ("z", "path", "label", "commits", "commits/digest", "commits/array", "sealed_metadata")
 
 
@@ -140,7 +151,7 @@ GROUPS = ("z", "path", "label", "commits", "commits/digest", "commits/array", "s
     ("name", "harm"),
     [
         *((name, harm) for name in GROUPS for harm in (flip_a_bit, empty, "unlink")),
-        *(("", harm) for harm in (flip_a_bit, empty)),  # without its root it is no store
+        *(("", harm) for harm in (flip_a_bit, empty, "unlink", make_a_folder, make_a_pipe)),
     ],
 )
 def test_damaged_metadata_is_named_and_restored(tmp_path: Path, name: str, harm: Any) -> None:
