@@ -17,7 +17,7 @@ from latentscan.execution.context import Execution
 from latentscan.paths import absolute
 from latentscan.scan.rows import require_points
 from latentscan.store.metadata import RESULTS
-from latentscan.store.results import Result, Results
+from latentscan.store.results import STATE, Result, Results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -252,7 +252,7 @@ def _narrowed(request: Request, required: Request, identity: Identity) -> tuple[
 
 def _scratch(home: Results, path: str) -> Scratch:
     _, name, key = path.split("/")
-    return Scratch(absolute(home.location), f"{RESULTS}/{name}-state/{key}")
+    return Scratch(absolute(home.location), f"{RESULTS}/{name}{STATE}/{key}")
 
 
 def _require_points(request: Request, inputs: Inputs) -> None:

@@ -98,6 +98,18 @@ def remove_leftovers(location: str, path: str = "", *, depth: int | None = None)
         remove_abandoned(local_path(location) / path, depth=depth)
 
 
+def remove_empty_group(location: str, path: str) -> None:
+    """Remove a group that holds nothing but its own metadata; others may write into it at the same time."""
+    from zarr.core.sync import sync
+
+    if list_names(location, path) != [METADATA]:
+        return
+    sync(backing(location, read_only=False).delete(f"{path}/{METADATA}"))
+    if not is_url(location):
+        with suppress(OSError):  # somebody has begun to write into it
+            (local_path(location) / path).rmdir()
+
+
 def require_folder_of(location: str, own: Container[str]) -> None:
     """Refuse a file, or a folder that holds anything but its own, and what interrupted writers leave.
 

@@ -22,6 +22,7 @@ from latentscan.store.atomic import (
     list_names,
     publish,
     read_json,
+    remove_empty_group,
     require_folder_of,
 )
 from latentscan.store.chunks import READ_ERRORS, decode_chunk, digest_of, longest_file, read_files
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 CONTENT = "content_sha256"  # these attributes of a group are no part of the result
 CREATED = "created"
 UNLISTED = "unlisted"
+STATE = "-state"  # the ending of the group of an analysis' states
 COORDINATES = "coordinates"
 # the attributes that say which result it is
 IDENTITY = ("analysis", "version", "parameters", "inputs", "requires", "key", "shown")
@@ -234,6 +236,8 @@ class Results:
                 sync(store.delete(marker))
             with suppress(FileNotFoundError):  # another process removes it too
                 sync(store.delete_dir(path))
+            if (group := path.rpartition("/")[0]).endswith(STATE):
+                remove_empty_group(self.location, group)
         except OSError as error:
             if _is_refusal(error):
                 raise self._read_only() from error

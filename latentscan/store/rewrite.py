@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.store.atomic import METADATA, backing, list_names
+from latentscan.store.atomic import list_names, remove_empty_group
 from latentscan.store.metadata import alone
 from latentscan.store.results import Result, Results, Variable
 from latentscan.store.schema import REWRITES
@@ -89,10 +89,7 @@ def finish_rewrites(store: LatentStore) -> list[int]:
 
 def _remove(location: str, paths: list[str]) -> None:
     """Remove copies, and the group that holds them with the last one."""
-    from zarr.core.sync import sync
-
     results = Results(location)
     for path in paths:
         results.remove(path)
-    if set(list_names(location, REWRITES)) <= {METADATA}:
-        sync(backing(location, read_only=False).delete_dir(REWRITES))
+    remove_empty_group(location, REWRITES)
