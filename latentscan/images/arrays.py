@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import stat
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from latentscan.images.preprocessing import Preprocessing
     from latentscan.images.source import Pixels
 
+_OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO})
 _HEADER_LIMIT = 10_000  # bytes, as NumPy has it
 _SHORT = 60
 _EXPECTED = "uint8 of shape (images, height, width, 3) or (images, height, width)"
@@ -126,6 +128,8 @@ def map_npy(file: Path, expected: str) -> NDArray[Any]:
         The file holds Python objects, which could run code when loaded.
     UsageError
         It is no .npy file, or has fewer or more bytes than its header says.
+    OSError
+        The machine cannot read any file now, or not this one any more.
     """
     if not file.exists():
         raise UsageError(f"{file} does not exist; expected {expected}")
@@ -137,6 +141,8 @@ def map_npy(file: Path, expected: str) -> NDArray[Any]:
             )
         return np.memmap(file, dtype, "r", offset, shape, "F" if is_fortran else "C")
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+            raise OSError(error.errno, error.strerror, str(file)) from error
         raise UsageError(
             f"{file}: no .npy file that can be mapped into memory ({error}); expected {expected}"
         ) from error
