@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
     from latentscan.store.metadata import Nodes
     from latentscan.store.reader import LatentStore
+
+
+SAVING_S = 0.2  # between the writing of a result and its listing
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,18 @@ def check_metadata(store: LatentStore) -> tuple[Damage, ...]:
 def check_results(store: LatentStore) -> tuple[Damage, ...]:
     """Return the damages of cached results, and of the list of them in the root's metadata.
 
-    States of interrupted computations are left out: their damage costs time alone.
+    States of interrupted computations are left out: their damage costs time alone. What is wrong with the
+    list may come of somebody who saves a result just now: it is damage where it lasts.
     """
+    damages, of_list = _examine_results(store)
+    if of_list:
+        time.sleep(SAVING_S)
+        damages, of_list = _examine_results(store)
+    return (*damages, *of_list)
+
+
+def _examine_results(store: LatentStore) -> tuple[list[Damage], list[Damage]]:
+    """Return the damages of results, and those of the list of them."""
     results = Results(store.location)
     entries = [entry for entry in results.entries() if not entry.is_state]
     damages = [Damage(entry.path, entry.problem) for entry in entries if not entry.is_intact]
@@ -88,16 +102,16 @@ def check_results(store: LatentStore) -> tuple[Damage, ...]:
     groups = [path for path, node in listing.items() if node == GROUP]
     damages += [damage for path in groups for damage in _compare_node(store, path, GROUP)]
     if root_problem(store.location) is not None:  # then the whole list is lost
-        return tuple(damages)
+        return damages, []
     unlisted = f"is missing from the list of results in {METADATA}"
-    damages += [
+    of_list = [
         Damage(entry.path, unlisted)
         for entry in entries
         if entry.is_intact and not entry.is_listed and entry.created is not None
     ]
-    if _is_list_damaged(root, listing, [damage.file for damage in damages]):
-        damages.append(Damage(METADATA, "is damaged: its list of results differs from the results"))
-    return tuple(damages)
+    if _is_list_damaged(root, listing, [damage.file for damage in damages + of_list]):
+        of_list.append(Damage(METADATA, "is damaged: its list of results differs from the results"))
+    return damages, of_list
 
 
 def find_leftovers(store: LatentStore) -> tuple[str, ...]:
@@ -186,4 +200,4 @@ def _holds_results(path: str) -> bool:
 
 def _frame(root: dict[str, Any]) -> dict[str, Any]:
     """Return a root's metadata without that of what is in it."""
-    return {**root, "consolidated_metadata": {**root["consolidated_metadata"], "metadata": {}}}
+    return {**root, "consolidated_metadata": {**(root.get("consolidated_metadata") or {}), "metadata": {}}}

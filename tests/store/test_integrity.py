@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     from latentscan.store.schema import Compression
 
 LABELS = ("Male", "Young")
+
+
+@pytest.fixture(autouse=True)
+def _nobody_saves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("latentscan.store.integrity.SAVING_S", 0)
+
+
 RESULT = Result({"mean": Variable(("component",), np.arange(3.0))}, {"images": 10})
 A, B, C = "analyses/stats/a", "analyses/stats/b", "analyses/pca/c"
 
@@ -260,6 +267,19 @@ def test_a_damaged_list_is_named_and_written_again(analysed: LatentStore, kind: 
     assert [damage.file for damage in found] == ["zarr.json"]
     assert repair_results(analysed, found) == []
     assert root_of(analysed) == before
+    assert check_results(analysed) == ()
+
+
+def test_a_result_that_is_listed_a_moment_later_is_no_damage(
+    analysed: LatentStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = root_of(analysed)
+    edit_root(analysed, lambda nodes: (nodes.pop(A), nodes.pop(f"{A}/mean")))
+
+    def sleep(_: float) -> None:
+        (folder(analysed) / "zarr.json").write_text(json.dumps(before))
+
+    monkeypatch.setattr("latentscan.store.integrity.time.sleep", sleep)
     assert check_results(analysed) == ()
 
 
