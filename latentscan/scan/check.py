@@ -16,6 +16,7 @@ from latentscan.store.integrity import (
     check_metadata,
     check_results,
     find_leftovers,
+    remove_leftover_results,
     remove_obstacles,
     repair_metadata,
     repair_results,
@@ -42,7 +43,7 @@ class Findings:
     unwritten
         The blocks that are not written.
     leftovers
-        Files that killed writers left, which only take space, and copies of blocks that they were replacing.
+        What killed writers left: files and unfinished results, and copies of blocks that they were replacing.
     """
 
     blocks: int
@@ -118,7 +119,8 @@ def repair_store(location: str, findings: Findings) -> list[str]:
         done.append(f"{len(finished)} blocks that were being replaced are written to their end")
     if findings.leftovers:
         remove_leftovers(location)
-        done.append("files that killed writers left are removed")
+        remove_leftover_results(location, findings.leftovers)
+        done.append("what killed writers left is removed")
     if any(damage.block is None for damage in findings.damages):
         store = open_store(location, writable=True)
         repair_metadata(store, findings.damages)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,13 @@ import numpy as np
 from latentscan.paths import is_url, local_path
 from latentscan.store.atomic import METADATA, backing, read_json, write_json
 from latentscan.store.chunks import READ_ERRORS, ChunkError
-from latentscan.store.files import abandoned
+from latentscan.store.files import UNFINISHED, abandoned
 from latentscan.store.metadata import (
     GROUP,
     RESULTS,
     SEALED_COPY,
     change_list,
+    listed_nodes,
     nodes_of,
     read_root,
     read_sealed_copy,
@@ -30,12 +32,14 @@ from latentscan.store.results import Results
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from latentscan.store.metadata import Nodes
     from latentscan.store.reader import LatentStore
 
 
 SAVING_S = 0.2  # between the writing of a result and its listing
+PUBLISHING_S = 10.0  # between the writing of two files of a result
 
 
 @dataclass(frozen=True)
@@ -115,14 +119,34 @@ def _examine_results(store: LatentStore) -> tuple[list[Damage], list[Damage]]:
 
 
 def find_leftovers(store: LatentStore) -> tuple[str, ...]:
-    """Return the files that killed writers left, which only take space; at a URL, writers leave none.
+    """Return what killed writers left, which only takes space: files, and results without metadata.
 
-    Those that a living process still writes are left out.
+    What a living process still writes is left out. At a URL, none of it is looked for.
     """
     if is_url(store.location):
         return ()
-    folder = local_path(store.location)
-    return tuple(sorted(file.relative_to(folder).as_posix() for file in abandoned(folder)))
+    folder, listed = local_path(store.location), listed_nodes(read_root(store.location) or {})
+    found = [*abandoned(folder), *filter(_is_unfinished, (folder / RESULTS).glob("*/*"))]
+    return tuple(
+        sorted(path for path in (each.relative_to(folder).as_posix() for each in found) if path not in listed)
+    )
+
+
+def remove_leftover_results(location: str, leftovers: Iterable[str]) -> None:
+    """Remove folders of results that were never written to their end."""
+    for path in leftovers:
+        if path.startswith(f"{RESULTS}/") and not path.endswith(UNFINISHED):
+            Results(location).remove(path)
+
+
+def _is_unfinished(result: Path) -> bool:
+    """Check whether a result has no metadata, which comes last, and nobody has written to it lately."""
+    if not result.is_dir() or (result / METADATA).exists():
+        return False
+    with suppress(FileNotFoundError):
+        newest = max(file.stat().st_mtime for file in (result, *result.rglob("*")))
+        return time.time() - newest > PUBLISHING_S
+    return False
 
 
 def repair_metadata(store: LatentStore, damages: Iterable[Damage]) -> None:

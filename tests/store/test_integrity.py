@@ -14,6 +14,8 @@ from latentscan.store.integrity import (
     check_block,
     check_metadata,
     check_results,
+    find_leftovers,
+    remove_leftover_results,
     repair_metadata,
     repair_results,
 )
@@ -311,6 +313,15 @@ def test_a_root_that_is_lost_is_written_again_with_its_list(analysed: LatentStor
     assert root_of(analysed) == before
 
 
-def test_what_an_interrupted_save_leaves_is_no_damage(analysed: LatentStore) -> None:
-    shutil.copytree(folder(analysed) / A / "mean", folder(analysed) / "analyses" / "stats" / "e" / "mean")
+def test_what_an_interrupted_save_leaves_is_no_damage(
+    analysed: LatentStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unfinished = folder(analysed) / "analyses" / "stats" / "e"
+    shutil.copytree(folder(analysed) / A / "mean", unfinished / "mean")
+    assert check_results(analysed) == ()
+    assert find_leftovers(analysed) == ()  # somebody may be saving it
+    monkeypatch.setattr("latentscan.store.integrity.PUBLISHING_S", -1)
+    assert find_leftovers(analysed) == ("analyses/stats/e",)
+    remove_leftover_results(analysed.location, find_leftovers(analysed))
+    assert not unfinished.exists()
     assert check_results(analysed) == ()
