@@ -172,9 +172,8 @@ class LatentStore:
             If they have not.
         """
         schema, commit = self.schema, (len(self.schema.names), DIGEST_BYTES)
-        stored_rows = self.attributes["schema"][
-            "chunk_rows"
-        ]  # more than there are images, in some old stores
+        # in some old stores more than there are images
+        stored_rows = self.attributes["schema"]["chunk_rows"]
         declared: list[tuple[str, int, int, tuple[int, ...], str]] = [
             (spec.name, schema.images, stored_rows, () if spec.second is None else (spec.width,), spec.dtype)
             for spec in schema.arrays
@@ -269,9 +268,7 @@ class LatentStore:
         ChunkError
             If it is missing, damaged, or another's.
         """
-        found = digest_of(self.read_chunk(block, name))
-        # a missing chunk reads as fill values, which may be what was committed
-        if found != digests[self.schema.names.index(name)].tobytes() or self._is_missing(block, name):
+        if digest_of(self.read_chunk(block, name)) != digests[self.schema.names.index(name)].tobytes():
             raise self._mismatch(block, name)
 
     def _verified(
@@ -309,18 +306,20 @@ class LatentStore:
         return values.view(array.dtype.newbyteorder("<")).reshape(rows, *array.shape[1:])
 
     def read_chunk(self, block: int, name: str) -> NDArray[Any]:
-        """Read an array of a block as it is, padding and checksum verified; fill values where it is missing.
+        """Read an array of a block as it is, padding and checksum verified; zero for a digest not written.
 
         Raises
         ------
         ChunkError
-            If its checksum is wrong, or it cannot be decoded.
+            If it is missing, its checksum is wrong, or it cannot be decoded.
         """
         array = self._arrays[name]
         rows = len(self.schema.rows(block)) if name != "digest" else 1
         content = self._content(block, name)
+        if content is None and name == "digest":
+            return np.zeros((rows, *array.shape[1:]), np.uint8)
         if content is None:
-            return np.full((rows, *array.shape[1:]), array.fill_value, array.dtype)
+            raise ChunkError(self.location, self.chunk_key(block, name), "is missing")
         try:
             return decode_chunk(content, _metadata(array))[:rows]
         except (*READ_ERRORS, ArithmeticError) as error:
@@ -350,14 +349,8 @@ class LatentStore:
 
     def _mismatch(self, block: int, name: str) -> ChunkError:
         """Return the error of a chunk whose content is not what was committed."""
-        missing = self._is_missing(block, name)
-        problem = "is missing" if missing else "is not what was committed: its digest differs"
+        problem = "is not what was committed: its digest differs"
         return ChunkError(self.location, self.chunk_key(block, name), problem)
-
-    def _is_missing(self, block: int, name: str) -> bool:
-        from zarr.core.sync import sync
-
-        return not sync(self.group.store.exists(self.chunk_key(block, name)))
 
     def chunk_key(self, block: int, name: str) -> str:
         """Return the file of a block's array inside the store."""
