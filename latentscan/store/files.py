@@ -39,9 +39,8 @@ def read_file(file: Path, limit: int = FILE_BYTES_LIMIT) -> NDArray[np.uint8]:
         If it cannot be read, is no regular file, or is longer than `limit` bytes.
     """
     try:
-        descriptor = os.open(
-            file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
-        )  # a pipe would wait for a writer
+        # a pipe would wait for a writer otherwise
+        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with open(descriptor, "rb", buffering=0) as stream:  # noqa: PTH123 (it is open already)
             status = os.fstat(descriptor)
             require_file(status.st_mode)
