@@ -18,7 +18,7 @@ from latentscan.paths import absolute
 from latentscan.processors import memory_bytes
 from latentscan.scan.rows import require_points
 from latentscan.store.metadata import RESULTS
-from latentscan.store.results import Result, Results
+from latentscan.store.results import STATE, Result, Results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -86,7 +86,7 @@ class Cache:
         requests = [_of_inputs(request, inputs) for request in requests]
         home = Results(self.policy.results or inputs.home)
         paths = {request: path_of(request, inputs.identity) for request in requests}
-        found = {request: self._read(home, path) for request, path in paths.items()}
+        found = {request: self._read(home, path, request, inputs) for request, path in paths.items()}
         missing = [request for request, result in found.items() if result is None]
         if missing and self.policy.cached_only:
             raise CacheMiss(f"{home.location}/{paths[missing[0]]} is not cached")
@@ -145,12 +145,13 @@ class Cache:
                 f"machine has {held / 1e9:,.1f} GB; ask for less, by {' or '.join(map(parameter, given))}"
             )
 
-    def _read(self, home: Results, path: str) -> Result | None:
+    def _read(self, home: Results, path: str, request: Request, inputs: Inputs) -> Result | None:
         if self.policy.force and (home.location, path) not in self._computed:
             return None
         result = home.load(path)
-        if result is not None:
-            home.relist(path)
+        if result is None or not _answers(result, request, inputs.identity):
+            return None
+        home.relist(path)
         return result
 
     def _compute(self, requests: Sequence[Request], inputs: Inputs, home: Results) -> list[Result]:
@@ -247,6 +248,12 @@ def identity_of(request: Request, identity: Identity) -> dict[str, Any]:
     return {**decided_by, "key": hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]}
 
 
+def _answers(result: Result, request: Request, identity: Identity) -> bool:
+    """Check whether a result says itself that it is what was asked for, wherever it lies."""
+    expected = json.loads(json.dumps(identity_of(request, identity)))
+    return all(result.attributes.get(name) == value for name, value in expected.items())
+
+
 def _shown(
     request: Request, inputs: Inputs, attributes: Mapping[str, Any]
 ) -> Iterator[tuple[Request, Inputs]]:
@@ -267,7 +274,7 @@ def _narrowed(request: Request, required: Request, identity: Identity) -> tuple[
 
 def _scratch(home: Results, path: str) -> Scratch:
     _, name, key = path.split("/")
-    return Scratch(absolute(home.location), f"{RESULTS}/{name}-state/{key}")
+    return Scratch(absolute(home.location), f"{RESULTS}/{name}{STATE}/{key}")
 
 
 def _of_inputs(request: Request, inputs: Inputs) -> Request:

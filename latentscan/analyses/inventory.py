@@ -14,13 +14,18 @@ from latentscan.analyses.inputs import Identity
 from latentscan.analyses.registry import ANALYSES
 from latentscan.errors import UsageError, command
 from latentscan.scan.snapshot import Snapshot
-from latentscan.store.metadata import SEAL, no_store, read_root
+from latentscan.store.atomic import METADATA
+from latentscan.store.chunks import ChunkError
+from latentscan.store.metadata import SEAL, no_store, read_root, root_problem
 from latentscan.store.reader import open_store
 from latentscan.store.results import Results
+from latentscan.store.schema import DIGEST_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
+
+    from numpy.typing import NDArray
 
     from latentscan.store.reader import LatentStore
 
@@ -81,12 +86,15 @@ class StoreSummary:
         How many of these hold no latents.
     results
         What is cached in it.
+    damaged
+        What cannot be read of that, a line each.
     """
 
     store: LatentStore
     written: int
     rejected: int
     results: tuple[CachedResult, ...]
+    damaged: tuple[str, ...] = ()
 
     @property
     def missing(self) -> int:
@@ -116,25 +124,50 @@ class StoreSummary:
             },
             "resume_command": self.store.completing_command() if self.missing else None,
             "results": [result.document() for result in self.results],
+            "damaged": list(self.damaged),
         }
 
 
 def describe_store(location: str) -> StoreSummary:
     """Return what is in a store.
 
+    What is damaged is named and left out: of a block whose commit record is damaged all images, of one whose
+    `status` is damaged the rejected ones.
+
     Raises
     ------
     StoreError
-        If there is none, or it is damaged.
+        If there is none, or the metadata is damaged beyond what can be restored.
     """
     store = open_store(location)
-    snapshot = Snapshot(store, store.digests())
-    written = rejected = 0
+    problem, written, rejected = root_problem(location), 0, 0
+    damaged = [] if problem is None else [f"{METADATA} is damaged: {problem}"]
+    digests, unread = _readable_digests(store)
+    damaged += unread
+    snapshot = Snapshot(store, digests)
     for block in snapshot.blocks:
-        status = snapshot.read_block(block, ("status",))["status"]
-        written += len(status)
-        rejected += int(np.count_nonzero(status))
-    return StoreSummary(store, written, rejected, tuple(cached_results(location)))
+        written += len(store.schema.rows(block))
+        try:
+            rejected += int(np.count_nonzero(snapshot.read_block(block, ("status",))["status"]))
+        except ChunkError as error:
+            damaged.append(f"{error.chunk} {error.problem}")
+    results = _results(location, None if unread else snapshot.content)
+    return StoreSummary(store, written, rejected, tuple(results), tuple(damaged))
+
+
+def _readable_digests(store: LatentStore) -> tuple[NDArray[np.uint8], list[str]]:
+    """Return the commit record, zero where it is damaged, and what is."""
+    try:
+        return store.digests(), []
+    except ChunkError:
+        digests = np.zeros((store.schema.blocks, len(store.schema.names), DIGEST_BYTES), np.uint8)
+        damaged = []
+    for block in range(store.schema.blocks):
+        try:
+            digests[block] = store.read_digests(block)
+        except ChunkError as error:
+            damaged.append(f"{error.chunk} {error.problem}")
+    return digests, damaged
 
 
 def cached_results(location: str) -> list[CachedResult]:
@@ -148,10 +181,14 @@ def cached_results(location: str) -> list[CachedResult]:
     root = read_root(location)
     if root is None:
         raise no_store(location)
-    content = None
-    if SEAL in root.get("attributes", {}):
-        store = open_store(location)
-        content = Snapshot(store, store.digests()).content
+    if SEAL not in root.get("attributes", {}):
+        return _results(location, None)
+    store = open_store(location)
+    digests, damaged = _readable_digests(store)
+    return _results(location, None if damaged else Snapshot(store, digests).content)
+
+
+def _results(location: str, content: str | None) -> list[CachedResult]:
     return [
         CachedResult(
             entry.analysis,

@@ -59,10 +59,14 @@ def info(
     found = describe_store(store)
     if as_json:
         print_json(found.document())
-        return
-    print_text(store_table(found, datetime.now(UTC)))
-    if found.missing:  # on one line, whatever the width, to be copied
-        print_line(f"\nto write what is missing:\n{found.store.completing_command()}")
+    else:
+        print_text(store_table(found, datetime.now(UTC)))
+        if found.missing:  # on one line, whatever the width, to be copied
+            print_line(f"\nto write what is missing:\n{found.store.completing_command()}")
+    if found.damaged:
+        first, more = found.damaged[0], len(found.damaged) - 1
+        others = f", and {more:,} more" if more else ""
+        raise StoreError(f"{store}: {first}{others}; {command('check', store=store)} lists all damage")
 
 
 def list_(store: StoreOption, as_json: JsonOption = False) -> None:

@@ -222,6 +222,11 @@ def _report(store: str, summary: Summary) -> None:
         f"{store} is complete: {counted(summary.images, 'image')}"
         + (f", {before:,} of them from before" if before else "")
     )
+    if summary.retried:
+        note(
+            f"{counted(summary.retried, 'rejected image')} read again, {summary.recovered:,} of them with "
+            "latents now; rows that have latents were left as they are, and their images not read"
+        )
     if not summary.rejected:
         return
     counts = ", ".join(f"{count:,} {describe(status)}" for status, count in summary.rejected.items())

@@ -55,7 +55,7 @@ class PlannedEncoding:
         if record is None:
             return None
         asked, parameters = self.asked, record.parameters
-        return Schema(
+        schema = Schema(
             len(source),
             parameters.z_dim,
             ("z",) if parameters.kind == "ae" else ("mu", "logvar", "z"),
@@ -64,6 +64,8 @@ class PlannedEncoding:
             source.split is not None,
             asked.compression,
         )
+        schema.require_fitting_blocks()
+        return schema
 
     def cost(self, schema: Schema | None, missing: int | None) -> Cost | None:
         """Return the cost of writing blocks, a task a block.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 from latentscan.encoding.parameters import DEFAULT_LIMIT, ON_DISK, Noise
 from latentscan.encoding.pipeline import EncodingTask
 from latentscan.encoding.resume_command import encode_command
+from latentscan.encoding.retry import Retried, RetryTask
 from latentscan.errors import ParameterError, UsageError, parameter, spelled
 from latentscan.execution.context import Execution
 from latentscan.execution.threaded import IN_PROCESS
@@ -25,9 +26,11 @@ from latentscan.progress import SILENT
 from latentscan.scan.reduce import map_reduce
 from latentscan.scan.rejects import summarise
 from latentscan.scan.snapshot import block_label
+from latentscan.store.atomic import remove_leftovers
 from latentscan.store.image_array import is_zarr, open_array_source
+from latentscan.store.rewrite import finish_rewrites
 from latentscan.store.schema import DEFAULT_CHUNK_ROWS, Compression, Schema
-from latentscan.store.writer import create_store, retract_blocks
+from latentscan.store.writer import create_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -141,7 +144,7 @@ def encode(
     compression
         Of the chunks.
     retry_rejected
-        Write anew the blocks in which images were rejected, in case these can be read now.
+        Read rejected images again, and write the rows of those that can be encoded now; no other row changes.
     resume_command
         The command that writes the rest, which a new store records.
     executor
@@ -161,15 +164,19 @@ def encode(
     _probe(encoder, source)
     schema = _schema(encoder, source, chunk_rows, compression)
     store = create_store(location, schema, _provenance(encoder, source, noise), resume_command=resume_command)
+    finish_rewrites(store)
+    threads = executor.count if executor.in_process else 1
+    retried = Retried(0, 0, {})
     if retry_rejected:
-        retract_blocks(location, _blocks_with_rejects(store, executor, progress))
-    committed = store.committed()
-    missing: list[int] = np.flatnonzero(~committed).tolist()
+        retried = _retry(RetryTask(encoder, source, store, noise, threads), executor, progress)
+    missing: list[int] = np.flatnonzero(~store.committed()).tolist()
     written = sum(len(schema.rows(block)) for block in missing)
     with progress.task("encode", len(source), "images", done=len(source) - written) as advance:
-        task = EncodingTask(encoder, source, store, noise, executor.count if executor.in_process else 1)
-        reasons = _write_blocks(task, missing, executor, advance)
-    return summarise(store, written, reasons, Execution(executor, progress))
+        task = EncodingTask(encoder, source, store, noise, threads)
+        reasons = {**retried.reasons, **_write_blocks(task, missing, executor, advance)}
+    remove_leftovers(location)
+    summary = summarise(store, written + retried.recovered, reasons, Execution(executor, progress))
+    return replace(summary, retried=retried.images, recovered=retried.recovered)
 
 
 def open_source(
@@ -341,20 +348,36 @@ def _provenance(encoder: Encoder, source: ImageSource, noise: Noise) -> dict[str
     }
 
 
-def _blocks_with_rejects(store: LatentStore, executor: Executor, progress: Progress) -> list[int]:
+def _retry(task: RetryTask, executor: Executor, progress: Progress) -> Retried:
+    """Read the rejected images of all blocks that are written again."""
+    rejected = _rejects_by_block(task.store, executor, progress)
+    name = partial(block_label, task.store)
+    with progress.task("retry", sum(rejected.values()), "images") as advance:
+        if executor.in_process:
+            found = [task(block, _ByThisThread(advance)) for block in rejected]
+        else:
+            found = executor.run_tasks(task, list(rejected), describe=name, report=advance, accelerated=True)
+    return Retried(
+        sum(part.images for part in found),
+        sum(part.recovered for part in found),
+        {row: reason for part in found for row, reason in part.reasons.items()},
+    )
+
+
+def _rejects_by_block(store: LatentStore, executor: Executor, progress: Progress) -> dict[int, int]:
     digests = store.digests()
 
-    def rejected(block: int) -> list[int]:
-        status = store.read_block(block, ("status",), digests[block])["status"]
-        return [block] if status.any() else []
+    def rejected(block: int) -> dict[int, int]:
+        count = int(np.count_nonzero(store.read_block(block, ("status",), digests[block])["status"]))
+        return {block: count} if count else {}
 
     written = np.flatnonzero(digests.any(axis=(1, 2))).tolist()
     if not written:
-        return []
+        return {}
     return map_reduce(
         written,
         rejected,
-        list.__add__,
+        dict.__or__,
         Execution(executor, progress),
         label="look for rejected images",
         describe=partial(block_label, store),

@@ -16,6 +16,7 @@ from latentscan.images.arrays import map_npy
 from latentscan.progress import SILENT
 from latentscan.scan.rejects import summarise
 from latentscan.scan.snapshot import block_label
+from latentscan.store.atomic import remove_leftovers
 from latentscan.store.schema import DEFAULT_CHUNK_ROWS, LATENTS, Compression, Schema
 from latentscan.store.writer import create_store, reject_not_finite, write_block
 
@@ -94,6 +95,7 @@ def ingest(
             describe=partial(block_label, store),
             on_done=lambda block: advance(len(schema.rows(block))),
         )
+    remove_leftovers(location)
     return summarise(store, written, {}, Execution(executor, progress))
 
 

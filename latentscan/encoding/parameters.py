@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.paths import absolute, is_url
-from latentscan.store.schema import DEFAULT_CHUNK_ROWS, Compression
+from latentscan.store.schema import CHUNK_ROWS_LIMIT, DEFAULT_CHUNK_ROWS, Compression
 
 ON_DISK = "a model on a disk; copy it to where all workers see it"
 DEFAULT_LIMIT = 5.0  # of |epsilon|, where the run does not say
@@ -62,7 +62,9 @@ class EncodeParameters(Preprocessing):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     root: Location | None = Field(default=None, description="the folder that a list's paths are relative to")
-    chunk_rows: int = Field(default=DEFAULT_CHUNK_ROWS, ge=1, description="images of a block")
+    chunk_rows: int = Field(
+        default=DEFAULT_CHUNK_ROWS, ge=1, le=CHUNK_ROWS_LIMIT, description="images of a block"
+    )
     seed: int | None = Field(default=None, ge=0, lt=2**63, description="seed of epsilon; 0 if left out")
     epsilon_limit: float | None = Field(
         default=None, ge=0, description="largest |epsilon|; the run's own, or 5, if left out"
@@ -80,7 +82,9 @@ class EncodeParameters(Preprocessing):
     override_preprocessing: bool = Field(
         default=False, description="allow another preprocessing than that of the training"
     )
-    retry_rejected: bool = Field(default=False, description="read images again that were rejected before")
+    retry_rejected: bool = Field(
+        default=False, description="read rejected images again; no other row changes"
+    )
     trust_model: bool = Field(
         default=False, description="load a model file that can run code (.h5, SavedModel, Lambda)"
     )

@@ -49,7 +49,7 @@ class Batch:
     """
 
     block: int
-    rows: range
+    rows: Sequence[int]
     pieces: Sequence[Pixels]
 
     @property
@@ -66,9 +66,9 @@ class Batch:
     def reasons(self) -> dict[int, str]:
         """Why images were rejected in words, by row."""
         found: dict[int, str] = {}
-        start = self.rows.start
+        start = 0
         for piece in self.pieces:
-            found |= {start + position: reason for position, reason in piece.reasons.items()}
+            found |= {self.rows[start + position]: reason for position, reason in piece.reasons.items()}
             start += len(piece.status)
         return found
 
@@ -113,7 +113,7 @@ class EncodingTask:
     threads: int = 1
 
     def __call__(self, blocks: Sequence[int], control: Control) -> dict[int, str]:
-        """Write blocks; those that are committed meanwhile are left as they are."""
+        """Write blocks; those that others commit meanwhile are left as they are."""
         reasons: dict[int, str] = {}
         with (
             closing(self._decoded(self._missing(blocks, control))) as batches,
@@ -148,13 +148,17 @@ class EncodingTask:
         return decode_ahead(self.source, batches, self.threads)
 
     def _write(self, encoded: EncodedBlock) -> None:
+        if self.store.read_digests(encoded.block).any():  # by another, who may have read more of its images
+            return
         finished = finish_block(
             encoded, self.store.schema.rows(encoded.block), source=self.source, noise=self.noise
         )
         write_block(self.store, finished.block, finished.arrays)
 
 
-def decode_ahead(source: ImageSource, batches: Iterable[tuple[int, range]], threads: int) -> Generator[Batch]:
+def decode_ahead(
+    source: ImageSource, batches: Iterable[tuple[int, Sequence[int]]], threads: int
+) -> Generator[Batch]:
     """Decode batches of images, `DECODED_AHEAD` of them ahead of whoever iterates.
 
     Parameters
@@ -168,9 +172,12 @@ def decode_ahead(source: ImageSource, batches: Iterable[tuple[int, range]], thre
     """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
 
-    def pieces_of(rows: range) -> list[Future[Pixels]]:
+    def decode(rows: Sequence[int]) -> Pixels:
+        return source.read(rows.start, rows.stop) if isinstance(rows, range) else source.take(rows)
+
+    def pieces_of(rows: Sequence[int]) -> list[Future[Pixels]]:
         step = PIECE_ROWS if threads > 1 else len(rows)
-        return [pool.submit(source.read, start, min(start + step, rows.stop)) for start in rows[::step]]
+        return [pool.submit(decode, rows[start : start + step]) for start in range(0, len(rows), step)]
 
     waiting = ((block, rows, pieces_of(rows)) for block, rows in batches)
     try:
@@ -231,12 +238,7 @@ def finish_block(encoded: EncodedBlock, rows: range, *, source: ImageSource, noi
     noise
         How z is sampled: ``z = mu + exp(logvar / 2) * epsilon * factor``.
     """
-    arrays = {name: values.copy() for name, values in encoded.arrays.items()}
-    if "logvar" in arrays:
-        components = arrays["mu"].shape[1]
-        sampled = epsilon(noise.seed, rows.start, rows.stop, components, noise.limit)
-        arrays["z"] = z_points(arrays["mu"], arrays["logvar"], sampled, noise.factor)
-    reject_not_finite(arrays)
+    arrays = finish_rows(encoded, rows, slice(None), noise)
     these = slice(rows.start, rows.stop)
     arrays["path"] = np.array(source.paths[these], dtype=object)
     if source.split is not None:
@@ -244,3 +246,28 @@ def finish_block(encoded: EncodedBlock, rows: range, *, source: ImageSource, noi
     if source.attributes is not None:
         arrays["attribute"] = source.attributes.values[these]
     return replace(encoded, arrays=arrays)
+
+
+def finish_rows(
+    encoded: EncodedBlock, rows: range, chosen: slice | NDArray[np.int64], noise: Noise
+) -> dict[str, NDArray[Any]]:
+    """Return encoded rows of a block with z, and with rejected rows as NaN.
+
+    Parameters
+    ----------
+    encoded
+        The outputs of the encoder and the status of these images; it stays as it is.
+    rows
+        The row numbers of the block.
+    chosen
+        Which of them were encoded.
+    noise
+        How z is sampled.
+    """
+    arrays = {name: values.copy() for name, values in encoded.arrays.items()}
+    if "logvar" in arrays:
+        components = arrays["mu"].shape[1]
+        sampled = epsilon(noise.seed, rows.start, rows.stop, components, noise.limit)[chosen]
+        arrays["z"] = z_points(arrays["mu"], arrays["logvar"], sampled, noise.factor)
+    reject_not_finite(arrays)
+    return arrays

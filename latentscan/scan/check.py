@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING
 from latentscan.execution.context import Execution
 from latentscan.scan.reduce import map_reduce
 from latentscan.scan.snapshot import block_label
+from latentscan.store.atomic import remove_leftovers
 from latentscan.store.integrity import (
     Damage,
     check_block,
     check_metadata,
     check_results,
     find_leftovers,
-    remove_leftovers,
+    remove_leftover_results,
     remove_obstacles,
     repair_metadata,
     repair_results,
 )
 from latentscan.store.reader import open_store
+from latentscan.store.rewrite import finish_rewrites, interrupted_rewrites
+from latentscan.store.schema import REWRITES
 from latentscan.store.writer import retract_blocks
 
 if TYPE_CHECKING:
@@ -40,7 +43,7 @@ class Findings:
     unwritten
         The blocks that are not written.
     leftovers
-        Files that killed writers left; they only take space.
+        What killed writers left: files and unfinished results, and copies of blocks that they were replacing.
     """
 
     blocks: int
@@ -93,7 +96,9 @@ def check_store(
         describe=partial(block_label, store),
     )
     damages = check_metadata(store) + check_results(store) + found.damages
-    return Findings(blocks, damages, found.unwritten, find_leftovers(store, set(found.unwritten)))
+    leftovers = find_leftovers(store)
+    copies = tuple(f"{REWRITES}/{block}" for block in interrupted_rewrites(store))
+    return Findings(blocks, damages, found.unwritten, leftovers + copies)
 
 
 def repair_store(location: str, findings: Findings) -> list[str]:
@@ -109,9 +114,13 @@ def repair_store(location: str, findings: Findings) -> list[str]:
         If the store cannot be written.
     """
     done = []
+    finished = set(finish_rewrites(open_store(location, writable=True)))
+    if finished:
+        done.append(f"{len(finished)} blocks that were being replaced are written to their end")
     if findings.leftovers:
-        remove_leftovers(open_store(location), findings.leftovers)
-        done.append("files that killed writers left are removed")
+        remove_leftovers(location)
+        remove_leftover_results(location, findings.leftovers)
+        done.append("what killed writers left is removed")
     if any(damage.block is None for damage in findings.damages):
         store = open_store(location, writable=True)
         repair_metadata(store, findings.damages)
@@ -121,8 +130,9 @@ def repair_store(location: str, findings: Findings) -> list[str]:
             done.append(
                 f"damaged results are removed, to be computed again when asked for: {', '.join(removed)}"
             )
-    if findings.damaged_blocks:
+    damaged = set(findings.damaged_blocks) - finished
+    if damaged:
         remove_obstacles(open_store(location), findings.damages)
-        retract_blocks(location, findings.damaged_blocks)
+        retract_blocks(location, sorted(damaged))
         done.append("damaged blocks are marked as not written")
     return done

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 STATUS_BYTES = 1  # of an image
 SMALL_BYTES = 1 << 16  # of any task
-PATH_BYTES = 64  # of an image, in memory: a guess
 
 
 @dataclass(frozen=True)

@@ -35,12 +35,18 @@ class Summary:
         How many images were rejected, by status.
     named
         Path and reason of the first of them.
+    retried
+        How many images that were rejected before were read again.
+    recovered
+        How many of these have latents now.
     """
 
     images: int
     written: int
     rejected: Mapping[Status, int] = field(default_factory=Counter)
     named: tuple[tuple[str, str], ...] = ()
+    retried: int = 0
+    recovered: int = 0
 
 
 def summarise(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import StoreError, UsageError, parameter
 from latentscan.paths import as_path, is_url, local_path
+from latentscan.store.files import UNFINISHED, remove_abandoned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from zarr.core.buffer import Buffer
 
 METADATA = "zarr.json"
-UNFINISHED = ".partial"  # the ending of a file that is being written, by whoever
 CHANGES = 20  # attempts at a change that others come before
 PAUSE_S = 0.02  # after the first of them, and so much longer after each other
 
@@ -34,13 +34,13 @@ def backing(location: str, *, read_only: bool) -> Store:
     UsageError
         If it is a URL of a kind for which nothing is installed.
     """
-    from zarr.storage import LocalStore
-
     if is_url(location):
         from latentscan.store.object_store import remote_store
 
         return remote_store(location, read_only=read_only)
-    return LocalStore(local_path(location), read_only=read_only)
+    from latentscan.store.disk_store import DiskStore  # zarr takes a while to import
+
+    return DiskStore(local_path(location), read_only=read_only)
 
 
 def publish(location: str, path: str, build: Callable[[zarr.Group], None]) -> dict[str, Any]:
@@ -77,8 +77,37 @@ def publish(location: str, path: str, build: Callable[[zarr.Group], None]) -> di
                     await target.delete_dir(f"{path}/{name}")
 
     sync(copy())
+    remove_leftovers(location, path)
+    for parent in PurePosixPath(path).parents:
+        remove_leftovers(location, str(parent), depth=0)
     found = {key: json.loads(keys[key].to_bytes()) for key in keys if key.endswith(METADATA)}
     return {key.removesuffix(METADATA).rstrip("/"): node for key, node in found.items()}
+
+
+def remove_leftovers(location: str, path: str = "", *, depth: int | None = None) -> None:
+    """Remove the files that killed writers left below a path of a store; at a URL, writers leave none.
+
+    Parameters
+    ----------
+    location, path
+        The store, and the path in it.
+    depth
+        How many levels of folders below it are looked through; all if None.
+    """
+    if not is_url(location):
+        remove_abandoned(local_path(location) / path, depth=depth)
+
+
+def remove_empty_group(location: str, path: str) -> None:
+    """Remove a group that holds nothing but its own metadata; others may write into it at the same time."""
+    from zarr.core.sync import sync
+
+    if list_names(location, path) != [METADATA]:
+        return
+    sync(backing(location, read_only=False).delete(f"{path}/{METADATA}"))
+    if not is_url(location):
+        with suppress(OSError):  # somebody has begun to write into it
+            (local_path(location) / path).rmdir()
 
 
 def require_folder_of(location: str, own: Container[str]) -> None:

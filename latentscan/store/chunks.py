@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
+import math
 from typing import TYPE_CHECKING, Any
 
 import google_crc32c
@@ -11,6 +13,7 @@ import numpy as np
 
 from latentscan.errors import StoreError, command
 from latentscan.paths import is_url, local_path
+from latentscan.store.files import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +21,28 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from zarr.abc.store import Store
+    from zarr.core.metadata import ArrayV3Metadata
 
+TEXTS_BYTES_LIMIT = 2**31  # of a chunk of texts
+_TEXT_BYTES = 4 + 4096  # the longest path, and its length
+_FEW_TEXTS_BYTES = 2**20  # may be long
+_CODEC_BYTES = 1024  # what codecs add to a chunk at most, beside a small part of it
+_CHECKSUM_BYTES = 4
+_ZSTD_HEADER = 18  # bytes of the longest
 READ_ERRORS = (ValueError, RuntimeError, OSError)  # what zarr and its codecs raise on bad bytes
+
+
+def unreadable(error: Exception) -> str:
+    """Return what is wrong with a chunk, in words, from the error of reading or decoding it."""
+    if isinstance(error, OSError) and error.errno != errno.EFBIG:
+        return f"cannot be read: {error.strerror or error}"
+    if isinstance(error, OSError):
+        return f"is damaged: {error.strerror}"
+    return f"is damaged: {error if isinstance(error, DecodingError) else 'it cannot be decoded'}"
+
+
+class DecodingError(ValueError):
+    """What is wrong with the bytes of a chunk."""
 
 
 class ChunkError(StoreError):
@@ -62,14 +85,30 @@ def _content(values: NDArray[Any]) -> Any:
     return np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
 
 
-def read_files(location: str, store: Store, keys: Sequence[str]) -> list[NDArray[np.uint8] | None]:
+def read_files(
+    location: str, store: Store, keys: Sequence[str], limits: Sequence[int]
+) -> list[NDArray[np.uint8] | None]:
     """Read files of a store as they are, all at once; None for one that does not exist.
 
     zarr would copy them twice more, and do so for all threads in the one thread of its event loop.
+
+    Parameters
+    ----------
+    location, store
+        The store.
+    keys
+        The files.
+    limits
+        How many bytes each may have; a longer one on a disk is not read.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be read, or is too long.
     """
     if not is_url(location):
         folder = local_path(location)
-        return [_read_file(folder / key) for key in keys]
+        return [_read_file(folder / key, limit) for key, limit in zip(keys, limits, strict=True)]
     from zarr.core.buffer import default_buffer_prototype
     from zarr.core.sync import sync
 
@@ -80,8 +119,110 @@ def read_files(location: str, store: Store, keys: Sequence[str]) -> list[NDArray
     return sync(read())
 
 
-def _read_file(file: Path) -> NDArray[np.uint8] | None:
+def _read_file(file: Path, limit: int) -> NDArray[np.uint8] | None:
     try:
-        return np.fromfile(file, np.uint8)
-    except FileNotFoundError:
+        return read_file(file, limit)
+    except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def longest_file(metadata: ArrayV3Metadata) -> int:
+    """Return how many bytes the file of a chunk may have."""
+    size = _bytes_of(metadata)
+    if [codec.to_dict()["name"] for codec in metadata.codecs] == ["bytes", "crc32c"]:
+        return size + _CHECKSUM_BYTES
+    return size + size // 128 + _CODEC_BYTES  # what is compressed may become a little longer
+
+
+def decode_chunk(content: NDArray[np.uint8], metadata: ArrayV3Metadata) -> NDArray[Any]:
+    """Decode the file of a chunk, whole, with its padding.
+
+    No number in the file decides how much memory is taken before it is compared with the size of a chunk.
+
+    Parameters
+    ----------
+    content
+        The file.
+    metadata
+        That of the array; with codecs that latentscan writes.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged, or has other codecs.
+    """
+    expected = _bytes_of(metadata)
+    for codec in reversed(metadata.codecs[1:]):
+        content = _decode_bytes(content, codec, expected)
+    first, shape = metadata.codecs[0].to_dict(), metadata.chunk_grid.chunk_shape
+    if first["name"] == "vlen-utf8":
+        return np.asarray(_texts(content, math.prod(shape)), np.dtypes.StringDType()).reshape(shape)
+    if first["name"] != "bytes" or len(content) != expected:
+        raise DecodingError(f"it is {len(content):,} bytes long, expected {expected:,}")
+    order = ">" if first.get("configuration", {}).get("endian") == "big" else "<"
+    return content.view(metadata.dtype.to_native_dtype().newbyteorder(order)).reshape(shape)
+
+
+def _decode_bytes(content: NDArray[np.uint8], codec: Any, expected: int) -> NDArray[np.uint8]:
+    """Undo a codec that makes bytes of bytes, of which there should be as many as expected afterwards."""
+    name = codec.to_dict()["name"]
+    if name == "crc32c":
+        if len(content) < _CHECKSUM_BYTES:
+            raise DecodingError("it is cut short")
+        stored, content = content[-_CHECKSUM_BYTES:].tobytes(), content[:-_CHECKSUM_BYTES]
+        if int(google_crc32c.value(content)).to_bytes(_CHECKSUM_BYTES, "little") != stored:
+            raise DecodingError("its checksum differs")
+        return content
+    if name not in ("zstd", "blosc"):
+        raise DecodingError(f"its codec is {name}")
+    claimed = _zstd_size(content.tobytes()[:_ZSTD_HEADER]) if name == "zstd" else _blosc_size(content)
+    if not 0 <= claimed <= expected:
+        raise DecodingError(f"it claims {claimed:,} bytes, expected at most {expected:,}")
+    import numcodecs.blosc
+    import numcodecs.zstd
+
+    decompress = numcodecs.zstd.decompress if name == "zstd" else numcodecs.blosc.decompress
+    return np.frombuffer(decompress(np.ascontiguousarray(content)), np.uint8)
+
+
+def _bytes_of(metadata: ArrayV3Metadata) -> int:
+    """Return how many bytes a chunk takes before it is compressed; of texts, the most that is accepted."""
+    count, dtype = math.prod(metadata.chunk_grid.chunk_shape), metadata.dtype.to_native_dtype()
+    if dtype.kind in "OT":
+        return min(max(count * _TEXT_BYTES, _FEW_TEXTS_BYTES), TEXTS_BYTES_LIMIT)
+    return count * dtype.itemsize
+
+
+def _texts(content: NDArray[np.uint8], count: int) -> list[str]:
+    """Read texts, each behind its length, which follow their number; all numbers take four bytes."""
+    data, texts, at = content.tobytes(), [], 4
+    if int.from_bytes(data[:4], "little") != count or len(data) < 4 * (1 + count):
+        raise DecodingError(f"it does not hold {count:,} texts")
+    for _ in range(count):
+        start = at + 4
+        at = start + int.from_bytes(data[at:start], "little")
+        if start > len(data) or at > len(data):
+            raise DecodingError("a text is cut short")
+        texts.append(data[start:at].decode())
+    if at != len(data):
+        raise DecodingError("there is something behind the last text")
+    return texts
+
+
+def _zstd_size(header: bytes) -> int:
+    """Return how many bytes a Zstandard frame says it holds; -1 where it does not (RFC 8878, 3.1.1)."""
+    if len(header) < 6 or header[:4] != b"\x28\xb5\x2f\xfd":
+        return -1
+    descriptor = header[4]
+    single = descriptor >> 5 & 1
+    start = 5 + (1 - single) + (0, 1, 2, 4)[descriptor & 3]
+    length = (single, 2, 4, 8)[descriptor >> 6]
+    if not length or len(header) < start + length:
+        return -1
+    return int.from_bytes(header[start : start + length], "little") + (256 if length == 2 else 0)
+
+
+def _blosc_size(content: NDArray[np.uint8]) -> int:
+    """Return how many bytes a Blosc buffer says it holds; -1 where it is shorter or longer than it says."""
+    size, _, length = np.frombuffer(content.tobytes()[4:16].ljust(12, b"\0"), "<u4").tolist()
+    return int(size) if length == len(content) else -1

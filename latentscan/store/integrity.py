@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from latentscan.paths import is_url, local_path
-from latentscan.store.atomic import METADATA, UNFINISHED, backing, read_json, write_json
+from latentscan.store.atomic import METADATA, backing, read_json, write_json
 from latentscan.store.chunks import READ_ERRORS, ChunkError
+from latentscan.store.files import UNFINISHED, abandoned
 from latentscan.store.metadata import (
     GROUP,
     RESULTS,
     SEALED_COPY,
     change_list,
+    listed_nodes,
     nodes_of,
     read_root,
     read_sealed_copy,
@@ -31,12 +31,15 @@ from latentscan.store.metadata import (
 from latentscan.store.results import Results
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
+    from pathlib import Path
 
     from latentscan.store.metadata import Nodes
     from latentscan.store.reader import LatentStore
 
-YOUNG_S = 3600.0  # no file takes longer to write
+
+SAVING_S = 0.2  # between the writing of a result and its listing
+PUBLISHING_S = 10.0  # between the writing of two files of a result
 
 
 @dataclass(frozen=True)
@@ -76,11 +79,7 @@ def check_metadata(store: LatentStore) -> tuple[Damage, ...]:
     if store.format_version > 1 and read_sealed_copy(store.location) is None:
         damages.append(Damage(f"{SEALED_COPY}/{METADATA}", "is damaged or missing"))
     for path, names in store.coordinates.items():
-        try:
-            same = np.asarray(store.array(path)[:]).tolist() == list(names)
-        except READ_ERRORS:
-            same = False
-        if not same:
+        if store.read_names(path) != list(names):
             damages.append(Damage(f"{path}/c/0", "is damaged or missing"))
     return tuple(damages)
 
@@ -88,8 +87,18 @@ def check_metadata(store: LatentStore) -> tuple[Damage, ...]:
 def check_results(store: LatentStore) -> tuple[Damage, ...]:
     """Return the damages of cached results, and of the list of them in the root's metadata.
 
-    States of interrupted computations are left out: their damage costs time alone.
+    States of interrupted computations are left out: their damage costs time alone. What is wrong with the
+    list may come of somebody who saves a result just now: it is damage where it lasts.
     """
+    damages, of_list = _examine_results(store)
+    if of_list:
+        time.sleep(SAVING_S)
+        damages, of_list = _examine_results(store)
+    return (*damages, *of_list)
+
+
+def _examine_results(store: LatentStore) -> tuple[list[Damage], list[Damage]]:
+    """Return the damages of results, and those of the list of them."""
     results = Results(store.location)
     entries = [entry for entry in results.entries() if not entry.is_state]
     damages = [Damage(entry.path, entry.problem) for entry in entries if not entry.is_intact]
@@ -97,49 +106,47 @@ def check_results(store: LatentStore) -> tuple[Damage, ...]:
     groups = [path for path, node in listing.items() if node == GROUP]
     damages += [damage for path in groups for damage in _compare_node(store, path, GROUP)]
     if root_problem(store.location) is not None:  # then the whole list is lost
-        return tuple(damages)
+        return damages, []
     unlisted = f"is missing from the list of results in {METADATA}"
-    damages += [
+    of_list = [
         Damage(entry.path, unlisted)
         for entry in entries
         if entry.is_intact and not entry.is_listed and entry.created is not None
     ]
-    if _is_list_damaged(root, listing, [damage.file for damage in damages]):
-        damages.append(Damage(METADATA, "is damaged: its list of results differs from the results"))
-    return tuple(damages)
+    if _is_list_damaged(root, listing, [damage.file for damage in damages + of_list]):
+        of_list.append(Damage(METADATA, "is damaged: its list of results differs from the results"))
+    return damages, of_list
 
 
-def find_leftovers(store: LatentStore, unwritten: Collection[int]) -> tuple[str, ...]:
-    """Return the files that killed writers left, which only take space; at a URL, writers leave none.
+def find_leftovers(store: LatentStore) -> tuple[str, ...]:
+    """Return what killed writers left, which only takes space: files, and results without metadata.
 
-    Those that somebody may still be writing are left out: they are young, and of no block that is written.
-
-    Parameters
-    ----------
-    store
-        The store.
-    unwritten
-        The blocks that are not written.
+    What a living process still writes is left out. At a URL, none of it is looked for.
     """
     if is_url(store.location):
         return ()
-    folder, now = local_path(store.location), time.time()
-    blocks = [block for block in range(store.schema.blocks) if block not in unwritten]
-    settled = {store.chunk_key(block, name) for block in blocks for name in (*store.schema.names, "digest")}
-    found = []
-    for parent, _, files in os.walk(folder):
-        for file in (Path(parent, name) for name in files if name.endswith(UNFINISHED)):
-            target = file.with_name(file.name.partition(".")[0]).relative_to(folder).as_posix()
-            with suppress(FileNotFoundError):  # it is finished now
-                if target in settled or now - file.stat().st_mtime > YOUNG_S:
-                    found.append(file.relative_to(folder).as_posix())
-    return tuple(sorted(found))
+    folder, listed = local_path(store.location), listed_nodes(read_root(store.location) or {})
+    found = [*abandoned(folder), *filter(_is_unfinished, (folder / RESULTS).glob("*/*"))]
+    return tuple(
+        sorted(path for path in (each.relative_to(folder).as_posix() for each in found) if path not in listed)
+    )
 
 
-def remove_leftovers(store: LatentStore, leftovers: Iterable[str]) -> None:
-    """Remove files that killed writers left."""
-    for file in leftovers:
-        (local_path(store.location) / file).unlink(missing_ok=True)
+def remove_leftover_results(location: str, leftovers: Iterable[str]) -> None:
+    """Remove folders of results that were never written to their end."""
+    for path in leftovers:
+        if path.startswith(f"{RESULTS}/") and not path.endswith(UNFINISHED):
+            Results(location).remove(path)
+
+
+def _is_unfinished(result: Path) -> bool:
+    """Check whether a result has no metadata, which comes last, and nobody has written to it lately."""
+    if not result.is_dir() or (result / METADATA).exists():
+        return False
+    with suppress(FileNotFoundError):
+        newest = max(file.stat().st_mtime for file in (result, *result.rglob("*")))
+        return time.time() - newest > PUBLISHING_S
+    return False
 
 
 def repair_metadata(store: LatentStore, damages: Iterable[Damage]) -> None:
@@ -217,4 +224,4 @@ def _holds_results(path: str) -> bool:
 
 def _frame(root: dict[str, Any]) -> dict[str, Any]:
     """Return a root's metadata without that of what is in it."""
-    return {**root, "consolidated_metadata": {**root["consolidated_metadata"], "metadata": {}}}
+    return {**root, "consolidated_metadata": {**(root.get("consolidated_metadata") or {}), "metadata": {}}}

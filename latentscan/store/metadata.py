@@ -13,12 +13,20 @@ import json
 import os
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import StoreError, command
 from latentscan.paths import as_path, is_url, local_path
-from latentscan.store.atomic import METADATA, backing, change_json, list_names, read_json, write_json
+from latentscan.store.atomic import (
+    METADATA,
+    backing,
+    change_json,
+    list_names,
+    read_json,
+    remove_leftovers,
+    write_json,
+)
 from latentscan.store.schema import COMMITS, JOBS, LATENTS
 
 if TYPE_CHECKING:
@@ -160,8 +168,9 @@ def change_list(location: str, change: Callable[[Nodes], Nodes]) -> None:
         root = read_root(location) or GROUP
         return with_list(root, change(listed_nodes(root)))
 
-    with _alone(location):
+    with alone(location):
         change_json(location, METADATA, changed)
+    remove_leftovers(location, depth=0)
 
 
 def _examine_root(location: str) -> tuple[dict[str, Any] | None, str | None]:
@@ -170,19 +179,28 @@ def _examine_root(location: str) -> tuple[dict[str, Any] | None, str | None]:
         root = read_json(backing(location, read_only=True), METADATA)
     except (FileNotFoundError, NotADirectoryError):
         return None, None
+    except PermissionError as error:
+        raise StoreError(f"{location}/{METADATA} cannot be read: {error.strerror}") from error
+    except OSError as error:
+        return None, f"it cannot be read ({error.strerror})"
     except (ValueError, RecursionError) as error:
         return None, str(error)
     if root is None:
-        return None, None
+        return None, "it is missing" if _is_begun(location) else None
     attributes = root.get("attributes")
     if isinstance(attributes, dict) and SEAL in attributes:
         return root, None if attributes[SEAL] == seal_of(root) else "it is not what was sealed"
     return root, None if read_sealed_copy(location) is None else "its seal is missing"
 
 
+def _is_begun(location: str) -> bool:
+    """Check whether blocks are written at a location: then a store that was there has lost its root."""
+    return bool(list_names(location, f"{COMMITS}/digest/c")) and read_sealed_copy(location) is not None
+
+
 @contextmanager
-def _alone(location: str) -> Iterator[None]:
-    """Hold off threads, and where the system can lock a folder processes, that change the list too."""
+def alone(location: str) -> Iterator[None]:
+    """Hold off threads, and where the system can lock a folder processes, that call it too."""
     if sys.platform == "win32" or is_url(location):
         with _one_at_a_time:
             yield
@@ -191,7 +209,8 @@ def _alone(location: str) -> Iterator[None]:
 
     folder = os.open(local_path(location), os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        with suppress(OSError):  # a file system may have no locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
         yield
     finally:
         os.close(folder)

@@ -11,19 +11,36 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from latentscan.errors import StoreError, parameter
+from latentscan.errors import StoreError, UsageError, parameter
 from latentscan.paths import absolute, is_url
 from latentscan.store.atomic import backing
-from latentscan.store.chunks import READ_ERRORS, ChunkError, checksum_of, digest_of, read_files
+from latentscan.store.chunks import (
+    READ_ERRORS,
+    ChunkError,
+    checksum_of,
+    decode_chunk,
+    digest_of,
+    longest_file,
+    read_files,
+    unreadable,
+)
 from latentscan.store.metadata import SEAL, no_store, open_sealed, read_root
 from latentscan.store.results import ResultEntry, Results
-from latentscan.store.schema import COMMITS, FORMAT_VERSION, READABLE_VERSIONS, Schema
+from latentscan.store.schema import (
+    BLOCKS_LIMIT,
+    COMMITS,
+    DIGEST_BYTES,
+    FORMAT_VERSION,
+    READABLE_VERSIONS,
+    Schema,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     import zarr
     from numpy.typing import NDArray
+    from zarr.core.metadata import ArrayV3Metadata
 
 
 RESUME_COMMAND = "resume_command"  # the attribute
@@ -53,10 +70,7 @@ class LatentStore:
         self.group = group
         self.attributes: dict[str, Any] = dict(group.attrs)
         self.format_version: int = _require_readable(location, self.attributes)
-        stored = self.attributes["schema"]
-        self.schema = Schema(
-            **{**stored, "latents": tuple(stored["latents"]), "labels": tuple(stored["labels"])}
-        )
+        self.schema: Schema = _schema_of(location, self.attributes.get("schema"))
 
     def __repr__(self) -> str:
         schema = self.schema
@@ -149,6 +163,31 @@ class LatentStore:
         paths = {name: name for name in self.schema.names} | {"digest": self._commits_path("digest")}
         return {name: self.array(path) for name, path in paths.items()}
 
+    def require_declared(self) -> None:
+        """Check that the arrays have the shapes and types that the schema declares.
+
+        Raises
+        ------
+        StoreError
+            If they have not.
+        """
+        schema, commit = self.schema, (len(self.schema.names), DIGEST_BYTES)
+        # in some old stores more than there are images
+        stored_rows = self.attributes["schema"]["chunk_rows"]
+        declared: list[tuple[str, int, int, tuple[int, ...], str]] = [
+            (spec.name, schema.images, stored_rows, () if spec.second is None else (spec.width,), spec.dtype)
+            for spec in schema.arrays
+        ]
+        for name, images, rows, others, dtype in [*declared, ("digest", schema.blocks, 1, commit, "uint8")]:
+            array = self._arrays[name]
+            found = (array.shape, array.chunks, "str" if array.dtype.kind in "OT" else str(array.dtype))
+            expected = ((images, *others), (rows, *others), dtype)
+            if found != expected:
+                raise StoreError(
+                    f"{self.location}: the metadata of array {name!r} is damaged: shape, chunks and type are "
+                    f"{found}, expected {expected}"
+                )
+
     def _commits_path(self, name: str) -> str:
         return name if self.format_version == 1 else f"{COMMITS}/{name}"
 
@@ -229,9 +268,7 @@ class LatentStore:
         ChunkError
             If it is missing, damaged, or another's.
         """
-        found = digest_of(self.read_chunk(block, name))
-        # a missing chunk reads as fill values, which may be what was committed
-        if found != digests[self.schema.names.index(name)].tobytes() or self._is_missing(block, name):
+        if digest_of(self.read_chunk(block, name)) != digests[self.schema.names.index(name)].tobytes():
             raise self._mismatch(block, name)
 
     def _verified(
@@ -249,56 +286,71 @@ class LatentStore:
 
     def _fetched(self, block: int, names: Iterable[str]) -> dict[str, NDArray[np.uint8]]:
         """Read the chunks of a block at once, since a server takes long to answer, and can answer many."""
-        keys = {name: self.chunk_key(block, name) for name in names if self._is_plain(name)}
-        found = read_files(self.location, self.group.store, list(keys.values()))
-        return {name: content for name, content in zip(keys, found, strict=True) if content is not None}
+        plain = [name for name in names if self._is_plain(name)]
+        keys, limits = [self.chunk_key(block, name) for name in plain], map(self._longest_file, plain)
+        found = read_files(self.location, self.group.store, keys, list(limits))
+        return {name: content for name, content in zip(plain, found, strict=True) if content is not None}
 
     def _map_chunk(self, block: int, name: str, fetched: NDArray[np.uint8] | None) -> NDArray[Any]:
         """Read an array of a block whose chunk is nothing but its rows and a checksum."""
         array, rows = self._arrays[name], len(self.schema.rows(block))
+        content = self._content(block, name) if fetched is None else fetched
         key = self.chunk_key(block, name)
-        try:
-            content = read_files(self.location, self.group.store, [key])[0] if fetched is None else fetched
-        except OSError as error:
-            raise ChunkError(self.location, key, f"cannot be read: {error.strerror}") from error
         if content is None:
             raise ChunkError(self.location, key, "is missing")
-        count = rows * math.prod(array.shape[1:])
-        if len(content) < count * array.dtype.itemsize:
-            raise ChunkError(self.location, key, "is damaged: it is cut short")
-        values = content[: count * array.dtype.itemsize]
+        size = self._longest_file(name)
+        if len(content) != size:
+            problem = f"is damaged: it is {len(content):,} bytes long, expected {size:,}"
+            raise ChunkError(self.location, key, problem)
+        values = content[: rows * math.prod(array.shape[1:]) * array.dtype.itemsize]
         return values.view(array.dtype.newbyteorder("<")).reshape(rows, *array.shape[1:])
 
     def read_chunk(self, block: int, name: str) -> NDArray[Any]:
-        """Read an array of a block as it is, padding and checksum verified; fill values where it is missing.
+        """Read an array of a block as it is, padding and checksum verified; zero for a digest not written.
 
         Raises
         ------
         ChunkError
-            If its checksum is wrong, or it cannot be decoded.
+            If it is missing, its checksum is wrong, or it cannot be decoded.
         """
-        rows = self.schema.rows(block) if name != "digest" else range(block, block + 1)
+        array = self._arrays[name]
+        rows = len(self.schema.rows(block)) if name != "digest" else 1
+        content = self._content(block, name)
+        if content is None and name == "digest":
+            return np.zeros((rows, *array.shape[1:]), np.uint8)
+        if content is None:
+            raise ChunkError(self.location, self.chunk_key(block, name), "is missing")
         try:
-            return np.asarray(self._arrays[name][rows.start : rows.stop])
-        except (*READ_ERRORS, MemoryError) as error:
-            if isinstance(error, MemoryError) and name != "path":  # its first bytes say how many texts follow
-                raise
-            key = self.chunk_key(block, name)
-            if isinstance(error, OSError):
-                raise ChunkError(self.location, key, f"cannot be read: {error.strerror or error}") from error
-            what = "its checksum differs" if "checksum" in str(error) else "it cannot be decoded"
-            raise ChunkError(self.location, key, f"is damaged: {what}") from error
+            return decode_chunk(content, _metadata(array))[:rows]
+        except (*READ_ERRORS, ArithmeticError) as error:
+            raise ChunkError(self.location, self.chunk_key(block, name), unreadable(error)) from error
+
+    def read_names(self, path: str) -> list[str] | None:
+        """Read the array of names along a dimension; None where it is missing or damaged."""
+        metadata = _metadata(self.array(path))
+        key = f"{path}/{metadata.encode_chunk_key((0,))}"
+        try:
+            content = read_files(self.location, self.group.store, [key], [longest_file(metadata)])[0]
+            found = None if content is None else decode_chunk(content, metadata).tolist()
+        except READ_ERRORS:
+            return None
+        return cast("list[str] | None", found)
+
+    def _content(self, block: int, name: str) -> NDArray[np.uint8] | None:
+        """Read the file of a chunk; None where it does not exist."""
+        key = self.chunk_key(block, name)
+        try:
+            return read_files(self.location, self.group.store, [key], [self._longest_file(name)])[0]
+        except OSError as error:
+            raise ChunkError(self.location, key, unreadable(error)) from error
+
+    def _longest_file(self, name: str) -> int:
+        return longest_file(_metadata(self._arrays[name]))
 
     def _mismatch(self, block: int, name: str) -> ChunkError:
         """Return the error of a chunk whose content is not what was committed."""
-        missing = self._is_missing(block, name)
-        problem = "is missing" if missing else "is not what was committed: its digest differs"
+        problem = "is not what was committed: its digest differs"
         return ChunkError(self.location, self.chunk_key(block, name), problem)
-
-    def _is_missing(self, block: int, name: str) -> bool:
-        from zarr.core.sync import sync
-
-        return not sync(self.group.store.exists(self.chunk_key(block, name)))
 
     def chunk_key(self, block: int, name: str) -> str:
         """Return the file of a block's array inside the store."""
@@ -320,7 +372,32 @@ def open_store(location: str, *, writable: bool = False) -> LatentStore:
     if SEAL not in root.get("attributes", {}):
         raise StoreError(f"{location} is a Zarr group, but no latent store: its attributes lack {SEAL}")
     _require_readable(location, root["attributes"])
-    return LatentStore(location, open_sealed(backing(location, read_only=not writable), root))
+    store = LatentStore(location, open_sealed(backing(location, read_only=not writable), root))
+    store.require_declared()
+    return store
+
+
+def _metadata(array: zarr.Array[Any]) -> ArrayV3Metadata:
+    return cast("ArrayV3Metadata", array.metadata)
+
+
+def _schema_of(location: str, stored: Any) -> Schema:
+    """Return the schema in a store's attributes.
+
+    Raises
+    ------
+    StoreError
+        If no store has that one.
+    """
+    try:
+        schema = Schema(**{**stored, "latents": tuple(stored["latents"]), "labels": tuple(stored["labels"])})
+    except (UsageError, TypeError, KeyError) as error:
+        raise StoreError(f"{location}: its schema is damaged: {error}") from error
+    if schema.blocks > BLOCKS_LIMIT:
+        raise StoreError(
+            f"{location}: its schema is damaged: {schema.blocks:,} blocks are more than any store has"
+        )
+    return schema
 
 
 def _require_readable(location: str, attributes: Mapping[str, Any]) -> int:

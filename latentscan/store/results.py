@@ -6,7 +6,6 @@ import asyncio
 import errno
 import hashlib
 import json
-import math
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,9 +22,10 @@ from latentscan.store.atomic import (
     list_names,
     publish,
     read_json,
+    remove_empty_group,
     require_folder_of,
 )
-from latentscan.store.chunks import READ_ERRORS, digest_of
+from latentscan.store.chunks import READ_ERRORS, decode_chunk, digest_of, longest_file, read_files
 from latentscan.store.metadata import GROUP, RESULTS, SEAL, change_list, listed_nodes, read_root
 from latentscan.store.schema import JOBS
 
@@ -35,17 +35,18 @@ if TYPE_CHECKING:
     import xarray
     import zarr
     from numpy.typing import NDArray
+    from zarr.abc.store import Store
+    from zarr.core.metadata import ArrayV3Metadata
 
     from latentscan.store.metadata import Nodes
 
 CONTENT = "content_sha256"  # these attributes of a group are no part of the result
 CREATED = "created"
 UNLISTED = "unlisted"
+STATE = "-state"  # the ending of the group of an analysis' states
 COORDINATES = "coordinates"
 # the attributes that say which result it is
 IDENTITY = ("analysis", "version", "parameters", "inputs", "requires", "key", "shown")
-_TEXT_BYTES = 4  # what a text takes at least, of which the type says nothing
-_LARGE_BYTES = 2**20  # arrays beyond it are compared with the size of their files before they are read
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,7 @@ class Results:
 
         Tasks that run at once may do so.
         """
-        self._publish(path, result, {UNLISTED: True})
+        self._publish(path, result, {UNLISTED: path})
 
     def remove(self, path: str) -> None:
         """Remove a result from the root's list, then its files; nothing happens where it does not exist.
@@ -235,6 +236,8 @@ class Results:
                 sync(store.delete(marker))
             with suppress(FileNotFoundError):  # another process removes it too
                 sync(store.delete_dir(path))
+            if (group := path.rpartition("/")[0]).endswith(STATE):
+                remove_empty_group(self.location, group)
         except OSError as error:
             if _is_refusal(error):
                 raise self._read_only() from error
@@ -313,9 +316,13 @@ class Results:
         except GroupNotFoundError:
             return None, "was not written to its end"
         except _UNREADABLE as error:
-            return None, f"cannot be read: {str(error) or type(error).__name__}"
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            return None, f"cannot be read: {reason or type(error).__name__}"
         if content != _content(result):
             return result, "is not what was saved"
+        state = self._own_attributes(path).get(UNLISTED, path)
+        if state not in (path, True):  # True is what earlier versions wrote
+            return result, f"is another state, of {state}"
         for name, own in zip(("analysis", "key"), path.split("/")[1:], strict=False):
             if result.attributes.get(name, own) != own:
                 return result, f"is another result, of {name} {result.attributes[name]}"
@@ -329,17 +336,22 @@ class Results:
 
         place = StorePath(backing(self.location, read_only=True), path)
 
-        async def read() -> tuple[dict[str, Any], dict[str, Variable | None]]:
+        async def read() -> tuple[dict[str, Any], dict[str, Any]]:
             group = await zarr.AsyncGroup.open(place, zarr_format=3, use_consolidated=False)
             names = sorted([name async for name in place.store.list_dir(path) if name != METADATA])
-            found = await asyncio.gather(*(_read_variable(group, name) for name in names))
+            found = await asyncio.gather(*(_find_array(group, name) for name in names))
             return {**group.attrs}, dict(zip(names, found, strict=True))
 
         attributes, found = sync(read())
         content = attributes.pop(CONTENT, None)
         for name in (CREATED, UNLISTED):
             attributes.pop(name, None)
-        variables = {name: variable for name, variable in found.items() if variable is not None}
+        arrays = {name: array for name, array in found.items() if array is not None}
+        values = _read_arrays(self.location, place.store, arrays)
+        variables = {
+            name: Variable(_dimensions(array), values[name], dict(array.attrs))
+            for name, array in arrays.items()
+        }
         return Result(variables, attributes), content
 
     def _publish(self, path: str, result: Result, attributes: Mapping[str, Any]) -> Nodes:
@@ -423,27 +435,47 @@ def _write_variable(group: zarr.Group, name: str, variable: Variable) -> None:
     array[...] = values.astype(object) if text else values
 
 
-async def _read_variable(group: zarr.AsyncGroup, name: str) -> Variable | None:
-    """Read an array of a group; None where it is none.
+async def _find_array(group: zarr.AsyncGroup, name: str) -> zarr.AsyncArray[Any] | None:
+    """Open an array of a group; None where it is none."""
+    import zarr
+
+    try:
+        found = await group.getitem(name)
+    except KeyError:
+        return None
+    return found if isinstance(found, zarr.AsyncArray) else None
+
+
+def _dimensions(array: zarr.AsyncArray[Any]) -> tuple[str, ...]:
+    return cast("tuple[str, ...]", array.metadata.to_dict().get("dimension_names", ()))
+
+
+def _read_arrays(
+    location: str, store: Store, arrays: Mapping[str, zarr.AsyncArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    """Read arrays that are one chunk each.
 
     Raises
     ------
     ValueError
-        If its metadata promises more than its files can hold.
+        If one is missing or damaged, or its metadata says something else than was written.
     """
-    import zarr
+    for name, array in arrays.items():
+        if array.chunks != tuple(max(1, length) for length in array.shape):
+            raise ValueError(f"{name} is not one chunk")
+    held = {name: array for name, array in arrays.items() if 0 not in array.shape}
+    keys = [f"{array.path}/{array.metadata.encode_chunk_key((0,) * array.ndim)}" for array in held.values()]
+    limits = [longest_file(_as_v3(array)) for array in held.values()]
+    values = {name: np.empty(array.shape, array.dtype) for name, array in arrays.items() if name not in held}
+    for (name, array), content in zip(held.items(), read_files(location, store, keys, limits), strict=True):
+        if content is None:
+            raise ValueError(f"{name} is missing")
+        values[name] = decode_chunk(content, _as_v3(array))
+    return values
 
-    try:
-        array = await group.getitem(name)
-    except KeyError:
-        return None
-    if not isinstance(array, zarr.AsyncArray):
-        return None
-    size = math.prod(array.shape) * (array.dtype.itemsize if array.dtype.kind in "biufc" else _TEXT_BYTES)
-    if size > _LARGE_BYTES and size > await array.nbytes_stored():
-        raise ValueError(f"{name} is cut short")
-    dims = cast("tuple[str, ...]", array.metadata.to_dict().get("dimension_names", ()))
-    return Variable(dims, np.asarray(await array.getitem(...)), dict(array.attrs))
+
+def _as_v3(array: zarr.AsyncArray[Any]) -> ArrayV3Metadata:
+    return cast("ArrayV3Metadata", array.metadata)
 
 
 def _content(result: Result) -> str:

@@ -58,6 +58,7 @@ def create_store(
     """
     root = read_root(location)
     if root is None or SEAL not in root.get("attributes", {}):
+        schema.require_fitting_blocks()
         _require_vacant(location, schema)
         publish(location, "", lambda group: _lay_out(group, schema, provenance, resume_command))
     store = open_store(location, writable=True)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -184,6 +185,19 @@ def test_a_result_in_the_place_of_another_is_not_served(tmp_path: Path, runs: Co
     )
     (tmp_path / "z.zarr" / one).rename(tmp_path / "z.zarr" / other)
     assert analyse(store, "stats", upper=20)["radius_edge"][-1] == 20
+    assert runs["stats"] == 2
+
+
+@pytest.mark.parametrize("change", [{"parameters": {}}, {"version": 0}, {"inputs": {}}, {"key": None}])
+def test_a_result_that_says_it_is_another_is_not_served(
+    tmp_path: Path, runs: Counter[str], change: dict[str, Any]
+) -> None:
+    store = build_store(tmp_path / "z.zarr", images=11)
+    found = analyse(store, "stats")
+    path = f"analyses/stats/{found.attributes['key']}"
+    attributes = {name: value for name, value in (found.attributes | change).items() if value is not None}
+    Results(store.location).save(path, replace(found, attributes=attributes))
+    assert_same_bits(analyse(store, "stats"), found)
     assert runs["stats"] == 2
 
 

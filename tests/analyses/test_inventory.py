@@ -93,3 +93,17 @@ def test_there_is_nothing(tmp_path: Path) -> None:
     for look in (describe_store, cached_results):
         with pytest.raises(StoreError):
             look(str(tmp_path / "none.zarr"))
+
+
+@pytest.mark.parametrize("damaged", ["status/c/1", "commits/digest/c/1/0/0", "zarr.json"])
+def test_what_is_damaged_is_named_beside_all_that_can_be_read(tmp_path: Path, damaged: str) -> None:
+    store = build_store(tmp_path / "z.zarr", images=11, chunk_rows=4, rejected=(0, 5))
+    analyse(store, "stats")
+    (tmp_path / "z.zarr" / damaged).write_bytes(b"{}")
+    summary = describe_store(store.location)
+    (line,) = summary.damaged
+    assert line.startswith(f"{damaged} is damaged: ")
+    assert summary.document()["damaged"] == [line]
+    assert summary.rejected == (2 if damaged == "zarr.json" else 1)
+    assert summary.missing == (4 if "digest" in damaged else 0)
+    assert [result.name for result in summary.results] == ["stats"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,3 +89,78 @@ def test_pickled_objects_are_refused(latents: dict[str, Path], tmp_path: Path) -
     with pytest.raises(UnsafeInputError):
         ingest(latents, str(tmp_path / "z.zarr"))
     assert not (tmp_path / "z.zarr").exists()
+
+
+def npy(header: bytes, content: bytes = bytes(64), version: bytes = b"\x01\x00") -> bytes:
+    length = len(header).to_bytes(2 if version == b"\x01\x00" else 4, "little")
+    return b"\x93NUMPY" + version + length + header + content
+
+
+HEADER = b"{'descr': '<f4', 'fortran_order': False, 'shape': %s, }\n"
+HOSTILE = {
+    "nothing": b"",
+    "half a magic": b"\x93NUM",
+    "an unknown version": npy(HEADER % b"(4, 4)", version=b"\x09\x00"),
+    "a header that is not closed": npy((HEADER % b"(4, 4)").replace(b"}", b"(")),
+    "brackets without end": npy(b"[" * 9000),
+    "a header that is too long": npy(HEADER % b"(4, 4)", version=b"\x02\x00")[:8] + b"\xff" * 4,
+    "rows without end": npy(HEADER % b"(99999999999999999999999, 4)"),
+    "columns without end": npy(HEADER % b"(4, 99999999999999999999999)"),
+    "fewer bytes than it says": npy(HEADER % b"(4, 5)"),
+    "more bytes than it says": npy(HEADER % b"(4, 3)"),
+    "negative rows": npy(HEADER % b"(-4, -4)"),
+    "a type that is none": npy((HEADER % b"(4, 4)").replace(b"<f4", b"<q9")),
+    "a type without bytes": npy((HEADER % b"(4, 4)").replace(b"<f4", b"|V0")),
+    "bytes of no text": npy(b"\xff\xfe\x00" * 20),
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
+def test_a_damaged_file_is_named_and_nothing_is_written(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bad.npy").write_bytes(content)
+    with pytest.raises(UsageError, match=r"bad\.npy: "):
+        ingest({"z": tmp_path / "bad.npy"}, str(tmp_path / "z.zarr"))
+    assert not (tmp_path / "z.zarr").exists()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "z.npy"
+    {
+        "pipe": lambda: os.mkfifo(file),
+        "device": lambda: file.symlink_to("/dev/zero"),
+        "folder": file.mkdir,
+    }[kind]()
+    with pytest.raises(UsageError, match=r"z\.npy: "):
+        ingest({"z": file}, str(tmp_path / "z.zarr"))
+
+
+def test_columns_may_follow_one_another_in_the_file(latents: dict[str, Path], tmp_path: Path) -> None:
+    z = np.load(latents["z"])
+    np.save(tmp_path / "fortran.npy", np.asfortranarray(z))
+    ingest({"z": tmp_path / "fortran.npy"}, str(tmp_path / "z.zarr"), chunk_rows=7)
+    found = np.asarray(open_store(str(tmp_path / "z.zarr")).z[:])
+    np.testing.assert_array_equal(found, z.astype(np.float32))
+
+
+def test_a_chunk_takes_no_more_than_the_images_need(latents: dict[str, Path], tmp_path: Path) -> None:
+    ingest(latents, str(tmp_path / "z.zarr"), chunk_rows=5_000_000)
+    assert (
+        sum(path.stat().st_size for path in (tmp_path / "z.zarr").rglob("c/**/*") if path.is_file()) < 10_000
+    )
+    assert ingest(latents, str(tmp_path / "z.zarr"), chunk_rows=5_000_000).written == 0
+    with pytest.raises(ParameterError) as refused:
+        ingest(latents, str(tmp_path / "new.zarr"), chunk_rows=10**20)
+    assert refused.value.field == "chunk_rows"
+    assert not (tmp_path / "new.zarr").exists()
+
+
+def test_what_a_killed_run_left_is_gone_at_the_end(latents: dict[str, Path], tmp_path: Path) -> None:
+    store = tmp_path / "z.zarr"
+    ingest(latents, str(store), chunk_rows=7)
+    whole = files(store)
+    retract_blocks(str(store), [2])
+    for left in ("z/c/2/0.0123.partial", "mu/zarr.0123.partial", "zarr.0123.partial"):
+        (store / left).write_bytes(b"half")
+    ingest(latents, str(store), chunk_rows=7)
+    assert files(store) == whole

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import os
+import fcntl
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,18 +59,18 @@ def test_a_repair_says_what_it_did_and_leaves_only_blocks_to_write(damaged: Path
 
 def test_what_killed_writers_left_is_no_damage_and_is_removed(tmp_path: Path) -> None:
     store = build_store(tmp_path / "z.zarr", images=19, chunk_rows=5, blocks=(0, 1, 3))
-    left = ("path/c/1.0123.partial", "z/c/3/0.0123.partial")
-    growing = "z/c/2/0.0123.partial"
-    (tmp_path / "z.zarr" / growing).parent.mkdir()
-    for file in (*left, growing):
+    left = ("path/c/1.0123.partial", "z/c/3/0.0123.partial", "zarr.0123.partial")
+    growing = tmp_path / "z.zarr" / "z/c/2/0.0123.partial"
+    growing.parent.mkdir()
+    for file in left:
         (tmp_path / "z.zarr" / file).write_bytes(b"")
-    found = check_store(store)
-    assert (found.damages, found.leftovers) == ((), left)
-    assert len(repair_store(store.location, found)) == 1
-    assert [path.name for path in tmp_path.rglob("*.partial")] == ["0.0123.partial"]
-    assert (tmp_path / "z.zarr" / growing).exists()
-    os.utime(tmp_path / "z.zarr" / growing, (0, 0))
-    assert check_store(store).leftovers == (growing,)
+    with growing.open("wb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)  # as a living writer does
+        found = check_store(store)
+        assert (found.damages, found.leftovers) == ((), left)
+        assert len(repair_store(store.location, found)) == 1
+        assert list(tmp_path.rglob("*.partial")) == [growing]
+    assert check_store(store).leftovers == ("z/c/2/0.0123.partial",)
 
 
 def test_a_repair_of_a_whole_store_does_nothing(tmp_path: Path) -> None:

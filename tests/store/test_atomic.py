@@ -39,16 +39,16 @@ def test_a_group_is_published_with_its_parents(tmp_path: Path) -> None:
 
 
 def test_a_group_that_is_interrupted_does_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from zarr.storage import LocalStore
+    from latentscan.store.disk_store import DiskStore
 
-    whole = LocalStore.set
+    whole = DiskStore.set
 
-    async def interrupted(self: LocalStore, key: str, value: object) -> None:
+    async def interrupted(self: DiskStore, key: str, value: object) -> None:
         if key == "one/zarr.json":
             raise OSError(28, "no space left")
         await whole(self, key, value)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(LocalStore, "set", interrupted)
+    monkeypatch.setattr(DiskStore, "set", interrupted)
     with pytest.raises(OSError, match="no space"):
         publish(str(tmp_path), "one", fill)
     assert (tmp_path / "one" / "a" / "zarr.json").exists()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from latentscan.store.integrity import (
     check_block,
     check_metadata,
     check_results,
+    find_leftovers,
+    remove_leftover_results,
     repair_metadata,
     repair_results,
 )
@@ -28,6 +31,13 @@ if TYPE_CHECKING:
     from latentscan.store.schema import Compression
 
 LABELS = ("Male", "Young")
+
+
+@pytest.fixture(autouse=True)
+def _nobody_saves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("latentscan.store.integrity.SAVING_S", 0)
+
+
 RESULT = Result({"mean": Variable(("component",), np.arange(3.0))}, {"images": 10})
 A, B, C = "analyses/stats/a", "analyses/stats/b", "analyses/pca/c"
 
@@ -133,6 +143,16 @@ def empty(file: Path) -> None:
     file.write_bytes(b"")
 
 
+def make_a_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+def make_a_pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
 GROUPS = ("z", "path", "label", "commits", "commits/digest", "commits/array", "sealed_metadata")
 
 
@@ -140,7 +160,7 @@ GROUPS = ("z", "path", "label", "commits", "commits/digest", "commits/array", "s
     ("name", "harm"),
     [
         *((name, harm) for name in GROUPS for harm in (flip_a_bit, empty, "unlink")),
-        *(("", harm) for harm in (flip_a_bit, empty)),  # without its root it is no store
+        *(("", harm) for harm in (flip_a_bit, empty, "unlink", make_a_folder, make_a_pipe)),
     ],
 )
 def test_damaged_metadata_is_named_and_restored(tmp_path: Path, name: str, harm: Any) -> None:
@@ -252,6 +272,19 @@ def test_a_damaged_list_is_named_and_written_again(analysed: LatentStore, kind: 
     assert check_results(analysed) == ()
 
 
+def test_a_result_that_is_listed_a_moment_later_is_no_damage(
+    analysed: LatentStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = root_of(analysed)
+    edit_root(analysed, lambda nodes: (nodes.pop(A), nodes.pop(f"{A}/mean")))
+
+    def sleep(_: float) -> None:
+        (folder(analysed) / "zarr.json").write_text(json.dumps(before))
+
+    monkeypatch.setattr("latentscan.store.integrity.time.sleep", sleep)
+    assert check_results(analysed) == ()
+
+
 def test_a_result_that_was_never_listed_is_named_and_listed(analysed: LatentStore) -> None:
     before = root_of(analysed)
     edit_root(analysed, lambda nodes: (nodes.pop(A), nodes.pop(f"{A}/mean")))
@@ -280,6 +313,15 @@ def test_a_root_that_is_lost_is_written_again_with_its_list(analysed: LatentStor
     assert root_of(analysed) == before
 
 
-def test_what_an_interrupted_save_leaves_is_no_damage(analysed: LatentStore) -> None:
-    shutil.copytree(folder(analysed) / A / "mean", folder(analysed) / "analyses" / "stats" / "e" / "mean")
+def test_what_an_interrupted_save_leaves_is_no_damage(
+    analysed: LatentStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unfinished = folder(analysed) / "analyses" / "stats" / "e"
+    shutil.copytree(folder(analysed) / A / "mean", unfinished / "mean")
+    assert check_results(analysed) == ()
+    assert find_leftovers(analysed) == ()  # somebody may be saving it
+    monkeypatch.setattr("latentscan.store.integrity.PUBLISHING_S", -1)
+    assert find_leftovers(analysed) == ("analyses/stats/e",)
+    remove_leftover_results(analysed.location, find_leftovers(analysed))
+    assert not unfinished.exists()
     assert check_results(analysed) == ()

@@ -13,12 +13,13 @@ import zarr
 
 from latentscan.errors import StoreError
 from latentscan.store.chunks import ChunkError
-from latentscan.store.metadata import SEAL, seal_of
+from latentscan.store.metadata import SEAL, nodes_of, seal_of
 from latentscan.store.reader import open_store
 from latentscan.store.results import Result, Results, Variable
 from tests.builders import build_store, random_latents
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from latentscan.store.reader import LatentStore
@@ -175,3 +176,29 @@ def test_a_notebook_shows_a_store_and_runs_nothing_that_a_file_is_called(tmp_pat
     assert "<b>" not in shown
     assert "&lt;script&gt;" in shown
     assert "faces &amp; co" in shown
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda root: root["attributes"]["schema"].update(images=10**15), "blocks are more than"),
+        (lambda root: root["attributes"]["schema"].update(images="many"), "its schema is damaged"),
+        (lambda root: root["attributes"]["schema"].pop("latents"), "its schema is damaged"),
+        (lambda root: nodes_of(root)["z"].update(shape=[10**15, 3]), "metadata of array 'z' is damaged"),
+        (
+            lambda root: nodes_of(root)["z"]["chunk_grid"]["configuration"].update(chunk_shape=[10**12, 3]),
+            "metadata of array 'z' is damaged",
+        ),
+        (lambda root: nodes_of(root)["status"].update(data_type="int64"), "'status' is damaged"),
+    ],
+)
+def test_metadata_that_declares_what_no_store_has_is_refused(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    store = build_store(tmp_path / "z.zarr")
+    root = json.loads((tmp_path / "z.zarr" / "zarr.json").read_text())
+    change(root)
+    root["attributes"][SEAL] = seal_of(root)  # as if it had been written so
+    (tmp_path / "z.zarr" / "zarr.json").write_text(json.dumps(root))
+    with pytest.raises(StoreError, match=message):
+        open_store(store.location)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -291,6 +292,28 @@ def test_a_state_is_not_listed(results: Results) -> None:
     assert listed(results.location) == set()
     (entry,) = results.entries()
     assert (entry.is_intact, entry.is_listed, entry.is_state) == (True, False, True)
+
+
+def test_a_state_in_the_place_of_another_is_not_served(results: Results) -> None:
+    one, other = "analyses/tsne-state/a", "analyses/tsne-state/b"
+    results.save_unlisted(one, RESULT)
+    (Path(results.location) / one).rename(Path(results.location) / other)
+    assert results.load(other) is None
+    assert [entry.problem for entry in results.entries()] == [f"is another state, of {one}"]
+    results.remove(other)
+    assert not (Path(results.location) / "analyses" / "tsne-state").exists()
+
+
+def test_an_array_that_declares_more_than_its_file_holds_takes_no_memory(results: Results) -> None:
+    results.save(A, RESULT)
+    metadata = Path(results.location) / A / "mean" / "zarr.json"
+    node = json.loads(metadata.read_text())
+    node["shape"] = node["chunk_grid"]["configuration"]["chunk_shape"] = [10**9, 10**9]
+    metadata.write_text(json.dumps(node))
+    tracemalloc.start()
+    assert results.load(A) is None
+    assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    tracemalloc.stop()
 
 
 def test_a_result_is_removed_from_the_list_and_the_disk(results: Results) -> None:

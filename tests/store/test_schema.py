@@ -33,8 +33,39 @@ def test_an_impossible_shape_is_refused(change: dict[str, Any], message: str) ->
         Schema(**{"images": 1, "components": 1, "latents": ("z",), **change})
 
 
-@pytest.mark.parametrize("change", [{"chunk_rows": -1}, {"chunk_rows": 0}, {"compression": "rar"}])
+@pytest.mark.parametrize(
+    "change", [{"chunk_rows": -1}, {"chunk_rows": 0}, {"chunk_rows": 10**20}, {"compression": "rar"}]
+)
 def test_an_impossible_parameter_is_named(change: dict[str, Any]) -> None:
     with pytest.raises(ParameterError) as raised:
         Schema(**{"images": 1, "components": 1, "latents": ("z",), **change})
     assert {raised.value.field: raised.value.value} == change
+
+
+def test_a_block_has_no_more_rows_than_there_are_images() -> None:
+    schema = Schema(60, 4, ("z",), chunk_rows=5_000_000)
+    assert (schema.chunk_rows, schema.blocks, schema.rows(0)) == (60, 1, range(60))
+    assert schema == Schema(60, 4, ("z",), chunk_rows=60)
+
+
+@pytest.mark.parametrize(
+    ("images", "components", "chunk_rows", "message"),
+    [
+        (
+            10**9,
+            256,
+            2**30,
+            "takes 1,088,000,000,000 bytes, more than 2,000,000,000; expected at most 1838235",
+        ),
+        (10, 10**9, 5, "a single row is too large"),
+        (10**9, 2, 100, "10,000,000 blocks, more than 4,194,304; expected at least 239"),
+    ],
+)
+def test_blocks_that_are_too_large_or_too_many_are_refused(
+    images: int, components: int, chunk_rows: int, message: str
+) -> None:
+    schema = Schema(images, components, ("z",), chunk_rows)
+    with pytest.raises(ParameterError, match=message) as refused:
+        schema.require_fitting_blocks()
+    assert refused.value.field == "chunk_rows"
+    Schema(10**9, 256, ("mu", "logvar", "z")).require_fitting_blocks()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from latentscan.analyses.neighbours.graph import search_cost
-from latentscan.scan.cost import PATH_BYTES, Cost, gathering, in_turn, merges, one_pass, ranges
-from latentscan.store.schema import DEFAULT_CHUNK_ROWS
+from latentscan.scan.cost import Cost, gathering, in_turn, merges, one_pass, ranges
+from latentscan.store.schema import DEFAULT_CHUNK_ROWS, PATH_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,0 +1,182 @@
+"""Files of a store on a disk: read only where they are files of a possible size, written whole or not at all.
+
+A file is written under another name, which ends in ``.partial``, and its writer holds a lock on it meanwhile.
+The system lets go of the lock when the writer ends, however it ends: what is locked by nobody is litter.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import sys
+import time
+import uuid
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+UNFINISHED = ".partial"  # the ending of a file that is being written, by whoever
+FILE_BYTES_LIMIT = 2**34  # of any file, where nothing else says how long it may be
+YOUNG_S = 3600.0  # no file takes longer to write
+_ATTEMPTS = 5
+
+
+def read_file(file: Path, limit: int = FILE_BYTES_LIMIT) -> NDArray[np.uint8]:
+    """Read a whole file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read, is no regular file, or is longer than `limit` bytes.
+    """
+    try:
+        # a pipe would wait for a writer otherwise
+        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with open(descriptor, "rb", buffering=0) as stream:  # noqa: PTH123 (it is open already)
+            status = os.fstat(descriptor)
+            require_file(status.st_mode)
+            _require_size(status.st_size, limit)
+            return _read_all(stream, status.st_size)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(file)) from error
+
+
+def write_file(file: Path, content: Any, *, put: Any = os.replace) -> None:
+    """Write a whole file, or nothing.
+
+    Parameters
+    ----------
+    file
+        Its folders are made where they do not exist. A folder in its place is removed.
+    content
+        Its bytes.
+    put
+        Moves the finished file to its place.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; the error names the file.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        partial = file.with_suffix(f".{uuid.uuid4().hex}{UNFINISHED}")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with _locked(partial) as stream:
+                view = memoryview(content).cast("B")
+                while view:
+                    view = view[stream.write(view) :]
+                put(partial, file)
+        except BaseException as error:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            if not isinstance(error, OSError) or isinstance(error, FileExistsError):
+                raise
+            if isinstance(error, IsADirectoryError):
+                shutil.rmtree(file)
+            # else somebody removed the folder, or took the file for litter before it was locked
+            elif not isinstance(error, FileNotFoundError) or attempt == _ATTEMPTS:
+                raise OSError(error.errno, error.strerror, str(file)) from error
+        else:
+            return
+
+
+def abandoned(folder: Path, *, depth: int | None = None) -> Iterator[Path]:
+    """Yield the unfinished files below a folder whose writers have ended.
+
+    Parameters
+    ----------
+    folder
+        Where to look; nothing is there if it does not exist.
+    depth
+        How many levels of folders below it are looked through; all if None.
+    """
+    for parent, folders, files in os.walk(folder):
+        if depth is not None and len(Path(parent).relative_to(folder).parts) >= depth:
+            folders.clear()
+        for name in files:
+            if name.endswith(UNFINISHED) and _is_abandoned(file := Path(parent, name)):
+                yield file
+
+
+def remove_abandoned(folder: Path, *, depth: int | None = None) -> None:
+    """Remove the unfinished files below a folder whose writers have ended, as far as that is allowed."""
+    for file in abandoned(folder, depth=depth):
+        with suppress(OSError):
+            file.unlink()
+
+
+def require_file(mode: int) -> None:
+    """Check that the mode of a file says that it is a regular one.
+
+    Raises
+    ------
+    OSError
+        If it does not.
+    """
+    if stat.S_ISDIR(mode):
+        raise OSError(errno.EISDIR, "it is a folder")
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is no regular file")
+
+
+def _require_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise OSError(errno.EFBIG, f"it is {size:,} bytes long, expected at most {limit:,}")
+
+
+def put_first(partial: Path, file: Path) -> None:
+    """Move a file to a place where none is yet."""
+    os.link(partial, file)
+    partial.unlink()
+
+
+@contextmanager
+def _locked(partial: Path) -> Iterator[Any]:
+    """Create a file, and lock it while it is written, where the system can."""
+    with partial.open("xb", buffering=0) as stream:
+        with suppress(OSError):
+            _lock(stream.fileno())
+        yield stream
+
+
+def _is_abandoned(file: Path) -> bool:
+    try:
+        descriptor = os.open(file, os.O_RDWR | getattr(os, "O_NONBLOCK", 0))
+    except OSError:
+        return False
+    try:
+        _lock(descriptor)
+    except BlockingIOError:
+        return False
+    except OSError:  # nothing can be locked there
+        return time.time() - os.fstat(descriptor).st_mtime > YOUNG_S
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _lock(descriptor: int) -> None:
+    """Lock a file, or raise BlockingIOError where another has locked it."""
+    if sys.platform == "win32":
+        raise OSError(errno.ENOSYS, "no locks of this kind")
+    import fcntl
+
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _read_all(stream: Any, size: int) -> NDArray[np.uint8]:
+    content = np.empty(size, np.uint8)
+    view, count = memoryview(content), 0
+    while count < size and (read := stream.readinto(view[count:])):
+        count += read
+    return content[:count]
