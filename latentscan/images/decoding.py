@@ -23,7 +23,6 @@ float, 32-bit integer, Lab   rejected: no range or no conversion is known
 from __future__ import annotations
 
 import io
-import os
 import re
 from typing import TYPE_CHECKING
 
@@ -37,6 +36,7 @@ from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from latentscan.files import read_regular
 from latentscan.images.source import PIXEL_LIMIT, Pixels, Status
 
 if TYPE_CHECKING:
@@ -177,9 +177,7 @@ def check_bytes(size: int, pixel_limit: int) -> None:
 def _read(file: Path, pixel_limit: int) -> bytes:
     # Whole files: what fails here is the disk's fault, what fails later is the content's.
     try:
-        with file.open("rb", buffering=0) as stream:
-            check_bytes(os.fstat(stream.fileno()).st_size, pixel_limit)
-            return stream.read()
+        return read_regular(file, lambda size: check_bytes(size, pixel_limit))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageRejectedError(Status.MISSING, "the file is not there") from error
     except OSError as error:
