@@ -1,4 +1,4 @@
-"""Files that are opened for reading: regular ones alone, so that no pipe is waited for, no device read for ever."""
+"""Regular files, opened for reading: no pipe is waited for, and no device read for ever."""
 
 from __future__ import annotations
 

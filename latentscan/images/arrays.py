@@ -9,10 +9,10 @@ from numpy.lib import format as npy
 from PIL import Image
 
 from latentscan.errors import UnsafeInputError, UsageError
-from latentscan.images.decoding import ImageRejectedError, crop_and_resize, decode_rows
+from latentscan.images.decoding import crop_and_resize, decode_rows
 from latentscan.images.folder import check_rows, describe_rows
 from latentscan.images.reopen import Reopenable
-from latentscan.images.source import Status
+from latentscan.images.source import ImageRejectedError, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

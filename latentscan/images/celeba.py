@@ -126,7 +126,8 @@ def _read_partition(file: AnyPath) -> dict[str, int]:
     for number, fields in lines:
         name = _new_name(file, number, fields, partition, 1)
         if fields[1] not in _PARTITION:
-            msg = f"{file}, line {number}: partition {shown(fields[1])!r}; expected 0 (train), 1 (valid) or 2 (test)"
+            where, got = f"{file}, line {number}", shown(fields[1])
+            msg = f"{where}: partition {got!r}; expected 0 (train), 1 (valid) or 2 (test)"
             raise UsageError(msg)
         partition[name] = _PARTITION[fields[1]]
     return partition

@@ -121,7 +121,7 @@ def relative_path(text: str, where: str) -> str:
     """
     path = "/".join(part for part in text.split("/") if part not in ("", "."))
     if len(text) > _LONGEST_PATH:
-        msg = f"{where}: {shown(text)!r}, a path of {len(text):,} characters; expected at most {_LONGEST_PATH:,}"
+        msg = f"{where}: {shown(text)!r} has {len(text):,} characters; expected at most {_LONGEST_PATH:,}"
         raise UsageError(msg)
     if not path or _OUTSIDE.search(text):
         msg = f"{where}: {shown(text)!r} is no path below the root; expected a relative path without '..'"
@@ -145,7 +145,7 @@ def list_image_files(root: AnyPath) -> list[str]:
         listed = list(filter(_is_listed, root.files()))
         for path in listed:
             if len(path) > _LONGEST_PATH:
-                msg = f"{root}: {shown(path)!r}, a name of {len(path):,} characters; rename it"
+                msg = f"{root}: the name {shown(path)!r} has {len(path):,} characters; rename it"
                 raise UsageError(msg)
         return sorted(listed, key=natural_key)
     try:

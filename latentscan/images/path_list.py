@@ -14,6 +14,7 @@ from latentscan.images.text_lines import csv_rows, text_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from latentscan.images.preprocessing import Preprocessing
     from latentscan.paths import AnyPath
 
@@ -94,7 +95,8 @@ def _csv_rows(file: AnyPath) -> Iterator[tuple[str, int | None]]:
     header = [name.strip().lower() for name in names]
     column = next((header.index(name) for name in PATH_COLUMNS if name in header), 0)
     if header and header[column].endswith(EXTENSIONS):
-        msg = f"{file}, line {at}: {shown(names[column])!r} is an image; expected a header such as 'path' before it"
+        where, got = f"{file}, line {at}", shown(names[column])
+        msg = f"{where}: {got!r} is an image; expected a header such as 'path' before it"
         raise UsageError(msg)
     split = header.index("split") if "split" in header else None
     if split == column:
