@@ -79,16 +79,15 @@ def _eight_bit(image: ImageFile, preprocessing: Preprocessing) -> Image.Image:
             return _over(image, colour)
     if mode in ("RGB", "L"):
         return image
-    if loader == "tf":
-        image = _as_tf(image)
-        mode = image.mode
-    elif loader != "latentscan":
+    if loader in ("pil", "keras"):
         return _as_pillow(image)
-    return image if mode == "L" else _by_rule(image)
+    return _by_rule(_as_tf(image) if loader == "tf" else image)
 
 
 def _by_rule(image: Image.Image) -> Image.Image:
     mode = image.mode
+    if mode == "L":
+        return image
     if mode in ("1", "P", "CMYK", "YCbCr", "PA", "LA", "RGBA"):
         return image.convert("L" if mode == "1" else "RGB")
     # The PPM reader scales to 16 bits but calls the mode "I", which elsewhere means 32 bits.
@@ -97,7 +96,7 @@ def _by_rule(image: Image.Image) -> Image.Image:
     raise ImageRejectedError(Status.UNSUPPORTED, f"no rule for pixels of the kind {mode}")
 
 
-def _as_tf(image: ImageFile) -> Image.Image:
+def _as_tf(image: Image.Image) -> Image.Image:
     """Return those kinds of pixels as tf.io does that it treats in its own way."""
     if image.mode == "P" and image.format == "BMP":
         return Image.fromarray(np.asarray(image))
