@@ -79,6 +79,7 @@ def _eight_bit(image: ImageFile, preprocessing: Preprocessing) -> Image.Image:
             return _over(image, colour)
     if mode in ("RGB", "L"):
         return image
+    image.info.pop("transparency", None)  # is dropped; Pillow warns where it is
     if loader in ("pil", "keras"):
         return _as_pillow(image)
     return _by_rule(_as_tf(image) if loader == "tf" else image)

@@ -160,7 +160,7 @@ def _check_tiff(data: bytes) -> None:
         for number in range(min(entries, 65_536)):
             tag, kind, values = struct.unpack_from(order + entry, data, at + number * size)
             most = _MOST_OFFSETS if tag in _OFFSETS else _MOST_VALUES
-            if kind not in _BYTE_TYPES and values > most:
+            if kind not in _BYTE_TYPES and most < values <= len(data):  # else they are not in the file
                 raise _too_many(f"{values:,} values of tag {tag}")
     except (struct.error, OverflowError):  # cut short: the decoder says where
         return
