@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SOME_REJECTED = 3  # exit codes that are no error's own
 INTERRUPTED = 130
 
+DEBUG = "LATENTSCAN_DEBUG"  # the variable of the environment that shows tracebacks, and what decoders say
+
 Face = Literal["python", "command line", "job file"]
 
 # noncharacters of Unicode: no path and no name of a user holds them

@@ -9,11 +9,10 @@ from typing import Annotated
 import typer
 
 from latentscan import __version__
-from latentscan.cli.exit_codes import DEBUG
 from latentscan.cli.lazy_group import APPEARANCE, Verbs
 from latentscan.cli.terminal import note, print_line
 from latentscan.cli.write_commands import add_making
-from latentscan.errors import INTERRUPTED
+from latentscan.errors import DEBUG, INTERRUPTED
 from latentscan.terminal import open_streams
 
 app = typer.Typer(
@@ -32,7 +31,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _global_options(
-    debug: Annotated[bool, typer.Option("--debug", help="show tracebacks")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="show tracebacks, and what libraries say")] = False,
     _version: Annotated[
         bool, typer.Option("--version", help="show the version", callback=_show_version, is_eager=True)
     ] = False,

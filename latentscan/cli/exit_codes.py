@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, ParamSpec
 import typer
 
 from latentscan.cli.terminal import note
-from latentscan.errors import INTERRUPTED, LatentscanError, UsageError
+from latentscan.errors import DEBUG, INTERRUPTED, LatentscanError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-DEBUG = "LATENTSCAN_DEBUG"
 TO_RESUME = "what is finished is saved, and the same command goes on from there"
 
 P = ParamSpec("P")

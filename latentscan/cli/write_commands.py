@@ -13,7 +13,7 @@ from latentscan.cli.exit_codes import TO_RESUME, check_picture, counted, reporte
 from latentscan.cli.model_options import pick, with_options
 from latentscan.cli.terminal import note
 from latentscan.encoding.parameters import EncodeParameters
-from latentscan.errors import SOME_REJECTED, UsageError, parameter
+from latentscan.errors import SOME_REJECTED, UsageError, parameter, spelled
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.parameters import TrainParameters
 from latentscan.progress import terminal_progress
@@ -133,6 +133,7 @@ def encode(
         *(model, images, store, parameters),
         open_executor=connection.open,
         progress=terminal_progress(),
+        say=lambda line: note(spelled(line, "command line")),
     )
     _report(store, summary)
 

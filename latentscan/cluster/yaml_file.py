@@ -7,12 +7,12 @@ resolves aliases, so that a job file would need the same subclass of its loader.
 from __future__ import annotations
 
 import os
-import stat
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from latentscan.errors import UsageError, shown
+from latentscan.files import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,16 +172,9 @@ def _load(path: Path, loader: type[yaml.SafeLoader], expected: str, check: Check
 
 def _text(path: Path, check: Check) -> str:
     """Read a regular file; no pipe that nobody writes to, and no device without end."""
-    with open(path, "rb", opener=_without_waiting) as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(0, "not a regular file")
-        check(path, status)
+    with open_regular(path) as file:
+        check(path, os.fstat(file.fileno()))
         content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise OSError(0, f"more than {MOST_BYTES:,} bytes")
     return content.decode("utf-8")
-
-
-def _without_waiting(name: str, flags: int) -> int:
-    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))

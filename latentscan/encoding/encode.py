@@ -19,7 +19,7 @@ from latentscan.errors import ParameterError, UsageError, parameter, spelled
 from latentscan.execution.context import Execution
 from latentscan.execution.threaded import IN_PROCESS
 from latentscan.images.open import open_images
-from latentscan.images.preprocessing import Preprocessing
+from latentscan.images.preprocessing import Preprocessing, as_recorded, assumed
 from latentscan.images.source import PIXEL_LIMIT, Status
 from latentscan.paths import as_path, is_url
 from latentscan.progress import SILENT
@@ -28,6 +28,7 @@ from latentscan.scan.rejects import summarise
 from latentscan.scan.snapshot import block_label
 from latentscan.store.atomic import remove_leftovers
 from latentscan.store.image_array import is_zarr, open_array_source
+from latentscan.store.metadata import read_root
 from latentscan.store.rewrite import finish_rewrites
 from latentscan.store.schema import DEFAULT_CHUNK_ROWS, Compression, Schema
 from latentscan.store.writer import create_store
@@ -56,6 +57,7 @@ def encode_images(
     *,
     open_executor: Callable[[], AbstractContextManager[Executor]] = lambda: nullcontext(IN_PROCESS),
     progress: Progress = SILENT,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Summary:
     """Load an encoder and write the latents of images into a store, or what is missing of them.
 
@@ -73,6 +75,8 @@ def encode_images(
         Returns where blocks are encoded; called once all else is found to be right.
     progress
         Hears of images that are encoded.
+    say
+        Hears, in a line, how images are loaded; parameters are marked in it as in the message of an error.
 
     Raises
     ------
@@ -94,8 +98,9 @@ def encode_images(
         Path(model), outputs=named_outputs(parameters.outputs), trust=parameters.trust_model
     )
     chosen = chosen_preprocessing(
-        encoder, parameters.preprocessing, override=parameters.override_preprocessing
+        encoder, parameters.preprocessing, override=parameters.override_preprocessing, begun=_begun(store)
     )
+    say(_loading(chosen, parameters, trained=encoder.preprocessing is not None))
     noise = _noise(encoder, parameters)
     source = open_source(as_path(images), chosen, root=parameters.root, pixel_limit=parameters.pixel_limit)
     with open_executor() as executor:
@@ -163,7 +168,8 @@ def encode(
     """
     _probe(encoder, source)
     schema = _schema(encoder, source, chunk_rows, compression)
-    store = create_store(location, schema, _provenance(encoder, source, noise), resume_command=resume_command)
+    provenance = _provenance(encoder, source, noise, _begun(location))
+    store = create_store(location, schema, provenance, resume_command=resume_command)
     finish_rewrites(store)
     threads = executor.count if executor.in_process else 1
     retried = Retried(0, 0, {})
@@ -212,7 +218,9 @@ def open_source(
     return open_images(location, preprocessing, root=root, pixel_limit=pixel_limit or PIXEL_LIMIT)
 
 
-def chosen_preprocessing(encoder: Encoder, asked: Mapping[str, Any], *, override: bool) -> Preprocessing:
+def chosen_preprocessing(
+    encoder: Encoder, asked: Mapping[str, Any], *, override: bool, begun: Mapping[str, Any] | None = None
+) -> Preprocessing:
     """Return the preprocessing of an encoder's training, with those fields replaced that are asked for.
 
     Parameters
@@ -223,6 +231,9 @@ def chosen_preprocessing(encoder: Encoder, asked: Mapping[str, Any], *, override
         Fields of `Preprocessing`, by name.
     override
         Whether they may differ from those of the training.
+    begun
+        The record of the preprocessing in the store that is to be gone on with: where the training is not
+        known, images are loaded as for the rows before.
 
     Raises
     ------
@@ -230,6 +241,8 @@ def chosen_preprocessing(encoder: Encoder, asked: Mapping[str, Any], *, override
         If they differ, and must not.
     """
     own = encoder.default_preprocessing
+    if encoder.preprocessing is None:
+        own = assumed(own, begun)
     chosen = Preprocessing.model_validate({**own.model_dump(), **asked})
     changed = [name for name in asked if getattr(chosen, name) != getattr(own, name)]
     if encoder.preprocessing is not None and changed and not override:
@@ -332,7 +345,25 @@ def _probe(encoder: Encoder, source: ImageSource) -> None:
         )
 
 
-def _provenance(encoder: Encoder, source: ImageSource, noise: Noise) -> dict[str, Any]:
+def _begun(location: str) -> dict[str, Any] | None:
+    """Return the record of the preprocessing in a store that was begun; None where there is none."""
+    root = read_root(location)
+    return None if root is None else root.get("attributes", {}).get("preprocessing")
+
+
+def _loading(chosen: Preprocessing, parameters: EncodeParameters, *, trained: bool) -> str:
+    if parameters.model_fields_set & {"loader", "orientation", "alpha"}:
+        why = "as asked for"
+    elif trained:
+        why = "as in the training"
+    else:
+        why = f"assumed; other ways: {parameter('loader')}"
+    return f"images: {chosen.in_words} ({why})"
+
+
+def _provenance(
+    encoder: Encoder, source: ImageSource, noise: Noise, begun: Mapping[str, Any] | None
+) -> dict[str, Any]:
     return {
         "encoder": {
             "name": encoder.name,
@@ -340,7 +371,7 @@ def _provenance(encoder: Encoder, source: ImageSource, noise: Noise) -> dict[str
             "outputs": dict(zip(encoder.outputs, encoder.positions, strict=True)),
         },
         "source": source.describe(),
-        "preprocessing": encoder.default_preprocessing.model_dump(mode="json"),
+        "preprocessing": as_recorded(encoder.default_preprocessing, begun),
         "seed": noise.seed,
         "epsilon_limit": noise.limit,
         "epsilon_factor": noise.factor,

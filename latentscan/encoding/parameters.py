@@ -7,7 +7,14 @@ from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
-from latentscan.images.preprocessing import Preprocessing
+from latentscan.images.preprocessing import (
+    LOADERS,
+    Alpha,
+    Loader,
+    Orientation,
+    Preprocessing,
+    Resampling,
+)
 from latentscan.paths import absolute, is_url
 from latentscan.store.schema import CHUNK_ROWS_LIMIT, DEFAULT_CHUNK_ROWS, Compression
 
@@ -91,8 +98,11 @@ class EncodeParameters(Preprocessing):
 
     @property
     def preprocessing(self) -> dict[str, Any]:
-        """Those fields of the preprocessing that are set, by name."""
-        return self.model_dump(include=self.model_fields_set & set(Preprocessing.model_fields))
+        """Those fields of the preprocessing that are set, or follow from the loader that is, by name."""
+        names = self.model_fields_set & set(Preprocessing.model_fields)
+        if "loader" in names:
+            names |= LOADERS[self.loader].keys()
+        return self.model_dump(include=names)
 
 
 class EncodeKeywords(TypedDict, total=False):
@@ -100,8 +110,11 @@ class EncodeKeywords(TypedDict, total=False):
 
     crop: Literal["square", "none"] | int
     size: int
-    resampling: Literal["bilinear", "bicubic", "lanczos", "box"]
+    resampling: Resampling
     value_range: tuple[float, float]
+    loader: Loader
+    orientation: Orientation
+    alpha: Alpha
     root: str | None
     chunk_rows: int
     seed: int | None

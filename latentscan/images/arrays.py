@@ -5,21 +5,22 @@ from __future__ import annotations
 import errno
 import math
 import os
-import stat
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
 from numpy.lib import format as npy
 from PIL import Image
 
 from latentscan.errors import UnsafeInputError, UsageError
-from latentscan.images.decoding import ImageRejectedError, crop_and_resize, decode_rows
+from latentscan.files import open_regular
+from latentscan.images.decoding import crop_and_resize, decode_rows
 from latentscan.images.folder import check_rows, describe_rows
 from latentscan.images.reopen import Reopenable
-from latentscan.images.source import Status
+from latentscan.images.source import PIXEL_LIMIT, ImageRejectedError, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -31,6 +32,12 @@ _OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO
 _HEADER_LIMIT = 10_000  # bytes, as NumPy has it
 _SHORT = 60
 _EXPECTED = "uint8 of shape (images, height, width, 3) or (images, height, width)"
+
+
+_MOST_IMAGES = 1_000_000_000
+_BYTES_AT_ONCE = 1 << 28  # of what is read in one piece
+# what zarr and its codecs raise on bad bytes: their checks of types and keys are not complete
+_DAMAGES = (OSError, ValueError, RuntimeError, TypeError, KeyError, MemoryError)
 
 
 class ArrayLike(Protocol):
@@ -47,13 +54,38 @@ class ArrayLike(Protocol):
     def __getitem__(self, rows: Any, /) -> Any: ...
 
 
+class RowNumbers(Sequence[str]):
+    """The numbers of rows as texts, made when they are asked for: however many an array says it has."""
+
+    def __init__(self, rows: range) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, at: int, /) -> str: ...
+
+    @overload
+    def __getitem__(self, at: slice, /) -> RowNumbers: ...
+
+    def __getitem__(self, at: int | slice, /) -> str | RowNumbers:
+        return RowNumbers(self._rows[at]) if isinstance(at, slice) else str(self._rows[at])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RowNumbers) and self._rows == other._rows
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 class ArraySource(Reopenable):
     """Images in an array, (n, height, width, 3) RGB or (n, height, width) grey; row numbers are the paths.
 
     Raises
     ------
     UsageError
-        The type or the shape is another, or the array is empty.
+        The type or the shape is another, or the array is empty, or says that it holds more images, or more
+        pixels in one, than there may be.
     """
 
     split: None = None
@@ -67,10 +99,14 @@ class ArraySource(Reopenable):
         if 0 in shape:
             msg = f"{name}: the array of shape {shape} has no images"
             raise UsageError(msg)
+        if shape[0] > _MOST_IMAGES or shape[1] * shape[2] > PIXEL_LIMIT:
+            most = f"at most {_MOST_IMAGES:,} images of at most {PIXEL_LIMIT:,} pixels"
+            raise UsageError(f"{name}: an array of shape {shape}; expected {most}")
         self.name = name
         self.preprocessing = preprocessing
-        self.paths = [str(row) for row in range(shape[0])]
+        self.paths = RowNumbers(range(shape[0]))
         self._array = array
+        self._rows_at_once = max(1, _BYTES_AT_ONCE // math.prod(shape[1:]))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -78,9 +114,11 @@ class ArraySource(Reopenable):
     def read(self, start: int, stop: int) -> Pixels:
         """Crop and resize the rows start..stop, taken from the array in one piece where that goes."""
         check_rows(range(start, stop), len(self))
+        if stop - start > self._rows_at_once:
+            return self.take(range(start, stop))
         try:
             piece = np.asarray(self._array[start:stop])
-        except (OSError, ValueError, RuntimeError):  # a damaged chunk costs no more than its own rows
+        except _DAMAGES:  # a damaged chunk costs no more than its own rows
             return self.take(range(start, stop))
         return self._prepare(piece.__getitem__, range(max(0, stop - start)))
 
@@ -97,7 +135,7 @@ class ArraySource(Reopenable):
         def decode(row: int) -> NDArray[np.uint8]:
             try:
                 pixels = np.asarray(image(row))
-            except (OSError, ValueError, RuntimeError) as error:
+            except _DAMAGES as error:
                 raise ImageRejectedError(
                     Status.DAMAGED, f"cannot be read from the array ({error})"
                 ) from error
@@ -158,11 +196,7 @@ def _read_header(file: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]
     ValueError
         The header is damaged, or the file has another size than it says.
     """
-    descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for a writer
-    with open(descriptor, "rb") as stream:  # noqa: PTH123 (it is open already)
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError("it is a pipe, a device or a folder, no file")
+    with open_regular(file) as stream:
         if stream.read(1) == b"\x80":  # a pickle
             return (), False, np.dtype(object), 0
         stream.seek(0)
@@ -175,7 +209,7 @@ def _read_header(file: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]
             shape, is_fortran, dtype = read(stream)
         except Exception as error:  # a damaged header is parsed as Python, which raises almost anything
             raise ValueError(f"its header is damaged: {error}") from error
-        count, held = math.prod(shape), status.st_size - stream.tell()
+        count, held = math.prod(shape), os.fstat(stream.fileno()).st_size - stream.tell()
         if not dtype.hasobject and (min(shape, default=0) < 0 or count * dtype.itemsize != held):
             raise ValueError(
                 f"{held:,} bytes behind the header, which says {dtype} of shape {_short(shape)}: "

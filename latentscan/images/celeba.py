@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 from array import array
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from latentscan.errors import ParameterError, UsageError
+from latentscan.errors import ParameterError, UsageError, shown
 from latentscan.images.folder import FileSource, list_image_files, natural_key, relative_path
 from latentscan.images.source import PIXEL_LIMIT, Attributes
+from latentscan.images.text_lines import csv_rows, text_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -24,6 +24,8 @@ FACES = "img_align_celeba"
 _FOLDERS_OF_LISTS = ("", "Anno", "Eval")
 _ATTRIBUTE = {"-1": -1, "1": 1}
 _PARTITION = {"0": 0, "1": 1, "2": 2}
+_MOST_LABELS = 4096  # every image has a byte for each
+_MOST_DIGITS = 15
 
 
 def open_celeba(root: AnyPath, preprocessing: Preprocessing, pixel_limit: int = PIXEL_LIMIT) -> FileSource:
@@ -66,7 +68,9 @@ def _attributes(labels: tuple[str, ...], flags: dict[str, bytes], paths: list[st
 
 def _find(root: AnyPath, stem: str) -> AnyPath | None:
     files = (root / folder / (stem + suffix) for folder in _FOLDERS_OF_LISTS for suffix in (".txt", ".csv"))
-    return next((file for file in files if file.is_file()), None)
+    return next(
+        (file for file in files if file.exists()), None
+    )  # what is no file cannot be read, and says so
 
 
 def _read_attributes(file: AnyPath) -> tuple[tuple[str, ...], dict[str, bytes]]:
@@ -74,19 +78,19 @@ def _read_attributes(file: AnyPath) -> tuple[tuple[str, ...], dict[str, bytes]]:
     announced = None
     if file.suffix == ".txt":
         announced = _count(file, lines)
-        labels = tuple(next(lines, (2, []))[1])
+        number, header = next(lines, (2, []))
+        labels = tuple(header)
     else:
-        labels = tuple(next(lines, (1, []))[1][1:])
-    if not labels:
-        msg = f"{file}: no header with the names of the attributes; download the list again"
-        raise UsageError(msg)
+        number, header = next(lines, (1, []))
+        labels = tuple(header[1:])
+    _check_labels(labels, file, number)
     flags: dict[str, bytes] = {}
     for number, fields in lines:
         name = _new_name(file, number, fields, flags, len(labels))
         try:
             flags[name] = array("b", map(_ATTRIBUTE.__getitem__, fields[1:])).tobytes()
         except KeyError as error:
-            msg = f"{file}, line {number}: attribute {error.args[0]!r}; expected 1 or -1"
+            msg = f"{file}, line {number}: attribute {shown(error.args[0])!r}; expected 1 or -1"
             raise UsageError(msg) from error
     if announced not in (None, len(flags)):
         msg = f"{file}, line 1: {announced} images announced, but {len(flags)} listed; correct one of them"
@@ -94,15 +98,36 @@ def _read_attributes(file: AnyPath) -> tuple[tuple[str, ...], dict[str, bytes]]:
     return labels, flags
 
 
+def _check_labels(labels: tuple[str, ...], file: AnyPath, number: int) -> None:
+    if not labels:
+        msg = f"{file}: no header with the names of the attributes; download the list again"
+        raise UsageError(msg)
+    where = f"{file}, line {number}"
+    if len(labels) > _MOST_LABELS:
+        msg = f"{where}: {len(labels):,} attributes; expected at most {_MOST_LABELS:,}"
+        raise UsageError(msg)
+    for position, label in enumerate(labels):
+        if label in _ATTRIBUTE or not label.isprintable() or not label:
+            msg = f"{where}: {shown(label)!r}; expected a header with the names of the attributes"
+            raise UsageError(msg)
+        if label in labels[:position]:
+            msg = f"{where}: the attribute {shown(label)!r} is named twice; rename one of the two"
+            raise UsageError(msg)
+
+
 def _read_partition(file: AnyPath) -> dict[str, int]:
     lines = _lines(file)
     if file.suffix == ".csv":
-        next(lines, None)
+        _, header = next(lines, (1, []))
+        if header[1:] and header[1] in _PARTITION:
+            msg = f"{file}, line 1: {shown(header[0])!r} is an image; expected a header before it"
+            raise UsageError(msg)
     partition: dict[str, int] = {}
     for number, fields in lines:
         name = _new_name(file, number, fields, partition, 1)
         if fields[1] not in _PARTITION:
-            msg = f"{file}, line {number}: partition {fields[1]!r}; expected 0 (train), 1 (valid) or 2 (test)"
+            where, got = f"{file}, line {number}", shown(fields[1])
+            msg = f"{where}: partition {got!r}; expected 0 (train), 1 (valid) or 2 (test)"
             raise UsageError(msg)
         partition[name] = _PARTITION[fields[1]]
     return partition
@@ -110,21 +135,15 @@ def _read_partition(file: AnyPath) -> dict[str, int]:
 
 def _lines(file: AnyPath) -> Iterator[tuple[int, list[str]]]:
     """Return the fields of every line that is not blank, with its number."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            rows: Iterable[list[str]] = (
-                map(str.split, stream) if file.suffix == ".txt" else csv.reader(stream, skipinitialspace=True)
-            )
-            yield from ((number, fields) for number, fields in enumerate(rows, 1) if fields)
-    except (OSError, ValueError, csv.Error) as error:
-        msg = f"{file}: this list cannot be read ({error}); expected text in UTF-8"
-        raise UsageError(msg) from error
+    if file.suffix == ".csv":
+        return csv_rows(file)
+    return ((number, fields) for number, line in text_lines(file) if (fields := line.split()))
 
 
 def _count(file: AnyPath, lines: Iterator[tuple[int, list[str]]]) -> int:
     _, fields = next(lines, (1, []))
-    if len(fields) != 1 or not fields[0].isdecimal():
-        msg = f"{file}, line 1: {' '.join(fields)[:60]!r}; expected the number of images"
+    if len(fields) != 1 or not fields[0].isdecimal() or len(fields[0]) > _MOST_DIGITS:
+        msg = f"{file}, line 1: {shown(' '.join(fields))!r}; expected the number of images"
         raise UsageError(msg)
     return int(fields[0])
 
@@ -138,6 +157,6 @@ def _new_name(
         raise UsageError(msg)
     name = relative_path(fields[0], where)
     if name in known:
-        msg = f"{where}: {name!r} is listed twice; remove one of the two"
+        msg = f"{where}: {shown(name)!r} is listed twice; remove one of the two"
         raise UsageError(msg)
     return name

@@ -1,34 +1,17 @@
 """From the bytes of an image file to the pixels an encoder sees, with limits and one rule per pixel format.
 
 The content decides the format, never the extension. The size in the header is compared with the pixel limit
-before any pixel is decoded; then pixels become 8-bit, are turned upright, cropped and resized.
-
-===========================  ===========================================================================
-in the file                  what becomes of it
-===========================  ===========================================================================
-8-bit RGB                    taken as it is; an embedded colour profile is not applied
-grey                         the same value in all three channels
-1 bit                        0 or 255
-palette                      the colours of the palette
-alpha, transparent colour    composited over white
-CMYK, YCbCr                  Pillow's plain conversion to RGB
-16-bit grey                  scaled by 255/65535 and rounded (12 bits in 16 stay dark; no transparency)
-16-bit colour                the high byte, as Pillow reads it
-animation, several pages     the first
-EXIF orientation             applied; a tag that cannot be read counts as upright
-float, 32-bit integer, Lab   rejected: no range or no conversion is known
-===========================  ===========================================================================
+before any pixel is decoded; then pixels become 8-bit, and are turned, cropped and resized.
 """
 
 from __future__ import annotations
 
 import io
-import os
 import re
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -37,7 +20,11 @@ from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from latentscan.images.source import PIXEL_LIMIT, Pixels, Status
+from latentscan.files import read_regular
+from latentscan.images.colours import as_loaded
+from latentscan.images.quiet import quieten_decoders
+from latentscan.images.source import PIXEL_LIMIT, ImageRejectedError, Pixels, Status
+from latentscan.images.structure import check_scans, check_structure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,35 +45,15 @@ _SIGNATURES: tuple[tuple[re.Pattern[bytes], type[ImageFile]], ...] = (
     (re.compile(rb"II[*+]\0|MM\0[*+]"), TiffImageFile),
     (re.compile(rb"GIF8[79]a"), GifImageFile),
 )
-_TRANSPOSE = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
     "box": Image.Resampling.BOX,
+    "nearest": Image.Resampling.NEAREST,
 }
 _BYTES_PER_PIXEL = 8  # uncompressed 16-bit RGBA: no file needs more
 _BYTES_OF_METADATA = 16 << 20
-
-
-class ImageRejectedError(Exception):
-    """One image that cannot become a row; `status` and `reason` say why."""
-
-    def __init__(self, status: Status, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.reason = reason
-
-    def __reduce__(self) -> tuple[type[ImageRejectedError], tuple[Status, str]]:
-        return type(self), (self.status, self.reason)
 
 
 def decode_image(
@@ -112,8 +79,11 @@ def decode_bytes(
     ImageRejectedError
         Whatever is wrong with it. Only a lack of memory or an interrupt comes through as itself.
     """
+    quieten_decoders()
     try:
-        image = _upright(_open(data, pixel_limit))
+        opened = _open(data, pixel_limit)
+        opened.load()
+        image = as_loaded(opened, preprocessing)
     except (ImageRejectedError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -141,8 +111,12 @@ def crop_and_resize(image: Image.Image, preprocessing: Preprocessing) -> NDArray
             raise ImageRejectedError(Status.UNSUPPORTED, reason)
         left, top = (width - side) // 2, (height - side) // 2
         box = (left, top, left + side, top + side)
-    resampling = _RESAMPLING[preprocessing.resampling]
-    resized = image.resize((preprocessing.size, preprocessing.size), resampling, box=box)
+    shape = (preprocessing.size, preprocessing.size)
+    if preprocessing.resampling == "bilinear-aliased":
+        extent = box or (0, 0, width, height)
+        resized = image.transform(shape, Image.Transform.EXTENT, extent, Image.Resampling.BILINEAR)
+    else:
+        resized = image.resize(shape, _RESAMPLING[preprocessing.resampling], box=box)
     return np.asarray(resized if resized.mode == "RGB" else resized.convert("RGB"))
 
 
@@ -177,9 +151,7 @@ def check_bytes(size: int, pixel_limit: int) -> None:
 def _read(file: Path, pixel_limit: int) -> bytes:
     # Whole files: what fails here is the disk's fault, what fails later is the content's.
     try:
-        with file.open("rb", buffering=0) as stream:
-            check_bytes(os.fstat(stream.fileno()).st_size, pixel_limit)
-            return stream.read()
+        return read_regular(file, lambda size: check_bytes(size, pixel_limit))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageRejectedError(Status.MISSING, "the file is not there") from error
     except OSError as error:
@@ -196,8 +168,11 @@ def _open(data: bytes, pixel_limit: int) -> ImageFile:
         raise ImageRejectedError(Status.NOT_AN_IMAGE, reason)
     if plugin is GifImageFile:  # its constructor may allocate the canvas already
         _check_size(int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little"), pixel_limit)
+    data = check_structure(data, plugin.format)
     image = plugin(io.BytesIO(data))
     _check_size(*image.size, pixel_limit)
+    check_bytes(len(data), image.size[0] * image.size[1])
+    check_scans(image, data)
     return image
 
 
@@ -205,38 +180,3 @@ def _check_size(width: int, height: int, pixel_limit: int) -> None:
     if width * height > pixel_limit:
         reason = f"{width} x {height} pixels in the header, the limit is {pixel_limit:,}"
         raise ImageRejectedError(Status.TOO_LARGE, reason)
-
-
-def _upright(image: ImageFile) -> Image.Image:
-    image.load()
-    method = _TRANSPOSE.get(_orientation(image))
-    eight_bit = _eight_bit(image)
-    return eight_bit if method is None else eight_bit.transpose(method)
-
-
-def _orientation(image: ImageFile) -> int:
-    try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except MemoryError:
-        raise
-    except Exception:  # noqa: BLE001 - a broken tag raises almost any type, and spoils no pixel
-        return 1
-
-
-def _eight_bit(image: ImageFile) -> Image.Image:
-    mode = image.mode
-    if mode in ("RGB", "L", "1", "P", "PA", "LA", "RGBA") and image.has_transparency_data:
-        layer = image.convert("RGBA")
-        canvas = Image.new("RGB", image.size, "white")
-        canvas.paste(layer, mask=layer)
-        return canvas
-    if mode in ("RGB", "L"):
-        return image
-    if mode == "1":
-        return image.convert("L")
-    if mode in ("P", "CMYK", "YCbCr"):
-        return image.convert("RGB")
-    # The PPM reader scales to 16 bits but calls the mode "I", which elsewhere means 32 bits.
-    if mode.startswith("I;16") or (mode == "I" and image.format == "PPM"):
-        return Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))
-    raise ImageRejectedError(Status.UNSUPPORTED, f"no rule for pixels of the kind {mode}")

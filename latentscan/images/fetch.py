@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from latentscan.errors import LatentscanError
-from latentscan.images.decoding import ImageRejectedError, check_bytes
-from latentscan.images.source import Status
+from latentscan.images.decoding import check_bytes
+from latentscan.images.source import ImageRejectedError, Status
 from latentscan.paths import TOGETHER, connect, explain, refusal
 
 if TYPE_CHECKING:

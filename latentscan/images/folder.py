@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from latentscan.errors import ParameterError, UsageError
+from latentscan.errors import ParameterError, UsageError, shown
 from latentscan.images.decoding import decode_bytes, decode_image, decode_rows
 from latentscan.images.fetch import fetch, whole
 from latentscan.images.reopen import Reopenable
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".pgm", ".ppm", ".tif", ".tiff")
 _DIGITS = re.compile("([0-9]+)")
 _OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|\Z)|\0")  # on any system
+_LONGEST_PATH = 4096  # characters; of no system's files are there longer ones
 _SURROGATE = re.compile("[\ud800-\udfff]")  # what Python makes of bytes in a file name that are no UTF-8
 
 
@@ -115,11 +117,14 @@ def relative_path(text: str, where: str) -> str:
     Raises
     ------
     UsageError
-        It is empty, absolute, or has a `..`; the message begins with `where`.
+        It is empty, absolute, endless, or has a `..`; the message begins with `where`.
     """
     path = "/".join(part for part in text.split("/") if part not in ("", "."))
+    if len(text) > _LONGEST_PATH:
+        msg = f"{where}: {shown(text)!r} has {len(text):,} characters; expected at most {_LONGEST_PATH:,}"
+        raise UsageError(msg)
     if not path or _OUTSIDE.search(text):
-        msg = f"{where}: {text!r} is no path below the root; expected a relative path without '..'"
+        msg = f"{where}: {shown(text)!r} is no path below the root; expected a relative path without '..'"
         raise UsageError(msg)
     return path
 
@@ -127,8 +132,9 @@ def relative_path(text: str, where: str) -> str:
 def list_image_files(root: AnyPath) -> list[str]:
     """List the image files below a folder, relative to it, in natural order.
 
-    Hidden files and folders are left out. Linked folders are followed unless they lead back to a folder
-    that contains them; a dangling link to a file is listed, and becomes a missing row.
+    Hidden files and folders are left out. Linked folders are followed, but no folder is listed twice: one
+    that several ways lead to is listed where the fewest links lead, and of those where it comes first. A
+    dangling link to a file is listed, and becomes a missing row.
 
     Raises
     ------
@@ -136,9 +142,14 @@ def list_image_files(root: AnyPath) -> list[str]:
         A folder cannot be listed, or a name is no valid Unicode.
     """
     if isinstance(root, RemotePath):
-        return sorted(filter(_is_listed, root.files()), key=natural_key)
+        listed = list(filter(_is_listed, root.files()))
+        for path in listed:
+            if len(path) > _LONGEST_PATH:
+                msg = f"{root}: the name {shown(path)!r} has {len(path):,} characters; rename it"
+                raise UsageError(msg)
+        return sorted(listed, key=natural_key)
     try:
-        paths = list(_walk(str(root), "", frozenset()))
+        paths = sorted(_walk(str(root)), key=natural_key)
     except OSError as error:
         msg = f"{error.filename}: this folder cannot be listed ({error.strerror}); make it readable"
         raise UsageError(msg) from error
@@ -165,18 +176,44 @@ def open_folder(root: AnyPath, preprocessing: Preprocessing, pixel_limit: int = 
     return FileSource("folder", root.absolute().name, root, paths, preprocessing, pixel_limit)
 
 
-def _walk(folder: str, prefix: str, parents: frozenset[tuple[int, int]]) -> Iterator[str]:
-    stat = os.stat(folder)  # noqa: PTH116 - paths as text: a Path for each of many files would cost more
-    identity = (stat.st_dev, stat.st_ino)
-    if identity in parents:
-        return
+def _walk(root: str) -> Iterator[str]:
+    """Yield the image files below a folder, in no particular order, and no folder twice.
+
+    Each round begins where links lead that the round before has found: none lead to the first.
+    """
+    reached: set[tuple[int, int]] = set()
+    folders = [(root, "")]
+    while folders:
+        links: list[tuple[str, str]] = []
+        for begin in sorted(folders, key=lambda found: natural_key(found[1])):
+            waiting = [begin]
+            while waiting:
+                folder, prefix = waiting.pop()
+                stat = os.stat(folder)  # noqa: PTH116 - paths as text: Paths of many files would cost more
+                if (stat.st_dev, stat.st_ino) in reached:
+                    continue
+                reached.add((stat.st_dev, stat.st_ino))
+                for entry in _entries(folder):
+                    if _is_folder(entry):
+                        inner = (entry.path, f"{prefix}{entry.name}/")
+                        (links if entry.is_symlink() else waiting).append(inner)
+                    elif entry.name.lower().endswith(EXTENSIONS) and (entry.is_symlink() or entry.is_file()):
+                        yield prefix + entry.name
+        folders = links
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as scan:
-        entries = [entry for entry in scan if not entry.name.startswith(".")]
-    for entry in sorted(entries, key=lambda entry: (_name_key(entry.name), entry.name)):
-        if entry.is_dir():
-            yield from _walk(entry.path, f"{prefix}{entry.name}/", parents | {identity})
-        elif entry.name.lower().endswith(EXTENSIONS) and (entry.is_file() or entry.is_symlink()):
-            yield prefix + entry.name
+        return [entry for entry in scan if not entry.name.startswith(".")]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a link to itself
+            return False
+        raise
 
 
 def _is_listed(path: str) -> bool:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import csv
+from array import array
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from latentscan.errors import ParameterError, UsageError
+from latentscan.errors import ParameterError, UsageError, shown
 from latentscan.images.folder import EXTENSIONS, FileSource, relative_path
 from latentscan.images.source import PIXEL_LIMIT
+from latentscan.images.text_lines import csv_rows, text_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import TextIO
 
     from latentscan.images.preprocessing import Preprocessing
     from latentscan.paths import AnyPath
@@ -62,47 +62,52 @@ def open_list(
             field="root",
             value=root,
         )
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            read_rows = _csv_rows if file.suffix.lower() == ".csv" else _text_rows
-            rows = list(read_rows(file, stream))
-    except (OSError, ValueError, csv.Error) as error:
-        msg = f"{file}: this list cannot be read ({error}); expected text in UTF-8"
-        raise UsageError(msg) from error
-    if not rows:
+    read_rows = _csv_rows if file.suffix.lower() == ".csv" else _text_rows
+    paths, splits = [], array("b")
+    for path, split in read_rows(file):
+        paths.append(path)
+        if split is not None:
+            splits.append(split)
+    if not paths:
         msg = f"{file}: lists no images; expected one path a line"
         raise UsageError(msg)
-    splits = [split for _, split in rows if split is not None]
     return FileSource(
         kind="list",
         name=file.name,
         root=root,
-        paths=[path for path, _ in rows],
+        paths=paths,
         preprocessing=preprocessing,
         pixel_limit=pixel_limit,
         split=np.array(splits, np.int8) if splits else None,
     )
 
 
-def _text_rows(file: AnyPath, stream: TextIO) -> Iterator[tuple[str, None]]:
-    for number, line in enumerate(stream, 1):
+def _text_rows(file: AnyPath) -> Iterator[tuple[str, None]]:
+    for number, line in text_lines(file):
         text = line.strip()
         if text and not text.startswith("#"):
             yield relative_path(text, f"{file}, line {number}"), None
 
 
-def _csv_rows(file: AnyPath, stream: TextIO) -> Iterator[tuple[str, int | None]]:
-    reader = csv.reader(stream, skipinitialspace=True)
-    header = [name.strip().lower() for name in next(reader, [])]
+def _csv_rows(file: AnyPath) -> Iterator[tuple[str, int | None]]:
+    rows = csv_rows(file)
+    at, names = next(rows, (1, []))
+    header = [name.strip().lower() for name in names]
     column = next((header.index(name) for name in PATH_COLUMNS if name in header), 0)
     if header and header[column].endswith(EXTENSIONS):
-        msg = f"{file}, line 1: {header[column]!r} is an image; expected a header such as 'path' before it"
+        where, got = f"{file}, line {at}", shown(names[column])
+        msg = f"{where}: {got!r} is an image; expected a header such as 'path' before it"
         raise UsageError(msg)
     split = header.index("split") if "split" in header else None
-    for fields in reader:
-        if not fields:
-            continue
-        where = f"{file}, line {reader.line_num}"
+    if split == column:
+        msg = f"{file}, line {at}: no column with paths; expected one named {', '.join(PATH_COLUMNS)}"
+        raise UsageError(msg)
+    for name in {header[column], "split"} if header else ():
+        if header.count(name) > 1:
+            msg = f"{file}, line {at}: {header.count(name)} columns named {shown(name)!r}; expected one"
+            raise UsageError(msg)
+    for number, fields in rows:
+        where = f"{file}, line {number}"
         if len(fields) != len(header):
             msg = f"{where}: {len(fields)} fields; expected {len(header)} as in the header"
             raise UsageError(msg)
@@ -113,6 +118,6 @@ def _csv_rows(file: AnyPath, stream: TextIO) -> Iterator[tuple[str, int | None]]
 def _partition(text: str, where: str) -> int:
     value = _SPLIT.get(text.strip().lower())
     if value is None:
-        msg = f"{where}: split {text!r}; expected train, valid, test, 0, 1, 2 or nothing"
+        msg = f"{where}: split {shown(text)!r}; expected train, valid, test, 0, 1, 2 or nothing"
         raise UsageError(msg)
     return value

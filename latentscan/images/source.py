@@ -29,6 +29,18 @@ class Status(IntEnum):
     NOT_FINITE = 8  # the encoder gave NaN or infinity for it
 
 
+class ImageRejectedError(Exception):
+    """One image that cannot become a row; `status` and `reason` say why."""
+
+    def __init__(self, status: Status, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[ImageRejectedError], tuple[Status, str]]:
+        return type(self), (self.status, self.reason)
+
+
 @dataclass(frozen=True)
 class Pixels:
     """Decoded rows of a source: `values` (n, size, size, 3) uint8, `status` (n,) uint8.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
-from latentscan.errors import UsageError
+from latentscan.errors import LatentscanError, UsageError, shown
 from latentscan.images.arrays import ArraySource
 from latentscan.paths import absolute, as_path
 from latentscan.store.atomic import backing
+from latentscan.store.claims import CHUNK_BYTES_LIMIT, guarded
 
 if TYPE_CHECKING:
     import zarr
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 def is_zarr(location: str | AnyPath) -> bool:
     """Check whether a path or URL holds a Zarr array or group."""
     path = as_path(location)
-    return any((path / name).exists() for name in ("zarr.json", ".zarray"))
+    return any((path / name).exists() for name in ("zarr.json", ".zarray", ".zgroup"))
 
 
 def open_array_source(location: str | AnyPath, preprocessing: Preprocessing) -> ArraySource:
@@ -40,14 +42,29 @@ def open_image_array(location: str | AnyPath) -> zarr.Array[Any]:
     Raises
     ------
     UsageError
-        If the location holds nothing, or a group.
+        If the location holds nothing, a group, or an array whose metadata is damaged, or whose chunks would
+        take too much memory.
     """
     import zarr
 
+    store = guarded(backing(str(location), read_only=True))
     try:
-        found = zarr.open(backing(str(location), read_only=True), mode="r")
+        found = zarr.open(store, mode="r")
     except FileNotFoundError as error:
         raise UsageError(f"{location}: no Zarr array is there; name the array of images") from error
+    except LatentscanError:
+        raise
+    except Exception as error:  # whatever stands in a damaged file: zarr does not say what it raises
+        detail = shown(error) if str(error) else type(error).__name__
+        raise UsageError(
+            f"{location}: the metadata of this Zarr array cannot be read ({detail}); restore it from a copy"
+        ) from error
     if not isinstance(found, zarr.Array):
         raise UsageError(f"{location} is a Zarr group; name the array of images inside it")
+    chunk = math.prod(found.shards or found.chunks) * found.dtype.itemsize
+    if chunk > CHUNK_BYTES_LIMIT:
+        raise UsageError(
+            f"{location}: its chunks take {chunk:,} bytes each; expected at most {CHUNK_BYTES_LIMIT:,}"
+        )
+    store.chunk_bytes = chunk
     return found

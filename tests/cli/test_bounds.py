@@ -52,7 +52,7 @@ REFUSED = {  # what is said, of what
     "synth faces --images 2 --workers 1000000": "expected a whole number from 1 to 4,096",
     "generate --model m --out g.png --normal --count 1000000000": "less than or equal to 10000",
     "submit job.yaml": "analyses.0.kmeans.seeds: 1000000: expected less than or equal to 1000",
-    "submit /dev/zero": "not a regular file",
+    "submit /dev/zero": "a device, not a file",
     "jobs wait x --store z.zarr --timeout nan": "--timeout",
 }
 

@@ -149,7 +149,7 @@ def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero")):
         for read in (read_yaml, read_yaml_texts):
-            with pytest.raises(UsageError, match="not a regular file; expected a job"):
+            with pytest.raises(UsageError, match="not a file; expected a job"):
                 read(path, "a job")
 
 

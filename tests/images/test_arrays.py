@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,8 @@ def test_an_array_gives_its_rows(tmp_path: Path, shape: tuple[int, ...]) -> None
     np.testing.assert_array_equal(source.read(1, 4).values, expected[1:4])
     np.testing.assert_array_equal(source.take([4, 0, 4]).values, expected[[4, 0, 4]])
     assert list(source.paths) == ["0", "1", "2", "3", "4"]
+    assert list(source.paths[1:3]) == ["1", "2"]
+    assert source.paths[-1] == "4"
     assert (source.split, source.attributes) == (None, None)
     assert source.describe()["kind"] == "array"
     assert source.describe()["name"] == "faces.npy"
@@ -76,3 +79,34 @@ def test_a_cut_array_is_refused(tmp_path: Path, kept: int) -> None:
     (tmp_path / "array.npy").write_bytes((tmp_path / "array.npy").read_bytes()[:kept])
     with pytest.raises(UsageError, match="can be mapped"):
         opened(tmp_path / "array.npy")
+
+
+@dataclass
+class Declared:
+    """An array that says what it likes of itself, and of which few rows are read."""
+
+    shape: tuple[int, ...]
+    dtype: Any = np.uint8
+    read: list[Any] = field(default_factory=list)
+
+    def __getitem__(self, rows: Any) -> Any:
+        self.read.append(rows)
+        return np.zeros(self.shape[1:], np.uint8)
+
+
+def test_rows_are_listed_as_they_are_asked_for() -> None:
+    source = ArraySource(Declared((1_000_000_000, 8, 8)), "memory", Preprocessing())
+    assert len(source) == len(source.paths) == 1_000_000_000
+    assert list(source.paths[999_999_998:]) == ["999999998", "999999999"]
+
+
+@pytest.mark.parametrize("shape", [(10**15, 8, 8), (4, 10**9, 9), (4, 9, 10**9, 3)])
+def test_an_array_that_says_it_is_endless_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(UsageError, match="at most 1,000,000,000 images of at most 64,000,000 pixels"):
+        ArraySource(Declared(shape), "memory", Preprocessing())
+
+
+def test_large_images_are_read_one_by_one() -> None:
+    array = Declared((9, 8000, 8000, 3))
+    ArraySource(array, "memory", Preprocessing(size=8)).read(2, 4)
+    assert array.read == [2, 3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,6 +60,32 @@ def test_celeba_needs_no_lists(tmp_path: Path) -> None:
     [
         ("list_attr_celeba.txt", "", "line 1: ''; expected the number of images"),
         ("list_attr_celeba.txt", "a b\n1.jpg 1 1\n", "line 1: 'a b'; expected the number of images"),
+        ("list_attr_celeba.txt", "9" * 5000 + "\na\n1.jpg 1\n", "line 1: '999"),
+        ("list_attr_celeba.txt", "-1\na\n1.jpg 1\n", "line 1: '-1'; expected the number of images"),
+        ("list_attr_celeba.txt", "1.0\na\n1.jpg 1\n", "line 1: '1.0'; expected the number of images"),
+        ("list_attr_celeba.txt", "1\na a\n1.jpg 1 1\n", "line 2: the attribute 'a' is named twice"),
+        (
+            "list_attr_celeba.txt",
+            "1\na\x1b[2J\n1.jpg 1\n",
+            "line 2: 'a\\x1b[2J'; expected a header",
+        ),
+        ("list_attr_celeba.txt", "1\n1.jpg 1\n2.jpg 1\n", "line 2: '1'; expected a header with the names"),
+        (
+            "list_attr_celeba.txt",
+            "1\n" + "a " * 5000 + "\n",
+            "line 2: 5,000 attributes; expected at most",
+        ),
+        (
+            "list_attr_celeba.txt",
+            "1\na\n" + "9" * 5000 + ".jpg 1\n",
+            "has 5,004 characters; expected at most",
+        ),
+        ("list_attr_celeba.txt", "1\na\n1.jpg 1\n1.jpg 1\n", "line 4: '1.jpg' is listed twice"),
+        ("list_attr_celeba.txt", "1\na\n1\0.jpg 1\n", "line 3: '1\\x00.jpg' is no path below the root"),
+        ("list_attr_celeba.txt", "1\na\n1.jpg 0\n", "line 3: attribute '0'; expected 1 or -1"),
+        ("list_attr_celeba.csv", "1.jpg,1\n2.jpg,1\n", "line 1: '1'; expected a header"),
+        ("list_eval_partition.csv", "1.jpg,0\n2.jpg,1\n", "line 1: '1.jpg' is an image; expected a header"),
+        ("list_eval_partition.txt", "1.jpg " + "9" * 2_000_000, "line 1: has more than"),
         ("list_attr_celeba.txt", "1\n", "no header"),
         ("list_attr_celeba.txt", "2\na b\n1.jpg 1 1\n", "line 1: 2 images announced, but 1 listed"),
         ("list_attr_celeba.txt", "1\na b\n1.jpg 1\n", "line 3: 2 fields; expected a file name and 2"),
@@ -82,3 +109,11 @@ def test_malformed_lists_of_celeba(tmp_path: Path, name: str, text: str, message
         opened(tmp_path)
     assert str(caught.value).startswith(str(tmp_path / name))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["list_attr_celeba.txt", "list_eval_partition.csv"])
+def test_a_list_that_is_no_file_is_not_left_out(tmp_path: Path, name: str) -> None:
+    paint(tmp_path / "img_align_celeba/1.jpg")
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(UsageError, match=f"{name}: this list cannot be read \\(a pipe, not a file\\)"):
+        opened(tmp_path)

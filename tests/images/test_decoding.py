@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from latentscan.images.decoding import ImageRejectedError, crop_and_resize, decode_image, decode_rows
+from latentscan.images.decoding import crop_and_resize, decode_image, decode_rows
 from latentscan.images.preprocessing import Preprocessing
-from latentscan.images.source import Status
+from latentscan.images.source import ImageRejectedError, Status
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -57,6 +57,44 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     assert list(source.read(0, 3).status) == [Status.GOOD, Status.MISSING, Status.GOOD]
 
 
+def test_no_folder_is_listed_twice(tmp_path: Path) -> None:
+    for number in range(10):
+        paint(tmp_path / f"{number}/a.png", number)
+        for other in range(10):
+            (tmp_path / f"{number}/{other}").symlink_to(f"../{other}")
+    assert list(opened(tmp_path).paths) == [f"{number}/a.png" for number in range(10)]
+
+
+def test_a_folder_is_listed_where_the_fewest_links_lead(tmp_path: Path) -> None:
+    paint(tmp_path / "elsewhere/deep/1.png")
+    paint(tmp_path / "elsewhere/2.png")
+    (tmp_path / "root/z").mkdir(parents=True)
+    (tmp_path / "root/b").symlink_to("../elsewhere/deep")
+    (tmp_path / "root/c").symlink_to("../elsewhere")
+    (tmp_path / "root/a").symlink_to("z")  # a link that comes before the folder itself
+    paint(tmp_path / "root/z/3.png")
+    (tmp_path / "root/z/y").symlink_to("../../elsewhere/deep")
+    (tmp_path / "root/self.png").symlink_to("self.png")
+    assert list(opened(tmp_path / "root").paths) == ["b/1.png", "c/2.png", "self.png", "z/3.png"]
+
+
+@pytest.mark.timeout(60)
+def test_what_is_no_file_is_rejected_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "faces/folder").mkdir(parents=True)
+    (tmp_path / "faces/1.png").symlink_to(tmp_path / "pipe")
+    (tmp_path / "faces/2.png").symlink_to("/dev/zero")
+    (tmp_path / "faces/3.png").symlink_to("/proc/self/mem")  # says that it is a file of no bytes
+    paint(tmp_path / "faces/4.png", 4)
+    pixels = opened(tmp_path / "faces").read(0, 4)
+    assert list(pixels.status) == [Status.UNREADABLE, Status.UNREADABLE, Status.EMPTY, Status.GOOD]
+    assert pixels.reasons[0] == "cannot be read: a pipe, not a file"
+    assert pixels.reasons[1] == "cannot be read: a device, not a file"
+    (tmp_path / "list.txt").write_text("faces/4.png\npipe\nfaces/folder\n")
+    listed = opened(tmp_path / "list.txt").read(0, 3)
+    assert list(listed.status) == [Status.GOOD, Status.UNREADABLE, Status.UNREADABLE]
+
+
 def test_rows_keep_their_places_when_files_go_bad(tmp_path: Path) -> None:
     for row in range(6):
         paint(tmp_path / f"{row}.png", row)

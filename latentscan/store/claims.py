@@ -1,0 +1,100 @@
+"""What compressed chunks claim to hold: compared with a limit before any memory is taken for it."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zarr.abc.store import ByteRequest, Store
+    from zarr.core.buffer import Buffer, BufferPrototype
+
+CHUNK_BYTES_LIMIT = 1 << 30
+_CODEC_BYTES = 4096
+_METADATA_BYTES_LIMIT = 1 << 28
+_METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
+_ZSTD, _GZIP = b"\x28\xb5\x2f\xfd", b"\x1f\x8b"
+_ZSTD_BLOCK = 1 << 17  # bytes that a block holds at most
+_DEFLATE_RATIO = 1032  # of what was compressed to what it takes, at most
+
+
+def guarded(store: Store) -> Any:
+    """Return a store to read from, which refuses a chunk that claims to hold more than `chunk_bytes`.
+
+    The attribute is set once the size of a chunk is known. Only its own beginning decides what a file is: a
+    decoder would believe it, too. Raises ValueError for such a file.
+    """
+    from zarr.storage import WrapperStore
+
+    class Guarded(WrapperStore):  # type: ignore[type-arg]
+        chunk_bytes = CHUNK_BYTES_LIMIT
+
+        async def get(
+            self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+        ) -> Buffer | None:
+            found = await super().get(key, prototype, byte_range)
+            if found is not None:
+                is_metadata = key.endswith(_METADATA)
+                limit = _METADATA_BYTES_LIMIT if is_metadata else _with_codecs(self.chunk_bytes)
+                claimed = len(found) if is_metadata else claim(found.to_bytes(), limit)
+                if claimed > limit:
+                    raise ValueError(f"{key} claims {claimed:,} bytes; expected at most {limit:,}")
+            return found
+
+    return Guarded(store)
+
+
+def _with_codecs(chunk_bytes: int) -> int:
+    """Return how many bytes a chunk may have between two codecs: checksums, an index of inner chunks."""
+    return chunk_bytes + chunk_bytes // 8 + _CODEC_BYTES
+
+
+def claim(content: bytes, limit: int) -> int:
+    """Return how many bytes a compressed chunk claims to hold, or may hold at most; its own for other bytes.
+
+    What does not say so itself is looked at until it is beyond the limit.
+
+    Examples
+    --------
+    >>> claim(bytes(100), 200), claim(zlib.compress(bytes(100)), 200), claim(zlib.compress(bytes(999)), 0)
+    (100, 100, 999)
+    """
+    if content[:4] == _ZSTD:
+        return _zstd_claim(content)
+    is_deflate = content[:2] == _GZIP or (len(content) > 2 and int.from_bytes(content[:2]) % 31 == 0)
+    if is_deflate and len(content) * _DEFLATE_RATIO > limit:
+        return _deflate_claim(content, limit)
+    return len(content)
+
+
+def _zstd_claim(content: bytes) -> int:
+    """Return the size in the header of a frame, or what its blocks can hold (RFC 8878, 3.1.1)."""
+    if len(content) < 6:
+        return len(content)
+    descriptor = content[4]
+    single = descriptor >> 5 & 1
+    start = 5 + (1 - single) + (0, 1, 2, 4)[descriptor & 3]
+    length = (single, 2, 4, 8)[descriptor >> 6]
+    if length:
+        return int.from_bytes(content[start : start + length], "little") + (256 if length == 2 else 0)
+    blocks = 0
+    is_last = False
+    while not is_last and start + 3 <= len(content):
+        header = int.from_bytes(content[start : start + 3], "little")
+        is_last, kind, size = bool(header & 1), header >> 1 & 3, header >> 3
+        start += 3 + (1 if kind == 1 else size)  # a byte that is repeated, or so many bytes
+        blocks += 1
+    return blocks * _ZSTD_BLOCK
+
+
+def _deflate_claim(content: bytes, limit: int) -> int:
+    """Return what was compressed takes, by decompressing it a piece at a time."""
+    decompressor = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+    held, left = 0, content
+    try:
+        while left and not decompressor.eof and held <= limit:
+            held += len(decompressor.decompress(left, 1 << 20))
+            left = decompressor.unconsumed_tail
+    except zlib.error:  # no such stream after all, or a damaged one
+        return len(content)
+    return held
