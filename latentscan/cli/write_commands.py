@@ -86,7 +86,7 @@ def train(
             raise UsageError(f"leave out {left_out}: an autoencoder has no KL loss")
     if resume and resume_from is not None:
         raise UsageError("give --resume or --resume-from EPOCH, not both")
-    if resume or resume_from is not None:
+    if (resume or resume_from is not None) and not RunFolder(out).begins_anew():
         begun = RunFolder(out).read_record()
         options = {**begun.preprocessing.model_dump(), **begun.parameters.model_dump(), **options}
     parameters = pick(TrainParameters, options, kind=kind)

@@ -20,8 +20,9 @@ from latentscan.execution.threaded import IN_PROCESS
 from latentscan.images.open import open_images
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.images.source import PIXEL_LIMIT, Status
+from latentscan.models.outputs import named_outputs
 from latentscan.paths import as_path, is_url
-from latentscan.progress import SILENT
+from latentscan.progress import SILENT, remark
 from latentscan.scan.reduce import map_reduce
 from latentscan.scan.rejects import summarise
 from latentscan.scan.snapshot import block_label
@@ -95,9 +96,12 @@ def encode_images(
     )
     noise = _noise(encoder, parameters)
     source = open_source(as_path(images), chosen, root=parameters.root, pixel_limit=parameters.pixel_limit)
+    encoder = encoder.with_preprocessing(chosen, override=parameters.override_preprocessing)
+    for line in (*encoder.notes, *_range_notes(encoder, source, parameters)):
+        remark(progress, spelled(line, "command line"))
     with open_executor() as executor:
         return encode(
-            encoder.with_preprocessing(chosen),
+            encoder,
             source,
             store,
             noise=noise,
@@ -236,29 +240,6 @@ def chosen_preprocessing(encoder: Encoder, asked: Mapping[str, Any], *, override
     return chosen
 
 
-def named_outputs(text: str | None) -> dict[str, int] | None:
-    """Return which output of a model is which, from its text.
-
-    Raises
-    ------
-    ParameterError
-        If it says something else.
-
-    Examples
-    --------
-    >>> named_outputs("mu=0,logvar=1")
-    {'mu': 0, 'logvar': 1}
-    """
-    if text is None:
-        return None
-    try:
-        return {name.strip(): int(number) for name, number in (part.split("=") for part in text.split(","))}
-    except ValueError:
-        raise ParameterError(
-            "expected name=number pairs, such as mu=0,logvar=1", field="outputs", value=text
-        ) from None
-
-
 @dataclass(frozen=True)
 class _ByThisThread:
     """Ties a task to the thread that runs it itself: an interruption stops it by itself."""
@@ -325,12 +306,20 @@ def _probe(encoder: Encoder, source: ImageSource) -> None:
         )
 
 
+def _range_notes(encoder: Encoder, source: ImageSource, parameters: EncodeParameters) -> list[str]:
+    """Return what to say of the range of pixels of a model whose training is not known."""
+    probe = source.read(0, min(PROBE_ROWS, len(source)))
+    asked = "value_range" in parameters.preprocessing
+    return encoder.range_notes(probe.values[probe.status == Status.GOOD], asked=asked)
+
+
 def _provenance(encoder: Encoder, source: ImageSource, noise: Noise) -> dict[str, Any]:
     return {
         "encoder": {
             "name": encoder.name,
             "sha256": encoder.sha256,
-            "outputs": dict(zip(encoder.outputs, encoder.positions, strict=True)),
+            "outputs": {head.array: head.recorded for head in encoder.heads},
+            "output_names": {head.array: head.name for head in encoder.heads},
         },
         "source": source.describe(),
         "preprocessing": encoder.default_preprocessing.model_dump(mode="json"),
