@@ -117,6 +117,7 @@ def named_outputs(text: str | None) -> dict[str, Source] | None:
                 value=text,
             )
         found[meaning] = int(pair[1]) if pair[1].isdigit() else pair[1]
+    _check_whole(found, text)
     return found
 
 
@@ -185,11 +186,7 @@ def heads_as_asked(
         If it names no output, or neither z nor mu with a spread.
     """
     text = ",".join(f"{meaning}={source}" for meaning, source in asked.items())
-    spreads = [meaning for meaning in asked if meaning in SPREADS]
-    if ("mu" in asked) != bool(spreads) or len(spreads) > 1 or not asked:
-        raise ParameterError(
-            f"expected z, or mu with one of {', '.join(SPREADS)}, to be named", field="outputs", value=text
-        )
+    spreads = _check_whole(asked, text)
 
     def head(array: str, meaning: str) -> Head:
         source = asked[meaning]
@@ -227,6 +224,16 @@ def notes_on(heads: Sequence[Head]) -> list[str]:
                 f"output {head.name} is taken as {head.meaning}, as you say, though its name is {called}"
             )
     return found
+
+
+def _check_whole(asked: Mapping[str, Source], text: str) -> list[str]:
+    """Return which spread is named beside mu, if any, or refuse what is neither z nor both."""
+    spreads = [meaning for meaning in asked if meaning in SPREADS]
+    if ("mu" in asked) != bool(spreads) or len(spreads) > 1 or not asked:
+        raise ParameterError(
+            f"expected z, or mu with one of {', '.join(SPREADS)}, to be named", field="outputs", value=text
+        )
+    return spreads
 
 
 def _agreed(names: Sequence[str]) -> str | None:

@@ -19,7 +19,7 @@ TOGETHER = 128  # images of one batch
 
 @dataclass(frozen=True)
 class ProbeFigures:
-    """The losses of a probe without noise, averaged over its images, and its radii; no KL of an autoencoder."""
+    """The losses of a probe without noise, averaged over its images (kl: VAE only), and its radii."""
 
     reco: float
     kl: float | None
