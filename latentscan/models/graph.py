@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from latentscan.models.outputs import Head, Source
 
-INACTIVE = ("keras", "latentscan")  # whose layers are random only where they are called as in training
+INACTIVE = ("keras", "latentscan")  # whose layers are random in training alone
 CODE = frozenset({"Lambda", "TFSMLayer"})  # Keras's own layers that run code of others
 
 
@@ -77,10 +77,10 @@ def is_nested(operation: Any) -> bool:
 def runs_foreign_code(model: Any) -> bool:
     """Return whether something in a model could draw random numbers, or mix images, unseen.
 
-    Keras's own layers do so in training alone, unless they are called as in training.
+    Keras's own layers do so in training alone, also where they were called with ``training=True``.
     """
-    for operation, _, node in calls(model):
-        if node.arguments.kwargs.get("training") or type(operation).__name__ in CODE:
+    for operation, _, _ in calls(model):
+        if type(operation).__name__ in CODE:
             return True
         if is_nested(operation):
             if runs_foreign_code(functional(operation)):

@@ -76,14 +76,31 @@ def test_without_names_it_is_refused_with_what_to_give(
         np.testing.assert_allclose(found[name], truth, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("layer", [layers.Dropout(0.5), layers.BatchNormalization()])
-def test_a_layer_that_is_called_as_in_training_is_noticed(tmp_path: Path, layer: Any) -> None:
+@keras.saving.register_keras_serializable("tests")
+class Dropping(layers.Dropout):  # type: ignore[misc]
+    """Dropout in use as well, to see how sure a model is."""
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        return super().call(inputs, training=True)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Centring(layers.Layer):  # type: ignore[misc]
+    """A layer that compares the images of a batch."""
+
+    def call(self, inputs: Any) -> Any:
+        return inputs - keras.ops.mean(inputs, axis=0, keepdims=True)
+
+
+@pytest.mark.parametrize("layer", [Dropping(0.5), Centring()])
+def test_a_layer_that_looks_beyond_its_image_is_named(tmp_path: Path, layer: Any) -> None:
     image = keras.Input((8, 8, 3))
-    flat = layer(layers.Flatten()(image), training=True)
-    keras.Model(image, layers.Dense(2)(flat)).save(tmp_path / "e.keras")
+    keras.Model(image, layers.Dense(2)(layer(layers.Flatten()(image)))).save(tmp_path / "e.keras")
     with pytest.raises(ParameterError) as refused:
         load_encoder(tmp_path / "e.keras")
     assert f"({type(layer).__name__}) on" in refused.value.problem
+    tried = named_outputs(refused.value.spelled("command line").rpartition("--outputs ")[2].split()[0])
+    assert load_encoder(tmp_path / "e.keras", outputs=tried).outputs == ("z",)
 
 
 def test_noise_as_small_as_rounding_is_noticed(tmp_path: Path) -> None:
