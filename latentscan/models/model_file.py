@@ -63,8 +63,21 @@ def _check(path: Path, *, trust: bool) -> None:
     if path.suffix.lower() == ".keras":
         _check_archive(path, trust=trust)
     else:
-        with path.open("rb") as stream:
-            _weight_bytes(stream, path.stat().st_size, "the file")
+        check_weights(path)
+
+
+def check_weights(path: Path) -> None:
+    """Check that a file of weights in the format HDF5 claims no more than it holds.
+
+    Raises
+    ------
+    DamagedModelError
+        If it does, or is damaged, or no regular file.
+    """
+    if not path.is_file():
+        raise DamagedModelError("expected a regular file, got a device, a pipe or alike")
+    with path.open("rb") as stream:
+        _weight_bytes(stream, path.stat().st_size, "the file")
 
 
 def _check_archive(path: Path, *, trust: bool) -> None:

@@ -47,7 +47,7 @@ def steady_heads(
     """
     if _is_steady(model, heads, limits):
         return heads, []
-    culprit, inputs = _culprit(model, heads, limits)
+    culprit, node = _culprit(model, heads, limits)
     said = (
         f"its output {heads[0].name} is random, or depends on the other images of a batch: the same images "
         f"gave other values in another batch, from layer {culprit} on"
@@ -56,7 +56,7 @@ def steady_heads(
     if heads[0].array == "z" and named and _usable(model, named, limits):
         mu, logvar = (head.name for head in named)
         return named, [f"{said}; mu and logvar are taken from the layers {mu} and {logvar} in front of it"]
-    raise ParameterError(f"{said}; {_remedy(model, inputs, limits)}", field="model", value=path)
+    raise ParameterError(f"{said}; {_remedy(model, heads, node, limits)}", field="model", value=path)
 
 
 def _is_steady(model: Any, heads: Sequence[Head], limits: tuple[float, float]) -> bool:
@@ -95,19 +95,19 @@ def _same(first: NDArray[Any], again: NDArray[Any]) -> bool:
     return bool(np.allclose(first, again, rtol=0, atol=tolerance, equal_nan=True))
 
 
-def _culprit(model: Any, heads: Sequence[Head], limits: tuple[float, float]) -> tuple[str, list[Any]]:
-    """Return the name and the inputs of the first operation whose output changes."""
+def _culprit(model: Any, heads: Sequence[Head], limits: tuple[float, float]) -> tuple[str, Any]:
+    """Return the name of the first operation whose output changes, and its call; None where none does."""
     selected = heads_model(model, heads)
-    nodes = list(calls(selected))
-    tensors = [(at, tensor) for at, (_, _, node) in enumerate(nodes) for tensor in node.output_tensors]
+    made = [(operation, node) for operation, _, node in calls(selected)]
+    tensors = [(at, tensor) for at, (_, node) in enumerate(made) for tensor in node.output_tensors]
     tensors = [(at, tensor) for at, tensor in tensors if tensor.shape[:1] == (None,)]
     whole = part(selected, [tensor for _, tensor in tensors])
     first, again = (_run(whole, batch) for batch in _batches(whole, limits))
     for (at, _), pair in zip(tensors, _of_same_images(first, again), strict=True):
         if not _same(*pair):
-            operation, inputs, _ = nodes[at]
-            return f"{operation.name} ({type(operation).__name__})", list(inputs)
-    return heads[0].name, []
+            operation, node = made[at]
+            return f"{operation.name} ({type(operation).__name__})", node
+    return heads[0].name, None
 
 
 def _named_layers(model: Any) -> tuple[Head, ...]:
@@ -133,13 +133,16 @@ def _usable(model: Any, heads: Sequence[Head], limits: tuple[float, float]) -> b
     return len(shapes) == 1 and len(shapes.pop()) == 2 and _is_steady(model, heads, limits)
 
 
-def _remedy(model: Any, inputs: Sequence[Any], limits: tuple[float, float]) -> str:
+def _remedy(model: Any, heads: Sequence[Head], node: Any, limits: tuple[float, float]) -> str:
     """Return what can be given instead; an option is named after it was tried."""
+    inputs = node.input_tensors if node is not None else []
     names = [tensor._keras_history.operation.name for tensor in inputs]  # noqa: SLF001
     if len(names) == 2 and _usable(model, _pair(*names), limits):
         mu, logvar = names
         option = parameter("outputs", f"mu={mu},logvar={logvar}")
         return f"if {mu} is mu and {logvar} is logvar, give {option}"
-    if len(names) == 1 and _usable(model, (Head("z", "z", names[0], names[0]),), limits):
+    outputs = tensors_of(model, [head.source for head in heads])
+    is_last = len(names) == 1 and any(made is output for made in node.output_tensors for output in outputs)
+    if is_last and _usable(model, (Head("z", "z", names[0], names[0]),), limits):
         return f"give {parameter('outputs', f'z={names[0]}')} for what is in front of it"
-    return "save a model that ends in front of it, with mu and logvar as its outputs"
+    return "save a model without it, with mu and logvar, or z, as its outputs"

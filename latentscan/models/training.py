@@ -13,6 +13,7 @@ from latentscan.errors import LatentscanError, ParameterError, UsageError, param
 from latentscan.models.autoencoder import build_autoencoder
 from latentscan.models.backend import keras
 from latentscan.models.batches import Batches
+from latentscan.models.model_file import check_weights
 from latentscan.models.networks import check_size, seed_sequence
 from latentscan.models.probe import measure_probe
 from latentscan.models.resuming import first_record, resumed_record
@@ -193,8 +194,9 @@ class _Figures:
 
     def shown(self) -> dict[str, float]:
         """Return what a progress bar has room for: the loss, KL in nats, and its scaled share of the loss."""
-        names = {"total_loss": "loss", "kl": "kl", "kl_scaled": "kl_scaled"}
-        return {names[name]: value for name, value in self.losses().items() if name in names}
+        names = {"total_loss": "loss", "kl": "kl", "kl_scaled": "scaled"}
+        losses = self.losses()
+        return {short: float(f"{losses[name]:.4g}") for name, short in names.items() if name in losses}
 
     def losses(self) -> dict[str, float]:
         return {name: total / self.images for name, total in self._sums.items()}
@@ -236,11 +238,12 @@ def _exports(model: Any, folder: RunFolder) -> dict[Path, Callable[[Path], objec
 def _load_checkpoint(model: Any, folder: RunFolder, epoch: int, learning_rate: float) -> None:
     path = folder.checkpoint(epoch)
     try:
+        check_weights(path)
         model.load_weights(path)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # noqa: BLE001 (what a damaged file makes of it can be anything)
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UsageError(
-            f"{path}: expected a checkpoint of this network, got {type(error).__name__}: "
-            f"{str(error).splitlines()[0]}; go on from an earlier epoch with "
+            f"{path}: expected a checkpoint of this network: {reason}; go on from an earlier epoch with "
             f"{parameter('resume_from', epoch - 1)}"
         ) from None
     model.optimizer.learning_rate = learning_rate
