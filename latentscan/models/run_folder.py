@@ -223,9 +223,9 @@ class RunFolder:
         if not later and not [row for row in rows if row.epoch > after_epoch]:
             return
         number = 1
-        while self._aside(number).exists():
+        while self._aside(number).exists() and any(self._aside(number).iterdir()):
             number += 1
-        self._aside(number).mkdir(parents=True)
+        self._aside(number).mkdir(parents=True, exist_ok=True)
         for path in (*reversed(later), self.encoder, self.decoder):
             if path.exists():
                 path.rename(self._aside(number) / path.name)

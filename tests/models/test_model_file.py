@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+DAMAGES = 12
+
 
 def rewritten(
     path: Path, *, compression: int = zipfile.ZIP_STORED, **changes: Callable[[bytes], bytes]
@@ -96,7 +98,7 @@ def test_a_damaged_file_is_refused_or_gives_the_same_rows(
     whole = path.read_bytes()
     truth = load_encoder(path, trust=True, batch_size=8)(eights)
     rng, seen = np.random.default_rng(4), Counter[str]()
-    for _ in range(25):
+    for _ in range(DAMAGES):
         content, at = bytearray(whole), int(rng.integers(len(whole)))
         if rng.random() < 0.3:
             content = content[:at]
@@ -111,5 +113,5 @@ def test_a_damaged_file_is_refused_or_gives_the_same_rows(
         seen["read"] += 1
         if suffix == ".keras":  # .h5 has no checksums
             assert [name for name in truth if not np.array_equal(found[name], truth[name])] == []
-    assert seen["refused with 2"] > 5
-    assert seen["refused with 2"] + seen["read"] == 25
+    assert seen["refused with 2"] > DAMAGES // 4
+    assert seen["refused with 2"] + seen["read"] == DAMAGES
