@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from latentscan.terminal import console, one_line, plain
 
@@ -28,6 +28,20 @@ class Progress(Protocol):
 
     def task(self, label: str, total: int, unit: str, done: int = 0) -> AbstractContextManager[Advance]:
         """Begin a piece of work of ``total`` units, of which ``done`` were there already."""
+
+
+@runtime_checkable
+class Log(Protocol):
+    """A subscriber that also hears what is worth a line."""
+
+    def log(self, line: str) -> None:
+        """Report a line."""
+
+
+def remark(progress: Progress, line: str) -> None:
+    """Report what is worth a line, where the subscriber wants to hear it."""
+    if isinstance(progress, Log):
+        progress.log(line)
 
 
 class SilentProgress:
@@ -56,7 +70,15 @@ def as_progress(wanted: Progress | bool) -> Progress:
     return wanted
 
 
-class BarProgress:
+class _Lines:
+    """Writes lines to stderr."""
+
+    def log(self, line: str) -> None:
+        """Write a line."""
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+class BarProgress(_Lines):
     """Draws a bar with the rate, the time left and the latest figures."""
 
     @contextmanager
@@ -66,7 +88,7 @@ class BarProgress:
 
         columns = (
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=10),
+            BarColumn(bar_width=6),
             TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(compact=True),
@@ -85,7 +107,7 @@ class BarProgress:
             yield advance
 
 
-class PlainProgress:
+class PlainProgress(_Lines):
     """Writes a line every ten seconds, and one when work is done."""
 
     @contextmanager

@@ -13,7 +13,7 @@ from latentscan.cli.exit_codes import TO_RESUME, check_picture, counted, reporte
 from latentscan.cli.model_options import pick, with_options
 from latentscan.cli.terminal import note
 from latentscan.encoding.parameters import EncodeParameters
-from latentscan.errors import SOME_REJECTED, UsageError, parameter, spelled
+from latentscan.errors import SOME_REJECTED, UsageError, parameter
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.parameters import TrainParameters
 from latentscan.progress import terminal_progress
@@ -88,7 +88,7 @@ def train(
             raise UsageError(f"leave out {left_out}: an autoencoder has no KL loss")
     if resume and resume_from is not None:
         raise UsageError("give --resume or --resume-from EPOCH, not both")
-    if resume or resume_from is not None:
+    if (resume or resume_from is not None) and not RunFolder(out).begins_anew():
         begun = RunFolder(out).read_record()
         options = {**begun.preprocessing.model_dump(), **begun.parameters.model_dump(), **options}
     parameters = pick(TrainParameters, options, kind=kind)
@@ -133,7 +133,6 @@ def encode(
         *(model, images, store, parameters),
         open_executor=connection.open,
         progress=terminal_progress(),
-        say=lambda line: note(spelled(line, "command line")),
     )
     _report(store, summary)
 

@@ -21,8 +21,9 @@ from latentscan.execution.threaded import IN_PROCESS
 from latentscan.images.open import open_images
 from latentscan.images.preprocessing import Preprocessing, as_recorded, assumed
 from latentscan.images.source import PIXEL_LIMIT, Status
+from latentscan.models.outputs import named_outputs
 from latentscan.paths import as_path, is_url
-from latentscan.progress import SILENT
+from latentscan.progress import SILENT, remark
 from latentscan.scan.reduce import map_reduce
 from latentscan.scan.rejects import summarise
 from latentscan.scan.snapshot import block_label
@@ -57,7 +58,6 @@ def encode_images(
     *,
     open_executor: Callable[[], AbstractContextManager[Executor]] = lambda: nullcontext(IN_PROCESS),
     progress: Progress = SILENT,
-    say: Callable[[str], None] = lambda _: None,
 ) -> Summary:
     """Load an encoder and write the latents of images into a store, or what is missing of them.
 
@@ -75,8 +75,6 @@ def encode_images(
         Returns where blocks are encoded; called once all else is found to be right.
     progress
         Hears of images that are encoded.
-    say
-        Hears, in a line, how images are loaded; parameters are marked in it as in the message of an error.
 
     Raises
     ------
@@ -100,12 +98,16 @@ def encode_images(
     chosen = chosen_preprocessing(
         encoder, parameters.preprocessing, override=parameters.override_preprocessing, begun=_begun(store)
     )
-    say(_loading(chosen, parameters, trained=encoder.preprocessing is not None))
     noise = _noise(encoder, parameters)
     source = open_source(as_path(images), chosen, root=parameters.root, pixel_limit=parameters.pixel_limit)
+    trained = encoder.preprocessing is not None
+    encoder = encoder.with_preprocessing(chosen, override=parameters.override_preprocessing)
+    loading = _loading(chosen, parameters, trained=trained)
+    for line in (loading, *encoder.notes, *_range_notes(encoder, source, parameters)):
+        remark(progress, spelled(line, "command line"))
     with open_executor() as executor:
         return encode(
-            encoder.with_preprocessing(chosen),
+            encoder,
             source,
             store,
             noise=noise,
@@ -256,29 +258,6 @@ def chosen_preprocessing(
     return chosen
 
 
-def named_outputs(text: str | None) -> dict[str, int] | None:
-    """Return which output of a model is which, from its text.
-
-    Raises
-    ------
-    ParameterError
-        If it says something else.
-
-    Examples
-    --------
-    >>> named_outputs("mu=0,logvar=1")
-    {'mu': 0, 'logvar': 1}
-    """
-    if text is None:
-        return None
-    try:
-        return {name.strip(): int(number) for name, number in (part.split("=") for part in text.split(","))}
-    except ValueError:
-        raise ParameterError(
-            "expected name=number pairs, such as mu=0,logvar=1", field="outputs", value=text
-        ) from None
-
-
 @dataclass(frozen=True)
 class _ByThisThread:
     """Ties a task to the thread that runs it itself: an interruption stops it by itself."""
@@ -345,6 +324,13 @@ def _probe(encoder: Encoder, source: ImageSource) -> None:
         )
 
 
+def _range_notes(encoder: Encoder, source: ImageSource, parameters: EncodeParameters) -> list[str]:
+    """Return what to say of the range of pixels of a model whose training is not known."""
+    probe = source.read(0, min(PROBE_ROWS, len(source)))
+    asked = "value_range" in parameters.preprocessing
+    return encoder.range_notes(probe.values[probe.status == Status.GOOD], asked=asked)
+
+
 def _begun(location: str) -> dict[str, Any] | None:
     """Return the record of the preprocessing in a store that was begun; None where there is none."""
     root = read_root(location)
@@ -368,7 +354,8 @@ def _provenance(
         "encoder": {
             "name": encoder.name,
             "sha256": encoder.sha256,
-            "outputs": dict(zip(encoder.outputs, encoder.positions, strict=True)),
+            "outputs": {head.array: head.recorded for head in encoder.heads},
+            "output_names": {head.array: head.name for head in encoder.heads},
         },
         "source": source.describe(),
         "preprocessing": as_recorded(encoder.default_preprocessing, begun),

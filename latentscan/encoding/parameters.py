@@ -82,7 +82,11 @@ class EncodeParameters(Preprocessing):
     compression: Compression = Field(
         default="none", description="of the chunks; pays off on a slow network only"
     )
-    outputs: str | None = Field(default=None, description="which output is which, such as mu=0,logvar=1")
+    outputs: str | None = Field(
+        default=None,
+        description="what the model's outputs are, in order, where their names do not say it: mu, logvar, "
+        "log_std, std, var, z, or - to ignore one, such as mu,logvar,-; or pairs, mu=LAYER,logvar=LAYER",
+    )
     pixel_limit: int | None = Field(
         default=None, ge=1, description="reject images of more pixels; 64 million if left out"
     )

@@ -1,4 +1,5 @@
 """Keras models: networks, training, and the loading of trained encoders and decoders.
 
-`parameters`, `run_folder` and `points` need no Keras; every other module imports it through `backend`.
+`outputs`, `parameters`, `run_folder` and `points` need no Keras; every other module imports it through
+`backend`.
 """

@@ -90,8 +90,10 @@ class VariationalAutoencoder(Autoencoder):
         super().__init__(parameters, size, value_range)
         self.fact = parameters.fact
         self.sampling = Sampling(parameters.epsilon_limit, parameters.epsilon_factor)
-        self.kl_loss = keras.metrics.Mean("kl_loss")
+        self.kl = keras.metrics.Mean("kl")
+        self.kl_scaled = keras.metrics.Mean("kl_scaled")
         self.max_abs_epsilon = keras.metrics.Mean("max_abs_epsilon")
+        self.max_abs_epsilon_clipped = keras.metrics.Mean("max_abs_epsilon_clipped")
         self.max_logvar = keras.metrics.Mean("max_logvar")
 
     def reseed(self, seed: int, epoch: int) -> None:
@@ -108,11 +110,14 @@ class VariationalAutoencoder(Autoencoder):
     def compute_loss(self, x: Any, y: Any, y_pred: Any, *_: Any, training: bool = True) -> Any:  # noqa: ARG002
         """Add the KL loss, and note the extremes of this step (each metric lives for one step)."""
         reco_loss = super().compute_loss(x, y, y_pred)
-        kl_loss = self.fact * kl_divergence(y_pred["mu"], y_pred["logvar"])
-        self.kl_loss.update_state(kl_loss)
-        self.max_abs_epsilon.update_state(ops.max(ops.abs(y_pred["epsilon"])))
+        kl = kl_divergence(y_pred["mu"], y_pred["logvar"])
+        self.kl.update_state(kl)
+        self.kl_scaled.update_state(self.fact * kl)
+        farthest = ops.max(ops.abs(y_pred["epsilon"]))
+        self.max_abs_epsilon.update_state(farthest)
+        self.max_abs_epsilon_clipped.update_state(ops.minimum(farthest, self.sampling.epsilon_limit))
         self.max_logvar.update_state(ops.max(y_pred["logvar"]))
-        return reco_loss + kl_loss
+        return reco_loss + self.fact * kl
 
 
 def build_autoencoder(parameters: TrainParameters, size: int, value_range: tuple[float, float]) -> Any:

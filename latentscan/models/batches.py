@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
     from latentscan.images.source import ImageSource
 
 UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A fixed sample of the training images: the pixels of the good ones of every `step`-th."""
+
+    step: int
+    pixels: NDArray[np.uint8]
 
 
 class Batches:
@@ -71,15 +80,16 @@ class Batches:
                 ahead.append(self._submit(waiting))
             yield count, pixels
 
-    def probe(self, count: int) -> NDArray[np.uint8]:
-        """Decode a fixed sample, evenly spaced over the rows: its good images, at most `count`.
+    def probe(self, most: int) -> Probe:
+        """Return a fixed sample, evenly spaced over the rows: all of them, or fewer than `most`.
 
         Raises
         ------
         UsageError
             If none of them can be used.
         """
-        positions = np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(np.intp)
+        step = -(-len(self) // most)
+        positions = np.arange(0, len(self), step)
         pixels = self.take(positions)
         if not len(pixels):
             path, reason = next(iter(self.rejected.items()))
@@ -87,7 +97,7 @@ class Batches:
                 f"no usable image: all {len(positions)} that were tried were rejected, "
                 f"such as {path} ({reason}); expected images that can be decoded"
             )
-        return pixels
+        return Probe(step, pixels)
 
     def take(self, positions: NDArray[np.intp]) -> NDArray[np.uint8]:
         """Return the pixels of the good images among `positions`, in their order; safe in threads."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,17 +12,22 @@ import numpy as np
 from latentscan.errors import ParameterError, UsageError, command, parameter
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.backend import keras, versions
+from latentscan.models.graph import heads_model, output_names, tensors_of
 from latentscan.models.loading import Packed, compile_fixed, load_model, packed, sha256, unpacked
 from latentscan.models.networks import to_range
+from latentscan.models.outputs import heads_as_asked, heads_by_name, notes_on, shape_text
+from latentscan.models.pixel_range import UNIT, PixelRange, doubt, is_bytes, pixel_range
 from latentscan.models.run_folder import RunFolder
+from latentscan.models.steadiness import steady_heads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
+    from latentscan.models.outputs import Head, Shape, Source
+
 BATCH_PIXELS = 256 * 96 * 96  # larger images come in smaller batches, so that memory stays bounded
-POSITIONAL = {1: ("z",), 2: ("mu", "logvar"), 3: ("mu", "logvar", "z")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +50,14 @@ class Encoder:
         Versions of what computes, by name.
     batch_size
         Images that are encoded together.
-    model, positions, file, trusted
-        The Keras model, the position of each of `outputs` among its own, and how it was loaded.
+    heads
+        Where each of `outputs` comes from.
+    takes
+        What the model says of the pixels that it takes.
+    notes
+        What a user should know of it, a line each.
+    model, file, trusted
+        The Keras model, and how it was loaded.
     """
 
     name: str
@@ -60,8 +70,10 @@ class Encoder:
     epsilon_factor: float | None
     versions: Mapping[str, str]
     batch_size: int
+    heads: tuple[Head, ...]
+    takes: PixelRange
+    notes: tuple[str, ...]
     model: Any = field(repr=False)
-    positions: tuple[int, ...] = field(repr=False)
     file: Path = field(repr=False)
     trusted: bool = field(repr=False)
 
@@ -71,7 +83,12 @@ class Encoder:
         if self.preprocessing is not None:
             return self.preprocessing
         size = {} if self.input_size is None else {"size": self.input_size}
-        return Preprocessing(**size, value_range=(0, 255) if _takes_bytes(self.model) else (0, 1))
+        return Preprocessing(**size, value_range=self.takes.value_range or UNIT)
+
+    @property
+    def positions(self) -> tuple[Source, ...]:
+        """Return the position of each of `outputs` among those of the model, or the name of its layer."""
+        return tuple(head.source for head in self.heads)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel as the model's file and what was found out about it."""
@@ -80,15 +97,22 @@ class Encoder:
             del own[left]
         return _unpacked, (packed(self.file, self.sha256), own)
 
-    def with_preprocessing(self, preprocessing: Preprocessing) -> Encoder:
+    def with_preprocessing(self, preprocessing: Preprocessing, *, override: bool = False) -> Encoder:
         """Return the same encoder for images prepared in another way.
+
+        Parameters
+        ----------
+        preprocessing
+            How images are prepared.
+        override
+            Whether their range may be another one than the model says.
 
         Raises
         ------
         UsageError
             If the model cannot take them.
         """
-        check_input(self, preprocessing)
+        check_input(self, preprocessing, override=override)
         fitting = max(1, BATCH_PIXELS // preprocessing.size**2)
         return replace(self, preprocessing=preprocessing, batch_size=min(self.batch_size, fitting))
 
@@ -134,32 +158,77 @@ class Encoder:
                 )
         return found
 
+    def range_notes(self, pixels: NDArray[np.uint8], *, asked: bool) -> list[str]:
+        """Return what a user should know of the range of pixels, a line each.
+
+        Parameters
+        ----------
+        pixels
+            Some images, bytes (n, size, size, 3).
+        asked
+            Whether the user has named the range.
+        """
+        found = []
+        limits = self.default_preprocessing.value_range
+        shown = f"{limits[0]:g}..{limits[1]:g}"
+        other = "0:1" if is_bytes(limits) else "0:255"
+        known = self.takes.value_range is not None
+        if not asked and known and is_bytes(limits):
+            found.append(f"encoder {self.name} takes pixels of {shown}: {self.takes.reason}")
+        if not asked and not known:
+            found.append(
+                f"pixels of {shown} are assumed for encoder {self.name}: {self.takes.reason}; if it was "
+                f"trained on others, give {parameter('value_range', other)}"
+            )
+        if not known:
+            batch = pixels[: self.batch_size]
+
+            def rows(other_limits: tuple[float, float]) -> dict[str, NDArray[np.float32]]:
+                chosen = self.default_preprocessing.model_copy(update={"value_range": other_limits})
+                return replace(self, preprocessing=chosen, batch_size=max(1, len(batch)))(batch)
+
+            reason = doubt(self.model, self.heads, rows, batch, limits)
+            if reason is not None:
+                found.append(
+                    f"WARNING: {reason} speaks against pixels in {shown}; compare with "
+                    f"{parameter('value_range', other)}"
+                )
+        return found
+
     @cached_property
     def _forward(self) -> Callable[[NDArray[Any]], list[NDArray[np.float32]]]:
         preprocessing = self.default_preprocessing
+        selected = heads_model(self.model, self.heads)
 
         def forward(pixels: Any) -> Any:
             images = to_range(pixels, preprocessing.value_range)
             images = keras.ops.cast(images, self.model.inputs[0].dtype)
-            outputs = keras.tree.flatten(self.model(images, training=False))
-            return [keras.ops.cast(outputs[at], "float32") for at in self.positions]
+            outputs = keras.tree.flatten(selected(images, training=False))
+            return [
+                _converted(keras.ops.cast(output, "float32"), head.meaning)
+                for output, head in zip(outputs, self.heads, strict=True)
+            ]
 
         return compile_fixed(forward, (self.batch_size, preprocessing.size, preprocessing.size, 3), "uint8")
 
 
 def load_encoder(
-    path: Path, *, outputs: Mapping[str, int] | None = None, trust: bool = False, batch_size: int = 256
+    path: Path,
+    *,
+    outputs: Mapping[str, Source] | None = None,
+    trust: bool = False,
+    batch_size: int = 256,
 ) -> Encoder:
     """Load the encoder of a run folder, or of a model file of the user's.
 
-    Of three outputs, mu and logvar are taken: z is sampled later, and depends on the row alone.
+    Of mu, logvar and z, mu and logvar are taken: z is sampled later, and depends on the row alone.
 
     Parameters
     ----------
     path
         The run folder, or the model file.
     outputs
-        Position of each output by name; [z], [mu, logvar] or [mu, logvar, z] by their number if None.
+        The position of each output, or its name or a layer's, by what it is; if None, their names say it.
     trust
         Whether to load files that can run code.
     batch_size
@@ -184,22 +253,27 @@ def load_encoder(
     file = path if record is None else folder.encoder
     model = load_model(file, trust=trust)
     size = _input_size(model, path)
-    positions = _positions(model, path, outputs)
-    names = ("z",) if "mu" not in positions else ("mu", "logvar")
+    if record is not None:
+        takes = PixelRange(record.preprocessing.value_range, "it was trained so")
+    else:
+        takes = pixel_range(model)
+    heads, notes = _heads(model, path, outputs, takes.value_range or UNIT)
     is_vae = record is not None and record.parameters.kind == "vae"
     return Encoder(
         name=path.resolve().name,
         sha256=sha256(file),
-        components=_components(model, path, {name: positions[name] for name in names}),
-        outputs=names,
+        components=_components(model, path, heads),
+        outputs=tuple(head.array for head in heads),
         input_size=size,
         preprocessing=record.preprocessing if record else None,
         epsilon_limit=record.parameters.epsilon_limit if record and is_vae else None,
         epsilon_factor=record.parameters.epsilon_factor if record and is_vae else None,
         versions=versions(),
         batch_size=batch_size,
+        heads=heads,
+        takes=takes,
+        notes=tuple(notes),
         model=model,
-        positions=tuple(positions[name] for name in names),
         file=file,
         trusted=trust,
     )
@@ -211,8 +285,17 @@ def _unpacked(content: Packed, own: dict[str, Any]) -> Encoder:
     return Encoder(**own, model=model, file=Path(content.name))
 
 
-def check_input(encoder: Encoder, preprocessing: Preprocessing) -> None:
+def check_input(encoder: Encoder, preprocessing: Preprocessing, *, override: bool = False) -> None:
     """Check that images prepared in this way are what the encoder takes.
+
+    Parameters
+    ----------
+    encoder
+        The encoder.
+    preprocessing
+        How images are prepared.
+    override
+        Whether their range may be another one than the model says.
 
     Raises
     ------
@@ -226,34 +309,33 @@ def check_input(encoder: Encoder, preprocessing: Preprocessing) -> None:
             field="size",
             value=got,
         )
-    low, high = preprocessing.value_range
-    if _takes_bytes(encoder.model) != (max(abs(low), abs(high)) > 2):
-        expected = (
-            "0..255 (it rescales them itself)" if _takes_bytes(encoder.model) else "about 0..1 or -1..1"
-        )
+    takes, (low, high) = encoder.takes.value_range, preprocessing.value_range
+    if takes is not None and not override and is_bytes(takes) != is_bytes((low, high)):
+        expected = "0..255 (it rescales them itself)" if is_bytes(takes) else "about 0..1 or -1..1"
         raise ParameterError(
-            f"encoder {encoder.name} takes values in {expected}",
+            f"encoder {encoder.name} takes values in {expected}; leave it out, or give "
+            f"{parameter('override_preprocessing', True)} if you know better",
             field="value_range",
             value=f"{low:g}:{high:g}",
         )
 
 
-def _takes_bytes(model: Any) -> bool:
-    """Return whether a model wants 0..255: it takes integers, or begins by dividing by about 255."""
-    if "int" in str(model.inputs[0].dtype):
-        return True
-    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-    if not layers or not isinstance(layers[0], keras.layers.Rescaling):
-        return False
-    return bool(np.max(np.abs(layers[0].scale)) < 0.1)
+def _converted(values: Any, meaning: str) -> Any:
+    """Return logvar from another spread; what is none of the array's as it is."""
+    if meaning == "log_std":
+        return 2 * values
+    if meaning == "std":
+        return 2 * keras.ops.log(values)
+    return keras.ops.log(values) if meaning == "var" else values
 
 
 def _input_size(model: Any, path: Path) -> int | None:
     shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
     if len(shapes) != 1 or len(shapes[0]) != 3 or shapes[0][2] != 3 or shapes[0][0] != shapes[0][1]:
         raise ParameterError(
-            f"expected one input of square RGB images, (size, size, 3), got {_listed(shapes)}; "
-            "an encoder of grey images or of channels first cannot be used",
+            "expected one input of square RGB images, (size, size, 3), got "
+            f"{', '.join(map(shape_text, shapes))}; an encoder of grey images or of channels first cannot be "
+            "used",
             field="model",
             value=path,
         )
@@ -261,75 +343,52 @@ def _input_size(model: Any, path: Path) -> int | None:
     return None if size is None else int(size)
 
 
-def _positions(model: Any, path: Path, outputs: Mapping[str, int] | None) -> Mapping[str, int]:
-    shapes = [tuple(tensor.shape) for tensor in model.outputs]
-    if outputs is None:
-        if len(shapes) not in POSITIONAL:
+def _heads(
+    model: Any, path: Path, asked: Mapping[str, Source] | None, limits: tuple[float, float]
+) -> tuple[tuple[Head, ...], list[str]]:
+    """Return which outputs become which arrays, and what to say of it."""
+    names, shapes = output_names(model), [tuple(tensor.shape) for tensor in model.outputs]
+    if asked is None:
+        heads = heads_by_name(path, names, shapes)
+    else:
+        heads = heads_as_asked(path, names, shapes, asked)
+        try:
+            tensors_of(model, [head.source for head in heads])
+        except (ValueError, AttributeError) as error:
             raise ParameterError(
-                f"expected 1 output (z), 2 (mu, logvar) or 3 (mu, logvar, z), got {len(shapes)}: "
-                f"{_listed(shapes)}; say which is which, such as {parameter('outputs', 'mu=0,logvar=1')}",
+                f"{' '.join(str(error).split())[:200]}; the outputs of {path} are "
+                f"{', '.join(own[0] for own in names)}",
+                field="outputs",
+                value=",".join(f"{meaning}={source}" for meaning, source in asked.items()),
+            ) from None
+    _components(model, path, heads)
+    try:
+        heads, notes = steady_heads(model, heads, path, limits)
+    except ParameterError:
+        raise
+    except Exception as error:  # noqa: BLE001 (a layer of someone's own may raise anything)
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise ParameterError(
+            f"cannot encode a batch of images: {reason}", field="model", value=path
+        ) from None
+    return heads, [*notes, *notes_on(heads)]
+
+
+def _components(model: Any, path: Path, heads: tuple[Head, ...]) -> int:
+    tensors = tensors_of(model, [head.source for head in heads])
+    shapes: list[Shape] = [tuple(tensor.shape) for tensor in tensors]
+    for head, shape in zip(heads, shapes, strict=True):
+        if len(shape) != 2 or shape[1] is None:
+            raise ParameterError(
+                f"expected {head.array} of shape (n, components), got {shape_text(shape)}",
                 field="model",
                 value=path,
             )
-        found = {name: at for at, name in enumerate(POSITIONAL[len(shapes)])}
-        _check_names(path, _output_names(model), found)
-        return found
-    if set(outputs) not in ({"z"}, {"mu", "logvar"}, {"mu", "logvar", "z"}):
+    if len(set(shapes)) != 1:
         raise ParameterError(
-            "expected z, or mu and logvar, to be named", field="outputs", value=_as_text(outputs)
-        )
-    for name, at in outputs.items():
-        if not 0 <= at < len(shapes):
-            raise ParameterError(
-                f"expected {name}=0..{len(shapes) - 1}; the outputs of {path} are {_listed(shapes)}",
-                field="outputs",
-                value=_as_text(outputs),
-            )
-    return outputs
-
-
-def _output_names(model: Any) -> list[str]:
-    """Return the keys of a dictionary of outputs, in Keras's order, else the names of the last layers."""
-    names = sorted(model.output) if isinstance(model.output, dict) else getattr(model, "output_names", [])
-    return [str(name) for name in names]
-
-
-def _check_names(path: Path, names: list[str], positions: Mapping[str, int]) -> None:
-    """Refuse outputs whose own names say that they come in another order."""
-    spoken = {at: name for at, name in enumerate(names) if re.search(r"log_?var", name, re.IGNORECASE)}
-    if "logvar" in positions and spoken and positions["logvar"] not in spoken:
-        at = next(iter(spoken))
-        other = parameter("outputs", f"mu={1 - min(at, 1)},logvar={at}")
-        raise ParameterError(
-            f"expected output {positions['logvar']} to be logvar, but output {at} is called {names[at]}; "
-            f"say which is which, such as {other}",
-            field="model",
-            value=path,
-        )
-
-
-def _components(model: Any, path: Path, positions: Mapping[str, int]) -> int:
-    shapes = {name: tuple(model.outputs[at].shape) for name, at in positions.items()}
-    for name, shape in shapes.items():
-        if len(shape) != 2 or shape[1] is None:
-            raise ParameterError(
-                f"expected {name} of shape (n, components), got {_listed([shape])}", field="model", value=path
-            )
-    if len(set(shapes.values())) != 1:
-        raise ParameterError(
-            f"expected mu and logvar of one shape, got {_listed(shapes.values())}; "
+            f"expected mu and logvar of one shape, got {', '.join(map(shape_text, shapes))}; "
             f"see {parameter('outputs')}",
             field="model",
             value=path,
         )
-    return int(next(iter(shapes.values()))[1])
-
-
-def _as_text(outputs: Mapping[str, int]) -> str:
-    return ",".join(f"{name}={at}" for name, at in outputs.items())
-
-
-def _listed(shapes: Any) -> str:
-    return ", ".join(str(tuple("n" if side is None else side for side in shape)) for shape in shapes).replace(
-        "'", ""
-    )
+    return int(shapes[0][1] or 0)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from latentscan.errors import ParameterError, UnsafeInputError, UsageError, parameter
 from latentscan.models.autoencoder import Sampling
 from latentscan.models.backend import keras
+from latentscan.models.graph import functional
+from latentscan.models.model_file import check_model_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,13 +57,16 @@ def load_model(path: Path, *, trust: bool) -> Any:
         )
     if kind != ".keras" and not trust:
         raise _unsafe(path, f"a model in the format {kind}")
+    check_model_file(path, trust=trust)
     try:
-        if kind == "SavedModel":
-            return _saved_model(path)
-        return keras.models.load_model(
-            path, custom_objects={"Sampling": Sampling}, compile=False, safe_mode=not trust
+        model = (
+            _saved_model(path)
+            if kind == "SavedModel"
+            else keras.models.load_model(
+                path, custom_objects={"Sampling": Sampling}, compile=False, safe_mode=not trust
+            )
         )
-    except (ValueError, TypeError, KeyError, OSError, AttributeError, ImportError, RuntimeError) as error:
+    except Exception as error:  # noqa: BLE001 (what a damaged or hostile file makes of it can be anything)
         if "safe_mode=False" in str(error):
             raise _unsafe(path, "a layer that holds code (Lambda or alike)") from None
         raise ParameterError(
@@ -70,6 +75,14 @@ def load_model(path: Path, *, trust: bool) -> Any:
             field="model",
             value=path,
         ) from None
+    if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
+        raise ParameterError(
+            f"expected a model whose inputs and outputs are known, got a {type(model).__name__}; save one "
+            "made with keras.Model(inputs, outputs) as a .keras file",
+            field="model",
+            value=path,
+        )
+    return functional(model)
 
 
 def sha256(path: Path) -> str:
@@ -152,13 +165,21 @@ def compile_fixed(
 
 
 def _saved_model(path: Path) -> Any:
+    """Return a SavedModel as a model whose outputs have the names of its signature."""
     import tensorflow as tf  # only SavedModels need it
 
-    signature = tf.saved_model.load(str(path)).signatures["serving_default"]
+    signatures = tf.saved_model.load(str(path)).signatures
+    if "serving_default" not in signatures:
+        raise ValueError(f"no signature serving_default, but {', '.join(signatures) or 'none'}")
+    signature = signatures["serving_default"]
     specs = list(signature.structured_input_signature[1].values())
     inputs = [keras.Input(spec.shape[1:], dtype=spec.dtype.name) for spec in specs]
     outputs = keras.layers.TFSMLayer(str(path), call_endpoint="serving_default")(*inputs)
-    return keras.Model(inputs, keras.tree.flatten(outputs))
+    if isinstance(outputs, dict):  # output_10 comes after output_9
+        outputs = {name: outputs[name] for name in sorted(outputs, key=lambda name: (len(name), name))}
+        named = [keras.layers.Identity(name=name.replace("/", "."))(one) for name, one in outputs.items()]
+        return keras.Model(inputs, named)
+    return keras.Model(inputs, outputs)
 
 
 def _unsafe(path: Path, what: str) -> UnsafeInputError:
@@ -170,5 +191,6 @@ def _unsafe(path: Path, what: str) -> UnsafeInputError:
 
 def _reason(error: Exception) -> str:
     """Shorten Keras's report, whose cause stands at its end, after the whole configuration."""
-    text = str(error).rpartition("Exception encountered: ")[2].strip() or type(error).__name__
-    return text.splitlines()[0][:300].rstrip(".")
+    text = str(error).rpartition("Exception encountered: ")[2].strip()
+    first = text.splitlines()[0][:300].rstrip(".") if text else ""
+    return first if len(first) > 20 else f"{type(error).__name__} {first}".rstrip()

@@ -29,7 +29,8 @@ def first_record(
     UsageError
         If the folder holds a run already.
     """
-    if folder.path.is_dir() and any(folder.path.iterdir()) and not folder.record.exists():
+    holds_something = folder.path.is_dir() and any(folder.path.iterdir()) and not folder.begins_anew()
+    if holds_something and not folder.record.exists():
         raise ParameterError(
             "holds something else than a training; choose a new or an empty folder",
             field="out",

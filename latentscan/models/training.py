@@ -13,10 +13,12 @@ from latentscan.errors import LatentscanError, ParameterError, UsageError, param
 from latentscan.models.autoencoder import build_autoencoder
 from latentscan.models.backend import keras
 from latentscan.models.batches import Batches
-from latentscan.models.networks import check_size, seed_sequence, to_range
+from latentscan.models.model_file import check_weights
+from latentscan.models.networks import check_size, seed_sequence
 from latentscan.models.parameters import require_memory
+from latentscan.models.probe import measure_probe
 from latentscan.models.resuming import first_record, resumed_record
-from latentscan.models.run_folder import Epoch, RunFolder, history_bytes, replace_all
+from latentscan.models.run_folder import Epoch, Probe, RunFolder, history_bytes, replace_all
 from latentscan.progress import SILENT
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from latentscan.models.parameters import TrainParameters
     from latentscan.progress import Progress
 
-PROBE_IMAGES = 256
+PROBE_IMAGES = 1024  # at most: of more training images, every second, third ... one
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def train(
     require_memory(parameters, preprocessing.size)
     rows = _training_rows(source, parameters)
     folder = RunFolder(run)
-    if resume or resume_from is not None:
+    if (resume or resume_from is not None) and not folder.begins_anew():
         record, history = resumed_record(folder, source, parameters, preprocessing, resume_from)
     else:
         record, history = first_record(folder, source, parameters, preprocessing), ()
@@ -97,12 +99,15 @@ def train(
         model = build_autoencoder(parameters, preprocessing.size, preprocessing.value_range)
         if history:
             _load_checkpoint(model, folder, len(history), parameters.learning_rate)
+        folder.remove_unfinished()
         folder.set_aside(len(history))
         if history and not (folder.encoder.exists() and folder.decoder.exists()):
             replace_all(_exports(model, folder))
+        sample = Probe(step=probe.step, images=len(probe.pixels))
+        record = record.model_copy(update={"probe": sample})
         folder.write_record(record)
         for epoch in range(len(history) + 1, parameters.epochs + 1):
-            row = _run_epoch(model, batches, probe, parameters, epoch=epoch, progress=progress)
+            row = _run_epoch(model, batches, probe.pixels, parameters, epoch=epoch, progress=progress)
             _check_weights(model, epoch)
             history = (*history, row)
             record = record.model_copy(
@@ -154,16 +159,20 @@ def _run_epoch(
             advance(count, **figures.shown())
     if not figures.images:
         raise UsageError(f"epoch {epoch}: none of the {len(batches)} images could be read any more")
-    losses, radius = figures.losses(), _radii(model, probe)
+    losses, of_probe = figures.losses(), measure_probe(model, probe)
     return Epoch(
         epoch=epoch,
         total_loss=losses["total_loss"],
         reco_loss=losses["reco_loss"],
-        kl_loss=losses.get("kl_loss"),
+        kl=losses.get("kl"),
+        kl_scaled=losses.get("kl_scaled"),
         max_abs_epsilon=figures.maxima.get("max_abs_epsilon"),
+        max_abs_epsilon_clipped=figures.maxima.get("max_abs_epsilon_clipped"),
         max_logvar=figures.maxima.get("max_logvar"),
-        probe_radius_mean=float(radius.mean()),
-        probe_radius_max=float(radius.max()),
+        probe_reco=of_probe.reco,
+        probe_kl=of_probe.kl,
+        probe_radius_mean=float(of_probe.radii.mean()),
+        probe_radius_max=float(of_probe.radii.max()),
         seconds=round(time.perf_counter() - began_s, 3),
     )
 
@@ -186,19 +195,13 @@ class _Figures:
                 self._sums[label] = self._sums.get(label, 0.0) + images * value
 
     def shown(self) -> dict[str, float]:
-        """Return what a progress bar has room for: the loss, and the part of it that is the KL loss."""
-        names = {"total_loss": "loss", "kl_loss": "kl"}
-        return {names[name]: value for name, value in self.losses().items() if name in names}
+        """Return what a progress bar has room for: the loss, KL in nats, and its scaled share of the loss."""
+        names = {"total_loss": "loss", "kl": "kl", "kl_scaled": "scaled"}
+        losses = self.losses()
+        return {short: float(f"{losses[name]:.4g}") for name, short in names.items() if name in losses}
 
     def losses(self) -> dict[str, float]:
         return {name: total / self.images for name, total in self._sums.items()}
-
-
-def _radii(model: Any, probe: NDArray[np.uint8]) -> NDArray[np.float64]:
-    latent = model.encoder(to_range(probe, model.value_range), training=False)
-    mu = latent[0] if isinstance(latent, list | tuple) else latent
-    radii: NDArray[np.float64] = np.linalg.norm(keras.ops.convert_to_numpy(mu).astype(np.float64), axis=1)
-    return radii
 
 
 def _diverged(what: str, epoch: int) -> LatentscanError:
@@ -237,11 +240,12 @@ def _exports(model: Any, folder: RunFolder) -> dict[Path, Callable[[Path], objec
 def _load_checkpoint(model: Any, folder: RunFolder, epoch: int, learning_rate: float) -> None:
     path = folder.checkpoint(epoch)
     try:
+        check_weights(path)
         model.load_weights(path)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # noqa: BLE001 (what a damaged file makes of it can be anything)
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UsageError(
-            f"{path}: expected a checkpoint of this network, got {type(error).__name__}: "
-            f"{str(error).splitlines()[0]}; go on from an earlier epoch with "
+            f"{path}: expected a checkpoint of this network: {reason}; go on from an earlier epoch with "
             f"{parameter('resume_from', epoch - 1)}"
         ) from None
     model.optimizer.learning_rate = learning_rate

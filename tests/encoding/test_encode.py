@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -20,7 +21,6 @@ from latentscan.encoding.encode import (
     chosen_preprocessing,
     encode,
     encode_images,
-    named_outputs,
     open_source,
 )
 from latentscan.encoding.parameters import EncodeParameters, Noise
@@ -30,12 +30,15 @@ from latentscan.images.preprocessing import Preprocessing
 from latentscan.images.source import Status
 from latentscan.kernels.epsilon import epsilon
 from latentscan.models.encoder import load_encoder
+from latentscan.models.outputs import named_outputs
 from latentscan.store.reader import open_store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from latentscan.models.encoder import Encoder
+    from latentscan.progress import Advance
 
 SIZE = 32
 IMAGES = 150
@@ -134,8 +137,9 @@ def test_a_rejected_image_is_nan_and_moves_no_other(
 def test_a_row_that_is_not_finite_is_rejected(faces: Path, tmp_path: Path) -> None:
     inputs = keras.Input((SIZE, SIZE, 3))
     x = keras.layers.Flatten()(inputs)
-    outputs = [keras.layers.Dense(2)(x), keras.layers.Dense(2, bias_initializer="ones")(x) * 1e4]
-    keras.Model(inputs, outputs).save(tmp_path / "wild.keras")
+    mu = keras.layers.Dense(2)(x)
+    logvar = keras.layers.Dense(2, bias_initializer="ones")(x) * 1e4
+    keras.Model(inputs, {"mu": mu, "logvar": logvar}).save(tmp_path / "wild.keras")
     summary = run(load_encoder(tmp_path / "wild.keras"), faces, tmp_path / "z.zarr")
     assert summary.rejected[Status.NOT_FINITE] > 0
     z, status = array(tmp_path / "z.zarr", "z"), array(tmp_path / "z.zarr", "status")
@@ -337,3 +341,42 @@ def test_the_command_names_rejected_images_and_exits_with_3(
     assert done.stdout == ""
     assert "4 images rejected" in done.stderr
     assert "4.jpg: " in done.stderr
+
+
+class Heard:
+    """A subscriber that remembers lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    @contextmanager
+    def task(self, label: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
+        yield lambda amount, /, **figures: None
+
+    def log(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def test_what_outputs_and_pixels_are_taken_for_is_said_and_recorded(faces: Path, tmp_path: Path) -> None:
+    inputs = keras.Input((SIZE, SIZE, 3))
+    x = keras.layers.Flatten()(inputs / 255.0)
+    spread = keras.layers.Dense(2, name="log_sigma", kernel_initializer="zeros")(x)
+    model = keras.Model(inputs, [spread, keras.layers.Dense(2, name="z_mean")(x)])
+    model.save(tmp_path / "e.keras")
+    heard, store = Heard(), tmp_path / "z.zarr"
+    encode_images(
+        str(tmp_path / "e.keras"), str(faces), str(store), EncodeParameters(chunk_rows=64), progress=heard
+    )
+    assert [
+        word for word, line in zip(("log_std", "0..255"), heard.lines, strict=True) if word not in line
+    ] == []
+    attributes = zarr.open_group(store, mode="r").attrs.asdict()
+    assert attributes["encoder"]["outputs"] == {"mu": 1, "logvar": "0 (log_std)"}
+    assert attributes["encoder"]["output_names"] == {"mu": "z_mean", "logvar": "log_sigma"}
+    assert attributes["preprocessing"]["value_range"] == [0, 255]
+    source = open_source(faces, Preprocessing(size=SIZE))
+    pixels = source.read(0, len(source)).values.astype(np.float32)
+    np.testing.assert_allclose(array(store, "mu"), model.predict(pixels, verbose=0)[1], rtol=1e-4, atol=1e-4)
+    forced = EncodeParameters(value_range=(0, 1), override_preprocessing=True, chunk_rows=64)
+    encode_images(str(tmp_path / "e.keras"), str(faces), str(tmp_path / "other.zarr"), forced)
+    assert np.abs(array(tmp_path / "other.zarr", "mu")).max() < 0.02 * np.abs(array(store, "mu")).max()

@@ -21,14 +21,19 @@ def save(
     path: Path,
     *,
     heads: tuple[int, ...] = (3, 3),
+    names: tuple[str, ...] = ("z_mean", "z_log_var"),
     shape: Shape = (8, 8, 3),
     first: Any = None,
     last: Any = None,
 ) -> Path:
-    """Save an encoder as a user would make it: Flatten and one Dense layer for each head."""
+    """Save an encoder as a user would make it: Flatten and one Dense layer for each head.
+
+    Heads beyond those with names get Keras's own, such as dense_7.
+    """
     image = keras.Input(shape)
     x = layers.Flatten()(image if first is None else first(image))
-    outputs = [layers.Dense(units)(x) for units in heads]
+    named = dict(enumerate(names if len(heads) > 1 else ()))
+    outputs = [layers.Dense(units, name=named.get(at))(x) for at, units in enumerate(heads)]
     if last is not None:
         outputs.append(last(outputs))
     keras.Model(image, outputs if len(outputs) > 1 else outputs[0]).save(path)

@@ -53,19 +53,28 @@ def test_epsilon_depends_on_seed_and_epoch_alone() -> None:
 @pytest.mark.parametrize("reconstruction", ["bce", "mse"])
 def test_a_step_logs_the_losses_of_the_formulas(reconstruction: str) -> None:
     parameters = TrainParameters.model_validate(
-        {"kind": "vae", "z_dim": 3, "filters": (4,), "fact": 2.0, "reconstruction": reconstruction}
+        {
+            "kind": "vae",
+            "z_dim": 3,
+            "filters": (4,),
+            "fact": 2.0,
+            "reconstruction": reconstruction,
+            "epsilon_limit": 1.5,
+        }
     )
     model = build_autoencoder(parameters, 16, (-1, 1))
     pixels = RNG.integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
     model.reseed(0, 1)
     mu, logvar = (keras.ops.convert_to_numpy(out) for out in model.encoder(pixels / np.float32(127.5) - 1))
     epsilon = keras.ops.convert_to_numpy(model.sampling.draw(mu))
-    output = model.decoder(mu + np.exp(logvar / 2) * epsilon)
+    output = model.decoder(mu + np.exp(logvar / 2) * epsilon.clip(-1.5, 1.5))
     reco = float(reconstruction_loss(pixels / np.float32(255), output, reconstruction))
     model.reseed(0, 1)
     logs = model.train_on_batch(pixels, return_dict=True)
     assert logs["reco_loss"] == pytest.approx(reco, rel=1e-4)
-    assert logs["kl_loss"] == pytest.approx(2 * float(kl_divergence(mu, logvar)), rel=1e-4)
-    assert logs["loss"] == pytest.approx(logs["reco_loss"] + logs["kl_loss"], rel=1e-6)
+    assert logs["kl"] == pytest.approx(float(kl_divergence(mu, logvar)), rel=1e-4)
+    assert logs["kl_scaled"] == pytest.approx(2 * logs["kl"], rel=1e-6)
+    assert logs["loss"] == pytest.approx(logs["reco_loss"] + logs["kl_scaled"], rel=1e-6)
     assert logs["max_abs_epsilon"] == pytest.approx(np.abs(epsilon).max())
+    assert logs["max_abs_epsilon_clipped"] == pytest.approx(min(np.abs(epsilon).max(), 1.5))
     assert logs["max_logvar"] == pytest.approx(logvar.max(), rel=1e-4)

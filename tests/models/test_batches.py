@@ -60,9 +60,21 @@ def test_an_error_of_the_source_reaches_the_caller(source: Any) -> None:
         run_epoch(batches)
 
 
-def test_probe_is_spread_over_the_good_rows(make_source: Any, images: NDArray[np.uint8]) -> None:
+@pytest.mark.parametrize(
+    ("most", "step", "rows"),
+    [(60, 1, [*range(1, 60)]), (59, 2, [*range(2, 60, 2)]), (4, 15, [15, 30, 45]), (1, 60, None)],
+)
+def test_probe_is_every_nth_good_row(
+    make_source: Any, images: NDArray[np.uint8], most: int, step: int, rows: list[int] | None
+) -> None:
     with Batches(make_source(images, damaged=(0,)), np.arange(60), 32, 10**9) as batches:
-        np.testing.assert_array_equal(batches.probe(4), images[[20, 39, 59]])
+        if rows is None:
+            with pytest.raises(UsageError):
+                batches.probe(most)
+            return
+        probe = batches.probe(most)
+        assert probe.step == step
+        np.testing.assert_array_equal(probe.pixels, images[rows])
 
 
 def test_no_usable_image_is_an_error(make_source: Any, images: NDArray[np.uint8]) -> None:

@@ -74,29 +74,34 @@ def test_a_row_depends_neither_on_its_place_nor_on_the_others(
 
 
 @pytest.mark.parametrize(
-    ("heads", "outputs", "names", "positions"),
+    ("heads", "called", "outputs", "names", "positions"),
     [
-        ((3,), None, ("z",), (0,)),
-        ((3, 3), None, ("mu", "logvar"), (0, 1)),
-        ((3, 3, 3), None, ("mu", "logvar"), (0, 1)),
-        ((3, 3, 3), {"z": 2}, ("z",), (2,)),
-        ((9, 3, 3), {"logvar": 1, "mu": 2}, ("mu", "logvar"), (2, 1)),
-        ((3, 3, 9, 3), {"z": 3, "logvar": 1, "mu": 0}, ("mu", "logvar"), (0, 1)),
+        ((3,), (), None, ("z",), (0,)),
+        ((3, 3), ("z_mean", "z_log_var"), None, ("mu", "logvar"), (0, 1)),
+        ((3, 3), ("logvar", "mu"), None, ("mu", "logvar"), (1, 0)),
+        ((3, 3, 3), ("mu", "logvar", "z"), None, ("mu", "logvar"), (0, 1)),
+        ((3, 3, 3), ("mu", "logvar", "z"), {"z": 2}, ("z",), (2,)),
+        ((9, 3, 3), (), {"logvar": 1, "mu": 2}, ("mu", "logvar"), (2, 1)),
+        ((3, 3, 9, 3), (), {"z": 3, "logvar": 1, "mu": 0}, ("mu", "logvar"), (0, 1)),
+        ((3, 3), ("a", "b"), {"mu": "b", "logvar": "a"}, ("mu", "logvar"), (1, 0)),
+        ((3, 9), ("z", "features"), None, ("z",), (0,)),
     ],
 )
 def test_outputs_of_a_users_own_encoder(
     tmp_path: Path,
     eights: NDArray[np.uint8],
     heads: tuple[int, ...],
-    outputs: dict[str, int] | None,
+    called: tuple[str, ...],
+    outputs: dict[str, int | str] | None,
     names: tuple[str, ...],
     positions: tuple[int, ...],
 ) -> None:
-    path = save(tmp_path / "mine.keras", heads=heads)
+    path = save(tmp_path / "mine.keras", heads=heads, names=called)
     encoder = load_encoder(path, outputs=outputs, batch_size=8)
     assert (encoder.name, encoder.components, encoder.outputs) == ("mine.keras", 3, names)
     assert (encoder.preprocessing, encoder.epsilon_limit, encoder.epsilon_factor) == (None, None, None)
     assert encoder.default_preprocessing == Preprocessing(size=8)
+    assert (encoder.positions, encoder.notes) == (positions, ())
     found, expected = encoder(eights), direct(path, eights)
     for name, at in zip(names, positions, strict=True):
         np.testing.assert_allclose(found[name], expected[at], rtol=1e-4, atol=1e-6)
@@ -122,15 +127,8 @@ def test_images_of_any_size_are_taken_where_the_model_takes_them(tmp_path: Path)
 @pytest.mark.parametrize(
     ("heads", "shape", "outputs", "field", "said"),
     [
-        (
-            (3, 3, 3, 3),
-            (8, 8, 3),
-            None,
-            "model",
-            ["(n, 3), (n, 3), (n, 3), (n, 3)", "--outputs mu=0,logvar=1"],
-        ),
         ((3, 4), (8, 8, 3), None, "model", ["(n, 3), (n, 4)", "--outputs"]),
-        ((3, 3), (8, 8, 3), {"mu": 0, "logvar": 2}, "outputs", ["logvar=0..1", "(n, 3), (n, 3)"]),
+        ((3, 3), (8, 8, 3), {"mu": 0, "logvar": 2}, "outputs", ["logvar=0..1", "z_log_var (n, 3)"]),
         ((3, 3), (8, 8, 3), {"mu": 0}, "outputs", ["--outputs mu=0"]),
         ((3,), (8, 8, 1), None, "model", ["(size, size, 3)", "(8, 8, 1)"]),
         ((3,), (8, 9, 3), None, "model", ["(size, size, 3)", "(8, 9, 3)"]),
@@ -203,6 +201,8 @@ def test_a_range_that_contradicts_the_rescaling_is_refused(
         check_input(encoder, Preprocessing(size=8, value_range=wrong))
     assert caught.value.field == "value_range"
     assert f"{right[0]}..{right[1]}" in caught.value.problem
+    assert "--override-preprocessing" in caught.value.spelled("command line")
+    check_input(encoder, Preprocessing(size=8, value_range=wrong), override=True)
     model = keras.models.load_model(path)
     low, high = right
     mu = keras.ops.convert_to_numpy(model(low + eights * np.float32((high - low) / 255))[0])
@@ -216,25 +216,3 @@ def test_a_probe_that_gives_no_finite_numbers_is_refused(tmp_path: Path, eights:
         load_encoder(path, batch_size=8).probe(eights)
     whole = load_encoder(save(tmp_path / "good.keras"), batch_size=8)
     assert set(whole.probe(eights)) == {"mu", "logvar"}
-
-
-def test_a_dictionary_of_outputs_is_not_taken_for_a_list(tmp_path: Path) -> None:
-    inputs = keras.Input((16, 16, 3))
-    flat = keras.layers.Flatten()(inputs)
-    outputs = {name: keras.layers.Dense(2)(flat) for name in ("z_mean", "z_log_var")}
-    keras.Model(inputs, outputs).save(tmp_path / "e.keras")
-    with pytest.raises(ParameterError) as caught:
-        load_encoder(tmp_path / "e.keras")
-    assert "output 0 is called z_log_var" in caught.value.problem
-    assert "--outputs mu=1,logvar=0" in caught.value.spelled("command line")
-
-
-@pytest.mark.parametrize("named", [("z_log_var", "z_mean"), ("logvar", "mu")])
-def test_outputs_that_call_themselves_otherwise_are_refused(tmp_path: Path, named: tuple[str, str]) -> None:
-    inputs = keras.Input((16, 16, 3))
-    flat = keras.layers.Flatten()(inputs)
-    keras.Model(inputs, [keras.layers.Dense(2, name=name)(flat) for name in named]).save(tmp_path / "e.keras")
-    with pytest.raises(ParameterError) as caught:
-        load_encoder(tmp_path / "e.keras")
-    assert "--outputs mu=1,logvar=0" in caught.value.spelled("command line")
-    assert load_encoder(tmp_path / "e.keras", outputs={"mu": 1, "logvar": 0}).positions == (1, 0)

@@ -11,6 +11,7 @@ import pytest
 from latentscan.errors import ParameterError, UnsafeInputError
 from latentscan.models.backend import keras
 from latentscan.models.encoder import load_encoder
+from latentscan.models.outputs import named_outputs
 from tests.models.encoders import direct, save
 
 if TYPE_CHECKING:
@@ -36,7 +37,10 @@ def test_a_saved_model_needs_trust(tmp_path: Path, eights: NDArray[np.uint8]) ->
     model.export(path, verbose=False)
     with pytest.raises(UnsafeInputError, match="SavedModel"):
         load_encoder(path)
-    encoder = load_encoder(path, trust=True, batch_size=8)
+    with pytest.raises(ParameterError) as unnamed:
+        load_encoder(path, trust=True)
+    assert "--outputs mu,logvar or logvar,mu" in unnamed.value.spelled("command line")
+    encoder = load_encoder(path, outputs=named_outputs("mu,logvar"), trust=True, batch_size=8)
     assert (encoder.name, encoder.outputs, encoder.input_size) == ("exported", ("mu", "logvar"), 8)
     for name, expected in zip(("mu", "logvar"), direct(tmp_path / "mine.keras", eights), strict=True):
         np.testing.assert_allclose(encoder(eights)[name], expected, rtol=1e-4, atol=1e-6)

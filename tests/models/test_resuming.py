@@ -38,6 +38,38 @@ def test_a_run_is_not_begun_over_another(
     assert "--resume" in caught.value.spelled("command line")
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_training_that_was_killed_before_its_record_was_in_place_begins_anew(
+    tmp_path: Path, source: Any, tiny_ae: TrainParameters, small: Preprocessing, resume: bool
+) -> None:
+    (tmp_path / ".new-run.json").write_text("{")
+    made = train(source, tmp_path, tiny_ae, small, resume=resume)
+    assert len(made.history) == 1
+    assert not list(tmp_path.rglob(".new-*"))
+
+
+def test_a_folder_with_anything_else_is_refused(
+    tmp_path: Path, source: Any, tiny_ae: TrainParameters, small: Preprocessing
+) -> None:
+    for name in (".new-run.json", "thesis.tex"):
+        (tmp_path / name).write_text("{")
+    with pytest.raises(ParameterError, match="something else than a training"):
+        train(source, tmp_path, tiny_ae, small)
+    assert {path.name for path in tmp_path.iterdir()} == {".new-run.json", "thesis.tex"}
+
+
+def test_an_epoch_that_was_killed_while_it_was_written_leaves_nothing(
+    run: Path, vae_run: Path, source: Any, tiny_vae: TrainParameters, small: Preprocessing
+) -> None:
+    history = run / "history.csv"
+    history.write_text("".join(history.read_text().splitlines(keepends=True)[:3]))
+    (run / ".new-history.csv").write_text("half")
+    train(source, run, tiny_vae, small, resume=True)
+    assert figures(run) == figures(vae_run)
+    names = {path.relative_to(run) for path in run.rglob("*")}
+    assert names == {path.relative_to(vae_run) for path in vae_run.rglob("*")}
+
+
 def test_resume_of_nothing_is_an_error(
     tmp_path: Path, source: Any, tiny_vae: TrainParameters, small: Preprocessing
 ) -> None:

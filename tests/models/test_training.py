@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Any
 import h5py  # type: ignore[import-untyped]
 import numpy as np
 import pytest
+import xarray as xr
+from PIL import Image
 
+import latentscan as ls
 from latentscan.errors import LatentscanError, UsageError
+from latentscan.images.open import open_images
 from latentscan.models.backend import keras, versions
 from latentscan.models.training import train
+from tests.models.conftest import smooth_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,9 +76,13 @@ def test_history_has_a_row_of_figures_per_epoch(vae_run: Path) -> None:
         "epoch",
         "total_loss",
         "reco_loss",
-        "kl_loss",
+        "kl",
+        "kl_scaled",
         "max_abs_epsilon",
+        "max_abs_epsilon_clipped",
         "max_logvar",
+        "probe_reco",
+        "probe_kl",
         "probe_radius_mean",
         "probe_radius_max",
         "seconds",
@@ -81,9 +90,11 @@ def test_history_has_a_row_of_figures_per_epoch(vae_run: Path) -> None:
     values = [{name: float(text) for name, text in row.items()} for row in rows]
     assert [row["epoch"] for row in values] == [1, 2, 3]
     for row in values:
-        assert row["total_loss"] == pytest.approx(row["reco_loss"] + row["kl_loss"])
+        assert row["total_loss"] == pytest.approx(row["reco_loss"] + row["kl_scaled"])
+        assert row["kl_scaled"] == pytest.approx(1e-5 * row["kl"])
         assert 0 < row["probe_radius_mean"] <= row["probe_radius_max"]
         assert 1 < row["max_abs_epsilon"] < 6
+        assert row["max_abs_epsilon_clipped"] == min(row["max_abs_epsilon"], 5)
     assert values[2]["reco_loss"] < values[0]["reco_loss"] - 1
 
 
@@ -96,10 +107,36 @@ def test_probe_radius_is_that_of_mu_of_the_saved_encoder(vae_run: Path, source: 
     assert float(last["probe_radius_max"]) == pytest.approx(radius.max(), rel=1e-5)
 
 
+def test_probe_losses_are_those_of_a_store_of_the_same_images(
+    tmp_path: Path, tiny_vae: TrainParameters, small: Preprocessing
+) -> None:
+    """KL of the store's mu and logvar by `stats`, the reconstruction by the saved decoder."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for row, pixels in enumerate(smooth_images(40)):
+        Image.fromarray(pixels).save(folder / f"{row:02d}.png")
+    kept = tiny_vae.model_copy(update={"epochs": 2, "batch_norm": True, "fact": 5.0})
+    made = train(open_images(folder, small), tmp_path / "run", kept, small)
+    store = str(tmp_path / "z.zarr")
+    ls.encode(tmp_path / "run", folder, store, chunk_rows=16, progress=False)
+    last = made.history[-1]
+    assert last.probe_kl is not None
+    assert last.probe_kl == pytest.approx(float(ls.stats(store, progress=False)["kl"].sum()), rel=1e-5)
+    assert last.kl != pytest.approx(last.probe_kl, rel=1e-3), "the average of an epoch of moving weights"
+    decoder = keras.models.load_model(tmp_path / "run" / "decoder.keras")
+    mu = xr.open_zarr(store)["mu"].to_numpy()
+    output = keras.ops.convert_to_numpy(decoder(mu, training=False)).astype(np.float64)
+    target = smooth_images(40) / 255
+    entropy = -(target * np.log(output) + (1 - target) * np.log(1 - output))
+    assert last.probe_reco == pytest.approx(entropy.mean(axis=-1).sum(axis=(1, 2)).mean(), rel=1e-4)
+
+
 def test_an_autoencoder_leaves_variational_figures_empty(ae_run: Path) -> None:
     (row,) = read_history(ae_run)
-    assert (row["kl_loss"], row["max_abs_epsilon"], row["max_logvar"]) == ("", "", "")
+    of_vae = ("kl", "kl_scaled", "max_abs_epsilon", "max_abs_epsilon_clipped", "max_logvar", "probe_kl")
+    assert [row[name] for name in of_vae] == [""] * len(of_vae)
     assert row["total_loss"] == row["reco_loss"]
+    assert float(row["probe_reco"]) > 0
 
 
 def test_run_json_holds_what_repeats_the_run(
@@ -114,6 +151,7 @@ def test_run_json_holds_what_repeats_the_run(
         "source": {"kind": "memory", "images": 60},
         "images": 60,
         "rejected": 0,
+        "probe": {"step": 1, "images": 60},
         "versions": versions(),
     }
     del start["time"]
@@ -137,9 +175,9 @@ def test_progress_tells_each_epoch_with_its_losses(
     )
     assert progress.tasks == [("epoch 1/2", 60, "images"), ("epoch 2/2", 60, "images")]
     assert progress.done == 120
-    assert progress.figures[-1] == {
-        name: getattr(made.history[-1], f"{long}_loss") for name, long in (("loss", "total"), ("kl", "kl"))
-    }
+    last = made.history[-1]
+    shown = {"loss": last.total_loss, "kl": last.kl, "scaled": last.kl_scaled}
+    assert progress.figures[-1] == pytest.approx(shown, rel=1e-3)
 
 
 def test_rejected_images_are_left_out_and_counted(
