@@ -12,7 +12,7 @@ from latentscan.analyses.functions import call
 from latentscan.kernels.covariance import CloudPartial, cloud_partial
 from latentscan.kernels.radius_law import radius_cdf, radius_range, squared_radius_std
 from latentscan.kernels.reduction import Footprint, LatentBlock, Reduction
-from latentscan.kernels.transport import cumulative, earth_movers_distance
+from latentscan.kernels.transport import cumulative, wasserstein_distance
 from latentscan.store.results import Result, Variable
 
 if TYPE_CHECKING:
@@ -76,12 +76,12 @@ LABELS = {  # what each variable is, and its unit
     "law_radius_mean": ("predicted mean of the radii", "1"),
     "law_radius_std": ("predicted standard deviation of the radii", "1"),
     "law_square_std": ("predicted standard deviation of the squared radii", "1"),
-    "radius_emd": ("earth mover's distance of the radii from the prediction", "1"),
+    "wasserstein_distance": ("Wasserstein-1 distance of the radii from the prediction", "1"),
 }
 
 PCA = Analysis(
     name="pca",
-    version=1,
+    version=2,
     parameters=PcaParameters,
     reduction=pca_reduction,
     labels=LABELS,
@@ -106,7 +106,7 @@ def pca(store: LatentStore, *, array: PointsChoice = "auto", **options: Unpack[O
     with its largest entry positive; `mean` (component); `explained` (axis), the share of the variance that
     the first axes hold. Of the radii, `radius_histogram` (bin) with `radius_edge` (edge), and beside it
     `radius_law` (law, bin), what Gaussians with the full covariance, its diagonal, and one variance have;
-    `radius_emd` (law) is the earth mover's distance from each.
+    `wasserstein_distance` (law) is the Wasserstein-1 distance from each.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def _law_variables(found: CloudPartial, spectrum: Spectrum) -> dict[str, Variabl
     means = shares @ centres
     stds = np.sqrt(np.maximum(np.sum(shares * (centres - means[:, None]) ** 2, axis=1), 0.0))
     measured = cumulative(counts)
-    distances = np.array([earth_movers_distance(edges, measured, edges, law) for law in below])
+    distances = np.array([wasserstein_distance(edges, measured, edges, law) for law in below])
     return {
         "law": Variable(("law",), np.array(list(laws))),
         "radius_edge": Variable(("edge",), edges),
@@ -196,7 +196,7 @@ def _law_variables(found: CloudPartial, spectrum: Spectrum) -> dict[str, Variabl
         "law_radius_mean": Variable(("law",), means),
         "law_radius_std": Variable(("law",), stds),
         "law_square_std": Variable(("law",), np.array([squared_radius_std(*law) for law in laws.values()])),
-        "radius_emd": Variable(("law",), distances),
+        "wasserstein_distance": Variable(("law",), distances),
     }
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from latentscan.store.results import Result
 
-EXPLAINS = 0.1  # a law whose earth mover's distance is below this share of the radii's std
+EXPLAINS = 0.1  # a law whose Wasserstein-1 distance is below this share of the radii's std
 TALLEST = 2.0  # how much higher than the radii and the full law the picture is
 LEAST_SHARE = 1e-4  # of the images, in a bin that is plotted
 _SHOWN = 5  # eigenvalues
@@ -43,8 +43,8 @@ def to_json(result: Result) -> dict[str, Any]:
             "mean": float(result["law_radius_mean"][number]),
             "std": float(result["law_radius_std"][number]),
             "square_std": float(result["law_square_std"][number]),
-            "earth_movers_distance": float(result["radius_emd"][number]),
-            "distance_in_std": float(result["radius_emd"][number]) / std if std else None,
+            "wasserstein_distance": float(result["wasserstein_distance"][number]),
+            "distance_in_std": float(result["wasserstein_distance"][number]) / std if std else None,
             "shares": result["radius_law"][number].tolist(),
         }
         for number, law in enumerate(result["law"].tolist())
@@ -111,13 +111,13 @@ def _column(document: Mapping[str, Any]) -> dict[str, dict[str, str]]:
             "std, measured": number(radius["square_std"]),
             **{f"std, {name}": number(law["square_std"]) for name, law in laws.items()},
         },
-        "earth mover's distance to the radii": {name: _distance(law) for name, law in laws.items()},
+        "Wasserstein-1 distance to the radii": {name: _distance(law) for name, law in laws.items()},
     }
 
 
 def _distance(law: Mapping[str, Any]) -> str:
     relative = "" if law["distance_in_std"] is None else f" = {law['distance_in_std']:.2g} std"
-    return number(law["earth_movers_distance"]) + relative
+    return number(law["wasserstein_distance"]) + relative
 
 
 def _verdict(document: Mapping[str, Any]) -> str:
@@ -128,7 +128,7 @@ def _verdict(document: Mapping[str, Any]) -> str:
     for law, sentence in _LAWS.items():
         if laws[law]["distance_in_std"] < EXPLAINS:
             return f"{sentence} (within {laws[law]['distance_in_std']:.2g} of their std)."
-    closest = min(laws, key=lambda law: float(laws[law]["earth_movers_distance"]))
+    closest = min(laws, key=lambda law: float(laws[law]["wasserstein_distance"]))
     return (
         f"no Gaussian explains the radii: the closest, {closest}, is {laws[closest]['distance_in_std']:.2g} "
         f"of their std off, and spreads by {number(laws[closest]['std'])}, not "

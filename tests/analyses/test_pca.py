@@ -83,7 +83,7 @@ def test_a_gaussian_cloud_has_the_radii_of_its_law(tmp_path: Path) -> None:
     laws = dict(zip(found["law"].tolist(), found["radius_law"], strict=True))
     below = np.concatenate([[0], laws["full"].cumsum()])
     assert np.abs(below - cumulative(counts)).max() < 1.95 / np.sqrt(20_000)  # Kolmogorov, p = 0.001
-    emd = dict(zip(found["law"].tolist(), found["radius_emd"] / radii.std(), strict=True))
+    emd = dict(zip(found["law"].tolist(), found["wasserstein_distance"] / radii.std(), strict=True))
     assert emd["full"] < 0.02
     assert emd["full"] < 0.2 * emd["diagonal"]
     np.testing.assert_allclose(found["radius_law"].sum(axis=1), 1)
@@ -100,7 +100,7 @@ def test_each_law_knows_less_than_the_one_before(tmp_path: Path) -> None:
     scales = 3.0 ** -np.arange(12)
     uneven = rng.standard_normal((5000, 12)) * scales
     laws = analyse(store_of(tmp_path, uneven), "pca")
-    full, diagonal, isotropic = laws["radius_emd"] / laws.attributes["radius_std"]
+    full, diagonal, isotropic = laws["wasserstein_distance"] / laws.attributes["radius_std"]
     assert max(full, diagonal) < 0.1 < isotropic
 
 
