@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from latentscan.kernels.covariance import Covariance, covariance
 from latentscan.kernels.tiles import tiles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -41,6 +41,17 @@ class ClippedNoise:
 
     limit: float = math.inf
     factor: float = 1.0
+
+    @classmethod
+    def of(cls, attributes: Mapping[str, Any]) -> ClippedNoise:
+        """Return the noise that a store's z was sampled with; where it does not say, N(0, 1) is assumed.
+
+        Examples
+        --------
+        >>> ClippedNoise.of({"epsilon_limit": 5.0}), ClippedNoise.of({})
+        (ClippedNoise(limit=5.0, factor=1.0), ClippedNoise(limit=inf, factor=1.0))
+        """
+        return cls(attributes.get("epsilon_limit", math.inf), attributes.get("epsilon_factor", 1.0))
 
     @property
     def mean_absolute(self) -> float:
