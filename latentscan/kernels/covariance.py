@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from latentscan.kernels.adaptive import AdaptiveHistogram, adaptive_histogram
+from latentscan.kernels.histogram import RelativeHistogram, relative_histogram
+from latentscan.kernels.intervals import GROUPS
 from latentscan.kernels.moments import Moments, moments
 from latentscan.kernels.tiles import TILE_ROWS, tiles
 
@@ -81,21 +83,94 @@ class CloudPartial:
         Of the good rows.
     lengths
         Moments of their radii and of their squared radii, (2,).
-    histogram
-        Of their radii, one column.
+    radii
+        Their radii, in narrow bins.
     """
 
     covariance: Covariance
     lengths: Moments
-    histogram: AdaptiveHistogram
+    radii: RelativeHistogram
 
     def merge(self, other: CloudPartial) -> CloudPartial:
         """Return the partial of both sets of rows."""
         return CloudPartial(
             self.covariance.merge(other.covariance),
             self.lengths.merge(other.lengths),
-            self.histogram.merge(other.histogram),
+            self.radii.merge(other.radii),
         )
+
+
+@dataclass(frozen=True)
+class GroupedCloud:
+    """The shape of a cloud in several groups of its rows, so that one group after another can be left out.
+
+    Parameters
+    ----------
+    groups
+        The shape of the rows of each group that has some, by its number.
+    """
+
+    groups: dict[int, CloudPartial]
+
+    def merge(self, other: GroupedCloud) -> GroupedCloud:
+        """Return the partial of both sets of rows."""
+        groups = dict(self.groups)
+        for number, cloud in other.groups.items():
+            groups[number] = groups[number].merge(cloud) if number in groups else cloud
+        return GroupedCloud(groups)
+
+    @property
+    def parts(self) -> list[CloudPartial]:
+        """The shapes of the groups, in their order."""
+        return [self.groups[number] for number in sorted(self.groups)]
+
+    @property
+    def whole(self) -> CloudPartial:
+        """The shape of all rows."""
+        return reduce(CloudPartial.merge, self.parts)
+
+
+def grouped_cloud(x: NDArray[np.float32], images: NDArray[np.int64], run: int) -> GroupedCloud:
+    """Compute the shape of the good rows of a block, in `GROUPS` groups.
+
+    Parameters
+    ----------
+    x
+        The good rows, (n, components).
+    images
+        The number of each row's image, ascending, (n,).
+    run
+        So many images that follow one another are of the same group: those that resemble their neighbours
+        are then left out together.
+
+    Examples
+    --------
+    >>> found = grouped_cloud(np.ones((4, 2), np.float32), np.array([0, 1, 5, 9]), run=4)
+    >>> {number: cloud.covariance.count for number, cloud in found.groups.items()}
+    {0: 2, 1: 1, 2: 1}
+    """
+    of_row = images // run % GROUPS
+    numbers = np.unique(of_row).tolist()
+    if len(numbers) == 1:
+        return GroupedCloud({numbers[0]: cloud_partial(x)})
+    return GroupedCloud({number: cloud_partial(x[of_row == number]) for number in numbers})
+
+
+def without(whole: Covariance, group: Covariance) -> Covariance:
+    """Return the covariance of the rows that are not of a group, to the digits that a standard error needs.
+
+    Examples
+    --------
+    >>> a, b = (covariance(np.array(x, np.float32)) for x in ([[0, 1], [2, 3]], [[5, 5], [9, 1], [2, 2]]))
+    >>> np.allclose(without(a.merge(b), b).matrix, a.matrix)
+    True
+    """
+    count = whole.count - group.count
+    d = (group.shift - whole.shift) + (group.rest - whole.rest)
+    rest = whole.rest - d * (group.count / count)
+    apart = (group.shift - whole.shift) + (group.rest - rest)
+    scatter = whole.scatter - group.scatter - np.outer(apart, apart) * (count * group.count / whole.count)
+    return Covariance(count, whole.shift, rest, scatter)
 
 
 def cloud_partial(x: NDArray[np.float32]) -> CloudPartial:
@@ -114,7 +189,8 @@ def cloud_partial(x: NDArray[np.float32]) -> CloudPartial:
     """
     squares = squared_radii(x)
     lengths = np.stack([np.sqrt(squares), squares], axis=1)
-    return CloudPartial(covariance(x), moments(lengths), adaptive_histogram(lengths[:, :1]))
+    with np.errstate(over="ignore", invalid="ignore"):  # powers of squares that nothing asks for
+        return CloudPartial(covariance(x), moments(lengths), relative_histogram(lengths[:, 0].copy()))
 
 
 def squared_radii(x: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -154,6 +154,25 @@ class RelativeHistogram:
         at = np.searchsorted(np.cumsum(self.counts), ranks)
         return np.asarray((_lower_edges(self.bins[at]) + _lower_edges(self.bins[at] + 1)) / 2)
 
+    @property
+    def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The edges of the bins that hold values, ascending, and the share of values below each."""
+        lower, upper = _lower_edges(self.bins), _lower_edges(self.bins + 1)
+        edges = np.union1d(lower, upper)
+        below = np.concatenate([[0], np.cumsum(self.counts)])
+        return edges, below[np.searchsorted(upper, edges, side="right")] / max(self.count, 1)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The edges of the first and of the last bin that hold values."""
+        return float(_lower_edges(self.bins[:1])[0]), float(_lower_edges(self.bins[-1:] + 1)[0])
+
+    def without(self, other: RelativeHistogram) -> RelativeHistogram:
+        """Return the histogram of the values without those of `other`, which are a part of them."""
+        counts = self.counts.copy()
+        counts[np.searchsorted(self.bins, other.bins)] -= other.counts
+        return RelativeHistogram(self.bins[counts > 0], counts[counts > 0])
+
     def counts_in(self, edges: NDArray[np.float64]) -> NDArray[np.int64]:
         """Count the values below, in and above wider bins, (edges + 1,), whose edges are also edges here."""
         below = np.concatenate([[0], np.cumsum(self.counts)])

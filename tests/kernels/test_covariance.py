@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from latentscan.kernels.covariance import ROWS, CloudPartial, Covariance, cloud_partial, covariance
+from latentscan.kernels.covariance import (
+    ROWS,
+    CloudPartial,
+    Covariance,
+    GroupedCloud,
+    cloud_partial,
+    covariance,
+    grouped_cloud,
+    without,
+)
+from latentscan.kernels.intervals import GROUPS
 
 Block = NDArray[np.float32]
 
@@ -95,6 +105,25 @@ def test_radii_are_those_of_the_rows(case: tuple[Block, list[int]]) -> None:
     np.testing.assert_allclose(
         found.lengths.variance, [radii.var(), (radii**2).var()], rtol=1e-7, atol=1e-16 * radii.max() ** 4
     )
-    assert found.histogram.counts.sum() == len(x)
-    assert found.histogram.lowest[0] == pytest.approx(radii.min())
-    assert found.histogram.highest[0] == pytest.approx(radii.max())
+    assert found.radii.count == len(x)
+    np.testing.assert_allclose(
+        found.radii.quantile(np.array([0.0, 1.0])), [radii.min(), radii.max()], rtol=1e-4
+    )
+
+
+@given(cut_clouds(), st.integers(1, 300))
+def test_groups_of_rows_together_are_the_whole(case: tuple[Block, list[int]], run: int) -> None:
+    x, cuts = case
+    images = np.arange(len(x)) * 2
+    pieces = zip(np.split(x, cuts), np.split(images, cuts), strict=True)
+    found = reduce(GroupedCloud.merge, [grouped_cloud(*piece, run) for piece in pieces])
+    check(found.whole.covariance, x)
+    assert found.whole.radii.count == len(x)
+    for number, part in found.groups.items():
+        own = images // run % GROUPS == number
+        check(part.covariance, x[own])
+        if not own.all():
+            others = without(found.whole.covariance, part.covariance)
+            assert others.count == np.count_nonzero(~own)
+            scale = np.abs(exact(x)).max() * len(x) / others.count
+            assert np.abs(others.matrix - exact(x[~own])).max() <= 1e-9 * scale + 1e-300
