@@ -93,7 +93,7 @@ LABELS = {  # what each variable is, and its unit
 
 COLLAPSE = Analysis(
     name="collapse",
-    version=1,
+    version=2,
     parameters=CollapseParameters,
     reduction=collapse_reduction,
     labels=LABELS,
