@@ -57,7 +57,7 @@ class Spectrum(NamedTuple):
 
 def pca_reduction(store: StoreFacts, parameters: PcaParameters) -> Reduction[GroupedCloud, Result]:
     """Return the covariance and the radii of the points as a reduction."""
-    points = parameters.points_of(store.schema)
+    points, components = parameters.points_of(store.schema), store.schema.components
     run = int(np.clip(store.schema.images // (RUNS * GROUPS), 1, LONGEST_RUN))
 
     def chunk(block: LatentBlock) -> GroupedCloud:
@@ -68,7 +68,7 @@ def pca_reduction(store: StoreFacts, parameters: PcaParameters) -> Reduction[Gro
         chunk=chunk,
         combine=GroupedCloud.merge,
         finalize=partial(_result, schema=store.schema, array=points),
-        footprint=Footprint(partial_bytes=GROUPS * store.schema.components**2 * 8),
+        footprint=Footprint(partial_bytes=int(1.4 * GROUPS * components**2 * 8)),  # and what is made of it
     )
 
 

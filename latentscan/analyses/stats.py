@@ -59,6 +59,7 @@ VARIANCES = (0.01, 0.02, 0.05, 0.1)  # components with a larger variance count a
 KLS = (0.05, 0.1)  # and those with a larger KL, in nats
 SHAPE_ROWS = 1 << 15  # rows that the distribution along every component is counted of
 NOISE_VALUES = 1 << 20  # values of z that are compared with mu and logvar one by one
+TOGETHER_BYTES = 1 << 20  # of the values of z that are compared at once
 LISTED_GROUPS = 20  # of equal rows
 Interval = tuple[float, float]
 
@@ -120,13 +121,15 @@ def stats_reduction(store: StoreFacts, parameters: StatsParameters) -> Reduction
         noise_rate=min(1.0, NOISE_VALUES / (images * components)),
     )
     noise = ClippedNoise.of(store.attributes)
-    known = min(images, MOST) * 24 + components * BINS * 2
+    histograms, values = components * BINS * 8, min(images, MOST) * 24  # bytes
     return Reduction(
         arrays=("mu", "logvar", "z"),
         chunk=partial(stats_partial, settings=settings),
         combine=StatsPartial.merge,
         finalize=partial(_result, schema=store.schema, settings=settings, noise=noise),
-        footprint=Footprint(tiles=3, partial_bytes=known, task_bytes=2 * known),
+        footprint=Footprint(
+            tiles=5, partial_bytes=4 * histograms + 2 * values, task_bytes=3 * histograms + TOGETHER_BYTES
+        ),
     )
 
 

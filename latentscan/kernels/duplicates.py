@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from latentscan.kernels.sampling import mixed
+from latentscan.kernels.tiles import tile_rows, tiles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -112,13 +113,18 @@ def row_hashes(x: NDArray[np.float32]) -> Words:
     (True, False)
     """
     rows, components = x.shape
-    if components % 2:
-        x = np.hstack([x, np.zeros((rows, 1), np.float32)])
-    words = np.ascontiguousarray(x, np.float32).view(np.uint64) * _ODD
-    words ^= words >> np.uint64(32)
-    factors = mixed(np.arange(1, words.shape[1] + 1, dtype=np.uint64) * _ODD) | np.uint64(1)
-    words *= factors
-    return mixed(words.sum(axis=1, dtype=np.uint64))
+    pairs = (components + 1) // 2
+    factors = mixed(np.arange(1, pairs + 1, dtype=np.uint64) * _ODD) | np.uint64(1)
+    hashes = np.empty(rows, np.uint64)
+    for tile in tiles(rows, tile_rows(components)):
+        part = np.zeros((tile.stop - tile.start, 2 * pairs), np.float32)
+        part[:, :components] = x[tile]
+        words = part.view(np.uint64)
+        words *= _ODD
+        words ^= words >> np.uint64(32)
+        words *= factors
+        hashes[tile] = words.sum(axis=1, dtype=np.uint64)
+    return mixed(hashes)
 
 
 def _counted(

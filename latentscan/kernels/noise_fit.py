@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ READINGS = (
     "standard deviation",
 )
 FINEST = 2.0**-17  # of |mu|: below that a standard deviation is near the rounding of z itself
+_TOGETHER = 1 << 14  # values, of which a core holds what is made
 LARGEST = 80.0  # |logvar| whose exponentials, squared, are of float64
 
 
@@ -81,6 +83,16 @@ def noise_fit(mu: NDArray[np.float32], logvar: NDArray[np.float32], z: NDArray[n
     >>> noise_fit(0 * logvar, logvar, np.exp(logvar / 2) * noise).variances.round(2)
     array([1.  , 7.4 , 0.02,  nan,  nan])
     """
+    flat = [array.reshape(-1) for array in (mu, logvar, z)]
+    nothing = NoiseFit(0, 0.0, np.zeros(len(READINGS)), 0.0)
+    pieces = range(0, mu.size, _TOGETHER)
+    return reduce(
+        NoiseFit.merge, (_fit(*(array[at : at + _TOGETHER] for array in flat)) for at in pieces), nothing
+    )
+
+
+def _fit(mu: NDArray[np.float32], logvar: NDArray[np.float32], z: NDArray[np.float32]) -> NoiseFit:
+    """Compare values, (n,) each."""
     wide = logvar.astype(np.float64)
     with np.errstate(all="ignore"):
         sigma = np.exp(wide / 2)
