@@ -1,4 +1,4 @@
-"""Histograms with bins of equal width that lose no value: those outside are counted, too."""
+"""Histograms that lose no value: with bins of equal width, or as wide as a share of the value."""
 
 from __future__ import annotations
 
@@ -71,13 +71,6 @@ class Histogram:
             self.underflow + other.underflow,
             self.overflow + other.overflow,
         )
-
-    @property
-    def peak(self) -> float:
-        """The middle of the fullest bin; NaN where all are empty."""
-        if not self.counts.any():
-            return float("nan")
-        return float((self.counts.argmax() + 0.5) * self.bins.width)
 
 
 def histogram(values: NDArray[np.float64], bins: Bins) -> Histogram:

@@ -51,11 +51,6 @@ def test_the_last_bin_reaches_the_upper_end_whatever_the_width() -> None:
     assert Bins(0.3, 1.0).edges[-1] == pytest.approx(1.2)
 
 
-def test_the_peak_is_the_middle_of_the_fullest_bin() -> None:
-    assert histogram(np.array([0.1, 0.7, 0.8, 99.0]), BINS).peak == 0.75
-    assert np.isnan(histogram(np.array([-1.0]), BINS).peak)
-
-
 radii = st.lists(
     st.floats(0, 1e6) | st.floats(0, 1e-30) | st.sampled_from([0.0, 1e38]), min_size=1, max_size=60
 )
