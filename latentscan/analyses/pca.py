@@ -240,7 +240,7 @@ def _square_moments(covariance: Covariance) -> list[tuple[float, float]]:
     mean, matrix = covariance.mean, covariance.matrix
     variances = np.maximum(matrix.diagonal(), 0.0)
     even = np.full_like(mean, variances.mean())
-    full = float(np.sqrt(2 * np.sum(matrix**2) + 4 * max(mean @ matrix @ mean, 0.0)))
+    full = float(np.sqrt(2 * np.sum(matrix**2) + 4 * max(float(mean @ matrix @ mean), 0.0)))
     middle = float(variances.sum() + mean @ mean)
     return [
         (middle, full),

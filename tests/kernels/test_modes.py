@@ -7,19 +7,19 @@ from latentscan.kernels.adaptive import adaptive_histogram
 from latentscan.kernels.modes import SIGMAS, deepest_valleys
 
 
-@pytest.mark.parametrize("rows", [50, 1000, 20_000])
+@pytest.mark.parametrize("rows", [50, 1000, 8000])
 @pytest.mark.parametrize("shape", ["gaussian", "uniform", "exponential", "laplace", "cauchy", "constant"])
 def test_a_single_peak_of_any_shape_has_no_valley(shape: str, rows: int) -> None:
     rng = np.random.default_rng(rows)
     size = (rows, 100)
     x = {
-        "gaussian": lambda: rng.standard_normal(size),
-        "uniform": lambda: rng.random(size),
-        "exponential": lambda: rng.exponential(size=size),
-        "laplace": lambda: rng.laplace(size=size),
-        "cauchy": lambda: rng.standard_cauchy(size),
-        "constant": lambda: np.ones(size),
-    }[shape]()
+        "gaussian": rng.standard_normal(size),
+        "uniform": rng.random(size),
+        "exponential": rng.exponential(size=size),
+        "laplace": rng.laplace(size=size),
+        "cauchy": rng.standard_cauchy(size),
+        "constant": np.ones(size),
+    }[shape]
     assert deepest_valleys(adaptive_histogram(x)).score.max() < SIGMAS
 
 
