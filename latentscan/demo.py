@@ -39,8 +39,7 @@ if TYPE_CHECKING:
 IMAGES = 6000
 EPOCHS = 8
 HEADLINE = "compare"  # the analysis whose table and picture are shown in the end
-# of all analyses that have such parameters; briefly trained, the radii of 64 components are large
-SETTINGS = {"upper": 70, "width": 1, "k": range(2, 41, 2), "points": IMAGES}
+SETTINGS = {"k": range(2, 41, 2), "points": IMAGES}  # of all analyses that have such parameters
 SHOWN = 8  # images in a row of a grid
 KINDS = ("ae", "vae")
 PICTURES = (

@@ -36,7 +36,7 @@ class AxesParameters(Parameters):
     far: float = Field(
         default=0.1,
         gt=0,
-        description="far from Gaussian: an earth mover's distance of so many standard deviations "
+        description="far from Gaussian: a Wasserstein-1 distance of so many standard deviations "
         "(uniform 0.15, two peaks 4 widths apart 0.2); of few images more, see the sampling floor",
     )
 
@@ -64,7 +64,7 @@ LABELS = {  # what each variable is, and its unit
     "bin_start": ("lower edge of the first bin", "1"),
     "bin_width": ("width of a bin", "1"),
     "histogram": ("images by value", "1"),
-    "distance": ("earth mover's distance from the Gaussian of the same moments", "standard deviations"),
+    "distance": ("Wasserstein-1 distance from the Gaussian of the same moments", "standard deviations"),
     "far": ("whether it is far from Gaussian", "1"),
     "coarse": ("whether bins are too wide to show the shape", "1"),
 }
@@ -86,19 +86,19 @@ def axes(store: LatentStore, *, far: float = 0.1, **options: Unpack[Options]) ->
     store
         The latent store.
     far
-        A component is far from Gaussian from this earth mover's distance on, in standard deviations.
+        A component is far from Gaussian from this Wasserstein-1 distance on, in standard deviations.
     **options
         See `Options`.
 
     Returns
     -------
     Variables with the dims (array, component), `histogram` (array, component, bin) besides; bin b of a
-    component holds the values from ``bin_start + b * bin_width`` to below the next. `distance` is the earth
-    mover's distance from the Gaussian of the same mean and variance, in standard deviations, NaN where all
-    values are equal. `far` holds where it is at least the attribute `far_distance`: the parameter `far`, or,
-    where images are few, `FLOORS` times the attribute `sampling_floor`, which is what so small a sample of a
-    Gaussian has on average. `coarse` holds where bins are wider than `COARSE` standard deviations, because
-    of values far out or a mean far off; there the distance is rough, and the kurtosis says more.
+    component holds the values from ``bin_start + b * bin_width`` to below the next. `distance` is the
+    Wasserstein-1 distance from the Gaussian of the same mean and variance, in standard deviations, NaN where
+    all values are equal. `far` holds where it is at least the attribute `far_distance`: the parameter `far`,
+    or, where images are few, `FLOORS` times the attribute `sampling_floor`, which is what so small a sample
+    of a Gaussian has on average. `coarse` holds where bins are wider than `COARSE` standard deviations,
+    because of values far out or a mean far off; there the distance is rough, and the kurtosis says more.
 
     Raises
     ------

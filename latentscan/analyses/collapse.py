@@ -68,7 +68,7 @@ def collapse_reduction(
     store: StoreFacts, parameters: CollapseParameters
 ) -> Reduction[CollapsePartial, Result]:
     """Return signal and noise of every component as a reduction, with what the closed forms say of both."""
-    noise, schema = _noise_of(store), store.schema
+    noise, schema = ClippedNoise.of(store.attributes), store.schema
     return Reduction(
         arrays=("mu", "logvar", "z"),
         chunk=partial(collapse_partial, noise=noise, threshold=parameters.threshold),
@@ -95,7 +95,7 @@ LABELS = {  # what each variable is, and its unit
 
 COLLAPSE = Analysis(
     name="collapse",
-    version=1,
+    version=2,
     parameters=CollapseParameters,
     reduction=collapse_reduction,
     labels=LABELS,
@@ -148,12 +148,6 @@ def collapse(
     return call(COLLAPSE, {"store": store}, given, options)
 
 
-def _noise_of(store: StoreFacts) -> ClippedNoise:
-    """Return the noise that z was sampled with; where a store does not say, it is taken to be N(0, 1)."""
-    known = store.attributes
-    return ClippedNoise(known.get("epsilon_limit", math.inf), known.get("epsilon_factor", 1.0))
-
-
 def _result(
     found: CollapsePartial,
     counts: Counts,
@@ -167,7 +161,7 @@ def _result(
     variance = covariance.diagonal().copy()
     variables = {
         "variance": Variable(COMPONENT, variance),
-        **_active("variance", variance, parameters.variances),
+        **active("variance", variance, parameters.variances),
     }
     attributes: dict[str, Any] = {
         **count_attributes(counts, schema),
@@ -183,7 +177,7 @@ def _result(
         variables["signal_share"] = Variable(COMPONENT, shares)
     if found.kl is not None:
         kl = found.kl / counts.good
-        variables |= {"kl": Variable(COMPONENT, kl), **_active("kl", kl, parameters.kls)}
+        variables |= {"kl": Variable(COMPONENT, kl), **active("kl", kl, parameters.kls)}
         attributes |= {"kl_total": float(kl.sum()), "effective_kl": effective_number(kl)}
     if found.deviations is not None:
         variables |= _deviation_variables(found.deviations, counts.good, noise)
@@ -197,7 +191,8 @@ def _result(
     return Result(variables, attributes)
 
 
-def _active(name: str, values: Floats, thresholds: tuple[float, ...]) -> dict[str, Variable]:
+def active(name: str, values: Floats, thresholds: tuple[float, ...]) -> dict[str, Variable]:
+    """Count the components whose value (component,) is above each threshold."""
     dims = (f"{name}_threshold",)
     return {
         dims[0]: Variable(dims, np.array(thresholds)),

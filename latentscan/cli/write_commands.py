@@ -171,8 +171,15 @@ def generate(
     normal: Annotated[bool, typer.Option("--normal", help="standard normal z-points")] = False,
     uniform: Annotated[float | None, typer.Option(help="z-points uniform in ±UNIFORM")] = None,
     store: Annotated[
-        str | None, typer.Option(help="z-points from a Gaussian with the moments of this store's z")
+        str | None,
+        typer.Option(help="z-points from a Gaussian with the mean and the covariance of this store's z"),
     ] = None,
+    covariance: Annotated[
+        str,
+        typer.Option(
+            metavar="full|diagonal", help="of that Gaussian; diagonal: as if components were independent"
+        ),
+    ] = "full",
     count: Annotated[int, typer.Option(min=1, max=MOST_SHOWN, help="how many images")] = 64,
     seed: SeedOption = 0,
     trust_model: TrustOption = False,
@@ -184,6 +191,10 @@ def generate(
         raise UsageError("give exactly one of --normal, --uniform B and --store STORE")
     if store is None and (connection.named or connection.insecure or connection.trust_cluster):
         raise UsageError("a cluster is for --store alone; leave it out")
+    if covariance not in ("full", "diagonal"):
+        raise UsageError(f"--covariance {covariance}: expected full or diagonal")
+    if covariance != "full" and store is None:
+        raise UsageError("--covariance is for --store alone; leave it out")
     check_picture(out, "--out", (".png",))
     if not model.exists():
         raise UsageError(f"--model {model}: does not exist")
@@ -205,7 +216,13 @@ def generate(
         if written_by and folder.record.exists() and sha256(folder.encoder) != written_by:
             note(f"{store} was written by another model; its points may mean nothing to {model}")
         with connection.open() as executor:
-            points = fitted_points(opened, count, seed, Execution(executor, terminal_progress()))
+            points = fitted_points(
+                opened,
+                count,
+                seed,
+                Execution(executor, terminal_progress()),
+                covariance="diagonal" if covariance == "diagonal" else "full",
+            )
     elif uniform is not None:
         points = uniform_points(count, decoder.components, uniform, seed)
     else:

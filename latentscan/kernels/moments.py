@@ -16,18 +16,24 @@ Floats = NDArray[np.float64]
 class Moments:
     """The moments of some rows, by component.
 
+    The mean is stored in two parts: the difference of the means of two sets of rows, on which their merged
+    moments depend, then has as many digits as the rows themselves, wherever the origin is.
+
     Parameters
     ----------
     count
         Number of rows.
-    mean
-        (components,).
+    shift
+        A point near them, (components,).
+    rest
+        Their mean less the shift, (components,).
     m2, m3, m4
         Sums of the 2nd to 4th power of the deviation from the mean, (components,).
     """
 
     count: int
-    mean: Floats
+    shift: Floats
+    rest: Floats
     m2: Floats
     m3: Floats
     m4: Floats
@@ -36,7 +42,7 @@ class Moments:
     def empty(cls, components: int) -> Moments:
         """Return the moments of no rows: the identity of `merge`."""
         zero = np.zeros(components)
-        return cls(0, zero, zero, zero, zero)
+        return cls(0, zero, zero, zero, zero, zero)
 
     def merge(self, other: Moments) -> Moments:
         """Return the moments of both sets of rows together.
@@ -48,7 +54,7 @@ class Moments:
             return self if self.count else other
         a, b = float(self.count), float(other.count)
         n = a + b
-        d = other.mean - self.mean
+        d = (other.shift - self.shift) + (other.rest - self.rest)
         m2 = self.m2 + other.m2 + d**2 * (a * b / n)
         m3 = self.m3 + other.m3 + d**3 * (a * b * (a - b) / n**2) + 3 * d * (a * other.m2 - b * self.m2) / n
         m4 = (
@@ -58,7 +64,12 @@ class Moments:
             + 6 * d**2 * (a * a * other.m2 + b * b * self.m2) / n**2
             + 4 * d * (a * other.m3 - b * self.m3) / n
         )
-        return Moments(self.count + other.count, self.mean + d * (b / n), m2, m3, m4)
+        return Moments(self.count + other.count, self.shift, self.rest + d * (b / n), m2, m3, m4)
+
+    @property
+    def mean(self) -> Floats:
+        """The mean, (components,)."""
+        return self.shift + self.rest
 
     @property
     def variance(self) -> Floats:
@@ -125,4 +136,4 @@ def _about_the_mean(count: int, shift: Floats, sums: Floats) -> Moments:
     m2 = s2 - s1 * d
     m3 = s3 - 3 * d * s2 + 2 * d**2 * s1
     m4 = s4 - 4 * d * s3 + 6 * d**2 * s2 - 3 * d**3 * s1
-    return Moments(count, shift + d, np.maximum(m2, 0), m3, np.maximum(m4, 0))
+    return Moments(count, shift, d, np.maximum(m2, 0), m3, np.maximum(m4, 0))

@@ -68,16 +68,30 @@ def sample(images: NDArray[np.int64], size: int, seed: int) -> Sample:
     return Sample(size, len(images), keys[order], images[order])
 
 
+def is_sampled(images: NDArray[np.int64], rate: float, seed: int) -> NDArray[np.bool_]:
+    """Return which images (n,) are in a random sample of about a share of all, by their numbers alone.
+
+    Examples
+    --------
+    >>> int(is_sampled(np.arange(10_000), 0.1, seed=0).sum())
+    990
+    """
+    if rate >= 1:
+        return np.ones(len(images), bool)
+    return _keys(images, seed) < np.uint64(rate * 2.0**64)
+
+
 def _keys(images: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
     """Hash image numbers: the images-th outputs of the SplitMix64 generator, which never repeat.
 
     Steele, G. L., Lea, D., Flood, C. H. (2014), Fast splittable pseudorandom number generators.
     """
-    state = _mixed(np.array([seed], np.uint64) + np.uint64(_GAMMA))
-    return _mixed(state + (images.astype(np.uint64) + np.uint64(1)) * np.uint64(_GAMMA))
+    state = mixed(np.array([seed], np.uint64) + np.uint64(_GAMMA))
+    return mixed(state + (images.astype(np.uint64) + np.uint64(1)) * np.uint64(_GAMMA))
 
 
-def _mixed(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def mixed(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Mix the bits of words so that each depends on all: the last step of SplitMix64, which is reversible."""
     for shift, factor in _MIX:
         words = (words ^ (words >> np.uint64(shift))) * np.uint64(factor)
     return words ^ (words >> np.uint64(31))

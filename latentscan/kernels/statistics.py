@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from latentscan.kernels.adaptive import AdaptiveHistogram, adaptive_histogram
+from latentscan.kernels.duplicates import Repeats, repeats
 from latentscan.kernels.extremes import Maxima, maxima, negated_minima
-from latentscan.kernels.histogram import Bins, Histogram, histogram
+from latentscan.kernels.histogram import Bins, Histogram, RelativeHistogram, histogram, relative_histogram
 from latentscan.kernels.moments import Moments, moments
+from latentscan.kernels.noise_fit import NoiseFit, noise_fit
+from latentscan.kernels.sampling import is_sampled
 from latentscan.kernels.tiles import tiles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from latentscan.kernels.reduction import LatentBlock
+
+SEED = 0  # of the samples of rows
 
 
 @dataclass(frozen=True)
@@ -29,15 +35,20 @@ class Settings:
     interval
         Components of logvar in this closed interval [low, high] are counted.
     bins
-        Of the histograms of radii.
+        Of the histograms of radii; found from the radii if None.
     ranges
         Radii in these half open ranges [low, high) are counted.
+    shape_rate, noise_rate
+        Share of the rows whose distribution along every component is counted, and whose z is compared with
+        mu and logvar value by value.
     """
 
     deviation_threshold: float
     interval: tuple[float, float]
-    bins: Bins
-    ranges: tuple[tuple[float, float], ...]
+    bins: Bins | None = None
+    ranges: tuple[tuple[float, float], ...] = ()
+    shape_rate: float = 1.0
+    noise_rate: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -103,8 +114,10 @@ class RadiusPartial:
         With their images, (1,).
     moments
         (1,).
+    values
+        All radii, in narrow bins.
     histogram
-        In the bins of the settings.
+        In the bins of the settings; None if they have none.
     within
         Number of radii in each range, (ranges,).
     """
@@ -112,7 +125,8 @@ class RadiusPartial:
     maximum: Maxima
     negated_minimum: Maxima
     moments: Moments
-    histogram: Histogram
+    values: RelativeHistogram
+    histogram: Histogram | None
     within: NDArray[np.int64]
 
     def merge(self, other: RadiusPartial) -> RadiusPartial:
@@ -121,7 +135,8 @@ class RadiusPartial:
             self.maximum.merge(other.maximum),
             self.negated_minimum.merge(other.negated_minimum),
             self.moments.merge(other.moments),
-            self.histogram.merge(other.histogram),
+            self.values.merge(other.values),
+            self.histogram.merge(other.histogram) if self.histogram and other.histogram else None,
             self.within + other.within,
         )
 
@@ -156,6 +171,12 @@ class StatsPartial:
         Of mu and z, by the name of the array.
     logvar, deviation, difference
         Those of logvar, of z − mu, and of the radii's difference.
+    repeats
+        How often each row of the points occurs: of mu, or of z where there is no mu.
+    shape
+        The distribution of the points along every component, of a sample of the rows.
+    noise
+        Whether z fits mu and logvar, of a sample of the rows.
     """
 
     moments: dict[str, Moments]
@@ -163,6 +184,9 @@ class StatsPartial:
     logvar: LogvarPartial | None
     deviation: DeviationPartial | None
     difference: DifferencePartial | None
+    repeats: Repeats
+    shape: AdaptiveHistogram
+    noise: NoiseFit | None
 
     def merge(self, other: StatsPartial) -> StatsPartial:
         """Return the partial of both ranges, `other` being the later one."""
@@ -172,6 +196,9 @@ class StatsPartial:
             self.logvar.merge(other.logvar) if self.logvar and other.logvar else None,
             self.deviation.merge(other.deviation) if self.deviation and other.deviation else None,
             self.difference.merge(other.difference) if self.difference and other.difference else None,
+            self.repeats.merge(other.repeats),
+            self.shape.merge(other.shape),
+            self.noise.merge(other.noise) if self.noise and other.noise else None,
         )
 
 
@@ -190,20 +217,30 @@ def stats_partial(block: LatentBlock, settings: Settings) -> StatsPartial:
     >>> from latentscan.kernels.reduction import LatentBlock
     >>> settings = Settings(0.05, (-3.0, 5.0), Bins(0.5, 6.0), ((1.0, 2.0),))
     >>> z = np.array([[1.0], [3.0]], np.float32)
-    >>> stats_partial(LatentBlock(np.arange(2), {"z": z}), settings).radii["z"].within
-    array([1])
+    >>> found = stats_partial(LatentBlock(np.arange(2), {"z": z}), settings)
+    >>> found.radii["z"].within, found.repeats.repeated
+    (array([1]), 0)
     """
     images, latents = block.images, block.latents
     points = {name: latents[name] for name in ("mu", "z") if name in latents}
     lengths = {name: radii(x) for name, x in points.items()}
     both = len(points) == 2
+    seen = next(iter(points.values()))
     return StatsPartial(
         moments={name: moments(x) for name, x in points.items()},
         radii={name: radius_partial(r, images, settings) for name, r in lengths.items()},
         logvar=logvar_partial(latents["logvar"], images, settings) if "logvar" in latents else None,
         deviation=deviation_partial(latents["mu"], latents["z"], images, settings) if both else None,
         difference=difference_partial(lengths["mu"], lengths["z"], images) if both else None,
+        repeats=repeats(seen, images),
+        shape=adaptive_histogram(seen[is_sampled(images, settings.shape_rate, SEED)]),
+        noise=_noise_of(block, settings) if both and "logvar" in latents else None,
     )
+
+
+def _noise_of(block: LatentBlock, settings: Settings) -> NoiseFit:
+    sampled = is_sampled(block.images, settings.noise_rate, SEED)
+    return noise_fit(*(block.latents[name][sampled] for name in ("mu", "logvar", "z")))
 
 
 def radii(x: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -282,13 +319,17 @@ def deviation_partial(
     >>> part.maxima.values, part.maxima.images, part.above
     (array([0.25], dtype=float32), array([70]), array([1]))
     """
-    deviation = z - mu
+    with np.errstate(over="ignore"):
+        deviation = z - mu
     np.abs(deviation, out=deviation)
     exceeding = deviation > settings.deviation_threshold
     above = np.zeros(mu.shape[1], np.int64)
     if exceeding.any():
         above += np.count_nonzero(exceeding, axis=0)
-    return DeviationPartial(maxima(deviation, images), above)
+    largest = maxima(deviation, images)
+    if np.isinf(largest.values).any() and len(images):  # the difference of two numbers near the largest
+        largest = maxima(np.abs(np.subtract(z, mu, dtype=np.float64)), images)
+    return DeviationPartial(largest, above)
 
 
 def radius_partial(r: NDArray[np.float64], images: NDArray[np.int64], settings: Settings) -> RadiusPartial:
@@ -316,7 +357,8 @@ def radius_partial(r: NDArray[np.float64], images: NDArray[np.int64], settings: 
         maxima(column, images),
         negated_minima(column, images),
         moments(column),
-        histogram(r, settings.bins),
+        relative_histogram(r),
+        None if settings.bins is None else histogram(r, settings.bins),
         np.array(within, np.int64),
     )
 

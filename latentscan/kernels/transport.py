@@ -1,4 +1,4 @@
-"""The earth mover's distance between distributions on a line."""
+"""The Wasserstein-1 distance (earth mover's distance) between distributions on a line."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def cumulative(counts: NDArray[np.integer]) -> NDArray[np.float64]:
     return np.asarray(np.concatenate([[0.0], np.cumsum(counts)]) / counts.sum())
 
 
-def earth_movers_distance(
+def wasserstein_distance(
     edges_a: NDArray[np.float64],
     shares_a: NDArray[np.float64],
     edges_b: NDArray[np.float64],
     shares_b: NDArray[np.float64],
 ) -> float:
-    """Compute the earth mover's distance of two distributions, in the unit of the edges.
+    """Compute the Wasserstein-1 distance of two distributions, in the unit of the edges.
 
     Each is given by its share below each of some edges, and is uniform between two edges. The distance is
     ∫ |A(x) − B(x)| dx over the cumulative shares.
@@ -50,7 +50,7 @@ def earth_movers_distance(
     Examples
     --------
     >>> edges = np.array([0.0, 1.0])
-    >>> earth_movers_distance(edges, np.array([0.0, 1.0]), edges + 2.5, np.array([0.0, 1.0]))
+    >>> wasserstein_distance(edges, np.array([0.0, 1.0]), edges + 2.5, np.array([0.0, 1.0]))
     2.5
     """
     x = np.union1d(edges_a, edges_b)

@@ -48,31 +48,42 @@ def uniform_points(count: int, components: int, bound: float, seed: int) -> NDAr
 
 
 def gaussian_points(
-    count: int, mean: NDArray[np.floating], std: NDArray[np.floating], seed: int
+    count: int,
+    mean: NDArray[np.floating],
+    std: NDArray[np.floating],
+    seed: int,
+    axes: NDArray[np.floating] | None = None,
 ) -> NDArray[np.float32]:
-    """Draw (count, components) from independent normal distributions.
+    """Draw (count, components) from a normal distribution.
 
     Parameters
     ----------
     count
         How many points.
-    mean, std
+    mean
         Of each component, (components,).
+    std
+        Along each axis, (axes,).
     seed
         Seed of the generator.
+    axes
+        The directions along which values are independent, (axes, component), of length 1 and orthogonal;
+        the components themselves if None.
 
     Raises
     ------
     UsageError
-        If mean and std do not fit each other, or are not finite, or a std is negative.
+        If mean, std and axes do not fit each other, or are not finite, or a std is negative.
     """
-    if mean.ndim != 1 or mean.shape != std.shape:
+    directions = mean.shape * 2 if axes is None else axes.shape
+    if mean.ndim != 1 or (*std.shape, *mean.shape) != directions:
         raise UsageError(
-            f"Gaussian z-points: expected mean and std (components,), got {mean.shape} and {std.shape}"
+            "Gaussian z-points: expected mean (components,), std (axes,) and axes (axes, components), got "
+            f"{mean.shape}, {std.shape} and {directions}"
         )
     if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std >= 0).all()):
         raise UsageError(
             "Gaussian z-points: expected finite means and finite std >= 0 (check the store's moments)"
         )
-    normal = np.random.default_rng(seed).standard_normal((count, len(mean)))
-    return np.asarray(mean + std * normal, np.float32)
+    scaled = std * np.random.default_rng(seed).standard_normal((count, len(std)))
+    return np.asarray(mean + (scaled if axes is None else scaled @ axes), np.float32)

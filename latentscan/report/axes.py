@@ -74,7 +74,8 @@ def figure(results: Mapping[str, Result]) -> Figure:
         array = result["array"].tolist()[number]
         _draw_picture(left, result, number)
         _draw_lines(right, result, number)
-        left.set_title(f"{name}, {array}" if len(results) > 1 else array, loc="left")
+        _mark_coloured(left, result, number)
+        left.set_title(f"{name}, {array}", loc="left")
     return drawing
 
 
@@ -148,9 +149,7 @@ def _draw_lines(axes: Axes, result: Result, number: int) -> None:
     alpha = float(np.clip(8 / max(len(curves), 1), 0.08, 0.8))
     grey = [np.column_stack([middles, curve]) for curve in curves.values()]
     axes.add_collection(LineCollection(grey, colors="0.5", linewidths=0.7, alpha=alpha, rasterized=True))
-    # where none is far, the farthest alone: all others are as good as it is
-    coloured = _farthest(distance, int(np.clip(result["far"][number].sum(), 1, COLOURED)))
-    for component, colour in zip(coloured, series_colours(), strict=False):
+    for component, colour in zip(_coloured(result, number), series_colours(), strict=False):
         label = f"{component}: {distance[component]:.2f} σ"
         axes.plot(middles, curves[component], color=colour, linewidth=1.5, label=label)
     fine = np.linspace(-SCORES, SCORES, 201)
@@ -161,7 +160,23 @@ def _draw_lines(axes: Axes, result: Result, number: int) -> None:
     axes.set_xlabel("(coordinate − mean) / σ")
     axes.set_ylabel("share of images per σ")
     axes.set_title("all components grey, the farthest from Gaussian in colour", loc="right", fontsize="small")
-    axes.legend(frameon=False, fontsize="small", loc="upper right", title="component", title_fontsize="small")
+    axes.legend(
+        frameon=False, fontsize="small", loc="upper right", title="component (▼ left)", title_fontsize="small"
+    )
+
+
+def _coloured(result: Result, number: int) -> list[int]:
+    """Return the components with a colour: those far from Gaussian, or where none is, the farthest alone."""
+    far = int(np.clip(result["far"][number].sum(), 1, COLOURED))
+    return _farthest(result["distance"][number], far)
+
+
+def _mark_coloured(axes: Axes, result: Result, number: int) -> None:
+    """Mark the ranks of the components that have a colour, which the legend calls by their number."""
+    ranks = np.argsort(_order(result)[1])
+    for component, colour in zip(_coloured(result, number), series_colours(), strict=False):
+        at = ranks[component], axes.get_ylim()[1]
+        axes.plot(*at, "v", color=colour, markersize=5, clip_on=False, zorder=3)
 
 
 def _order(result: Result) -> tuple[str, NDArray[np.intp]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latentscan.kernels.intervals import GROUPS, TWO_SIDED
 from latentscan.report.format import number
 from latentscan.report.style import COLOURS, series_colours
 
@@ -19,16 +20,24 @@ if TYPE_CHECKING:
 
     from latentscan.store.results import Result
 
-EXPLAINS = 0.1  # a law whose earth mover's distance is below this share of the radii's std
+EXPLAINS = 0.1  # a law whose Wasserstein-1 distance is below this share of the radii's std
 TALLEST = 2.0  # how much higher than the radii and the full law the picture is
 LEAST_SHARE = 1e-4  # of the images, in a bin that is plotted
 _SHOWN = 5  # eigenvalues
 _DASHES = ("-", "--", ":")
 _LAWS = {  # the simplest first
-    "isotropic": "a round Gaussian with the measured mean and one variance explains the radii",
-    "diagonal": "a Gaussian with the measured mean and variances explains the radii, without any correlation",
-    "full": "a Gaussian explains the radii, with the measured mean and covariance",
+    "isotropic": "with the measured mean and one variance",
+    "diagonal": "with the measured mean and variances, without any correlation",
+    "full": "with the measured mean and covariance",
 }
+_BLIND = (
+    "that says little of its shape, since with many components clusters and filaments have such radii too: "
+    "the gap of kmeans, axes and tsne can see those"
+)
+_RADIUS_LEGEND = (
+    "images, and Gaussians of their mean and covariance: mean ± std,\n"
+    "Wasserstein-1 distance W₁ in standard deviations of the radii (± 95 %)"
+)
 _HEAD = ("array", "images", "unwritten", "rejected", "components")
 _CLOUD = ("mean_distance", "total_variance", "participation_ratio")
 
@@ -43,14 +52,23 @@ def to_json(result: Result) -> dict[str, Any]:
             "mean": float(result["law_radius_mean"][number]),
             "std": float(result["law_radius_std"][number]),
             "square_std": float(result["law_square_std"][number]),
-            "earth_movers_distance": float(result["radius_emd"][number]),
-            "distance_in_std": float(result["radius_emd"][number]) / std if std else None,
+            "wasserstein_distance": float(result["wasserstein_distance"][number]),
+            "wasserstein_interval": _interval(
+                result["wasserstein_distance"][number], result["wasserstein_error"][number]
+            ),
+            "distance_in_std": float(result["wasserstein_distance"][number]) / std if std else None,
             "shares": result["radius_law"][number].tolist(),
         }
         for number, law in enumerate(result["law"].tolist())
     }
     return {
         **{name: attributes[name] for name in (*_HEAD, *_CLOUD)},
+        "participation_ratio_interval": _interval(
+            attributes["participation_ratio"], attributes["participation_ratio_error"]
+        ),
+        "intervals": f"95 %, jackknife over {GROUPS} groups of rows",
+        "eigenvalue_floor": attributes["eigenvalue_floor"],
+        "below_the_floor": int(np.count_nonzero(result["eigenvalue"] < attributes["eigenvalue_floor"])),
         "axes_for": {f"{share:g}": axes for share, axes in shares},
         "mean": result["mean"].tolist(),
         "eigenvalue": result["eigenvalue"].tolist(),
@@ -65,6 +83,13 @@ def to_json(result: Result) -> dict[str, Any]:
             "laws": laws,
         },
     }
+
+
+def _interval(value: float, error: float | None) -> list[float] | None:
+    """Return the 95 % interval of a figure that is not negative; None where there is no error."""
+    if error is None or not np.isfinite(error):
+        return None
+    return [max(float(value - TWO_SIDED * error), 0.0), float(value + TWO_SIDED * error)]
 
 
 def table(results: Mapping[str, Result]) -> RenderableType:
@@ -98,9 +123,13 @@ def _column(document: Mapping[str, Any]) -> dict[str, dict[str, str]]:
             "components": f"{document['components']:,}",
             "mean from the origin": number(document["mean_distance"]),
             "total variance": number(document["total_variance"]),
-            "participation ratio": number(document["participation_ratio"]),
+            "participation ratio (95 %)": _plus_minus(
+                document["participation_ratio"], document["participation_ratio_interval"]
+            ),
             f"axes for {percents} %": ", ".join(map(str, axes.values())),
             "largest eigenvalues": "\n".join(map(number, document["eigenvalue"][:_SHOWN])),
+            "  of them all, rounding": f"{document['below_the_floor']} "
+            f"(below {document['eigenvalue_floor']:.1g})",
         },
         "radius, mean ± std": {
             "measured": _spread(radius["mean"], radius["std"]),
@@ -111,28 +140,50 @@ def _column(document: Mapping[str, Any]) -> dict[str, dict[str, str]]:
             "std, measured": number(radius["square_std"]),
             **{f"std, {name}": number(law["square_std"]) for name, law in laws.items()},
         },
-        "earth mover's distance to the radii": {name: _distance(law) for name, law in laws.items()},
+        "Wasserstein-1 distance, std (95 %)": {
+            name: _distance(law, radius["std"]) for name, law in laws.items()
+        },
     }
 
 
-def _distance(law: Mapping[str, Any]) -> str:
-    relative = "" if law["distance_in_std"] is None else f" = {law['distance_in_std']:.2g} std"
-    return number(law["earth_movers_distance"]) + relative
+def _plus_minus(value: float, interval: Sequence[float] | None) -> str:
+    return number(value) if interval is None else f"{number(value)} ± {interval[1] - value:.1g}"
+
+
+def _distance(law: Mapping[str, Any], std: float) -> str:
+    if not std:
+        return number(law["wasserstein_distance"])
+    interval = law["wasserstein_interval"]
+    relative = None if interval is None else [end / std for end in interval]
+    return _plus_minus(law["distance_in_std"], relative)
 
 
 def _verdict(document: Mapping[str, Any]) -> str:
-    """Return a sentence that names the simplest Gaussian whose radii are close to those measured."""
-    laws = document["radius"]["laws"]
-    if not document["radius"]["std"]:
+    """Return a sentence that names the simplest Gaussian whose radii are close to those measured.
+
+    A Gaussian is close, or is not, where the whole interval of its distance says so.
+    """
+    laws, std = document["radius"]["laws"], document["radius"]["std"]
+    if not std:
         return "all radii are equal, there is nothing to explain."
-    for law, sentence in _LAWS.items():
-        if laws[law]["distance_in_std"] < EXPLAINS:
-            return f"{sentence} (within {laws[law]['distance_in_std']:.2g} of their std)."
-    closest = min(laws, key=lambda law: float(laws[law]["earth_movers_distance"]))
+    ends = {
+        name: [end / std for end in law["wasserstein_interval"] or (0.0, np.inf)]
+        for name, law in laws.items()
+    }
+    for law, known in _LAWS.items():
+        if ends[law][1] < EXPLAINS:
+            found = _distance(laws[law], std)
+            return f"the radii are those of a Gaussian {known} (within {found} of their std); {_BLIND}."
+    closest = min(laws, key=lambda law: float(laws[law]["wasserstein_distance"]))
+    off = _distance(laws[closest], std)
+    if any(low < EXPLAINS for low, _ in ends.values()):
+        return (
+            f"too few images to say whether a Gaussian has these radii: the closest, {closest}, is {off} of "
+            f"their std off, and {EXPLAINS:g} decides."
+        )
     return (
-        f"no Gaussian explains the radii: the closest, {closest}, is {laws[closest]['distance_in_std']:.2g} "
-        f"of their std off, and spreads by {number(laws[closest]['std'])}, not "
-        f"{number(document['radius']['std'])}."
+        f"no Gaussian has these radii: the closest, {closest}, is {off} of their std off, and spreads by "
+        f"{number(laws[closest]['std'])}, not {number(std)}."
     )
 
 
@@ -158,13 +209,24 @@ def figure(results: Mapping[str, Result]) -> Figure:
     above: dict[str, Any] = {"frameon": False, "loc": "lower left", "bbox_to_anchor": (0, 1)}
     above |= {"fontsize": "small", "title_fontsize": "small", "alignment": "left"}
     spectrum.legend(**above)
-    radius.legend(**above, ncols=2, title="images, and Gaussians of their mean and covariance: mean ± std")
+    radius.legend(
+        **above,
+        ncols=2,
+        title=_RADIUS_LEGEND,
+    )
     return drawing
 
 
 def _draw_spectrum(axes: Axes, name: str, result: Result, colour: str) -> None:
     values = np.where(result["eigenvalue"] > 0, result["eigenvalue"], np.nan)
-    label = f"{name}: participation ratio {result.attributes['participation_ratio']:.1f}"
+    attributes = result.attributes
+    ratio = attributes["participation_ratio"]
+    error = _plus_minus(ratio, _interval(ratio, attributes["participation_ratio_error"]))
+    label = f"{name}, {attributes['array']}: participation ratio {error}"
+    if floor := attributes["eigenvalue_floor"] * bool(
+        np.any(result["eigenvalue"] < attributes["eigenvalue_floor"])
+    ):
+        axes.axhline(floor, color=colour, linewidth=0.8, linestyle=":", label=f"below {floor:.1g}: rounding")
     axes.plot(np.arange(1, len(values) + 1), values, ".-", color=colour, linewidth=1.4, label=label)
 
 
@@ -186,11 +248,21 @@ def _scale(axes: Axes, results: list[Result]) -> None:
 
 def _draw_radii(axes: Axes, name: str, result: Result, colour: str, law_colours: Sequence[str]) -> None:
     edges, attributes = result["radius_edge"], result.attributes
-    label = f"{name}: {_spread(attributes['radius_mean'], attributes['radius_std'])}"
-    axes.stairs(_measured(result), edges, color=colour, fill=True, alpha=0.25, label=label)
+    label = f"{name}, {attributes['array']}: {_spread(attributes['radius_mean'], attributes['radius_std'])}"
+    together = max(1, int(len(edges) / (6 * np.cbrt(result["radius_histogram"].sum()))))
+    starts = np.arange(0, len(edges) - 1, together)  # few images in as few bins as show a shape
+    wide = np.append(edges[starts], edges[-1])
+    density = np.add.reduceat(_measured(result) * np.diff(edges), starts) / np.diff(wide)
+    axes.stairs(density, wide, color=colour, fill=True, alpha=0.25, label=label)
     centres = (edges[1:] + edges[:-1]) / 2
     spreads = zip(result["law_radius_mean"], result["law_radius_std"], strict=True)
     labels = [f"{law}: {_spread(*spread)}" for law, spread in zip(result["law"], spreads, strict=True)]
+    if attributes["radius_std"]:
+        laws = to_json(result)["radius"]["laws"].values()
+        labels = [
+            f"{label}, W₁ {_distance(law, attributes['radius_std'])}"
+            for label, law in zip(labels, laws, strict=True)
+        ]
     for curve, dashes, law_colour, label in zip(
         _predicted(result), _DASHES, law_colours, labels, strict=False
     ):
@@ -212,19 +284,24 @@ def _predicted(result: Result) -> NDArray[np.float64]:
 
 def _limit(axes: Axes, results: list[Result]) -> None:
     """Leave out radii that hardly any image has, and what of a narrow law would dwarf the rest."""
-    ends, top, peak = [], 0.0, 0.0
+    ends, top, peak, outside = [], 0.0, 0.0, 0
     for result in results:
         measured, predicted = _measured(result), _predicted(result)
         shares = np.vstack([measured, predicted]) * np.diff(result["radius_edge"]) / 100
-        seen = np.flatnonzero(shares.max(axis=0) > LEAST_SHARE)
+        counts, widths = result["radius_histogram"], np.diff(result["radius_edge"])
+        even = widths <= 1.5 * np.median(widths)  # the first and the last bin may reach far out
+        seen = np.flatnonzero((shares.max(axis=0) > LEAST_SHARE) & even)
+        outside += int(counts.sum() - counts[seen[0] : seen[-1] + 1].sum())
         ends += [result["radius_edge"][seen[0]], result["radius_edge"][seen[-1] + 1]]
         full = result["law"].tolist().index("full")
         top, peak = max(top, measured.max(), predicted[full].max()), max(peak, predicted.max())
     axes.set_xlim(min(ends), max(ends))
     highest = 1.05 * min(max(peak, top), TALLEST * top)
     axes.set_ylim(0, highest)
-    if peak > highest:
-        note = f"narrower peaks, up to {peak:.3g}, are cut off"
+    notes = [f"narrower peaks, up to {peak:.3g}, are cut off"] if peak > highest else []
+    notes += [f"{outside:,} {'image lies' if outside == 1 else 'images lie'} outside"] if outside else []
+    if notes:
+        note = "\n".join(notes)
         axes.text(
             0.99, 0.99, note, transform=axes.transAxes, ha="right", va="top", fontsize="small", color="0.4"
         )

@@ -1,27 +1,37 @@
-"""The study's table: as JSON, on a terminal, and as a plot of the radii."""
+"""The study's table: as JSON, on a terminal, and as a plot of the radii, of logvar and of KL."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latentscan.analyses.stats import KLS, SHARES, VARIANCES
+from latentscan.kernels.modes import SIGMAS
 from latentscan.report.format import finite, finite_list, number
-from latentscan.report.style import glyphs, series_colours, single_plot
+from latentscan.report.style import COLOURS, glyphs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
     from rich.console import RenderableType
 
     from latentscan.store.results import Result
 
-ACTIVE_VARIANCE = 0.01
+FITS = 0.02  # share of the expected variance by which that of the noise may be off
+SURE = 6.0  # and so many standard errors besides
+READ = 0.1  # by which another reading of logvar may be off, to be named
 _Row = tuple[str, "Callable[[dict[str, Any]], str]"]
 _BARS = " ▁▂▃▄▅▆▇█"
 _LINES = 4  # of a histogram
 _COLUMNS = 70
+_NAMED = 5  # components in a sentence
+_VALLEY = ("score", "position", "share")
+ARRAY_COLOURS = {"z": COLOURS[0], "mu": COLOURS[1]}
 
 
 def to_json(result: Result) -> dict[str, Any]:
@@ -50,8 +60,21 @@ def to_json(result: Result) -> dict[str, Any]:
         document["kl"] = {
             "mean_unscaled": finite(result["kl"].sum()),
             "per_component": finite_list(result["kl"]),
-            "active_components": active_components(result),
+            "active_components": {
+                "by_variance": active(result, "variance"),
+                "by_kl": active(result, "kl"),
+                "effective_number": result.attributes["effective_kl"],
+            },
         }
+    document["duplicates"] = _duplicates_json(result)
+    document["groups"] = _groups_json(result)
+    if "noise_variance" in result.attributes:
+        names = ("noise_values", "noise_mean", "noise_variance", "noise_variance_error")
+        document["noise"] = {
+            **{name.removeprefix("noise_"): result.attributes[name] for name in names},
+            "expected_variance": result.attributes["expected_noise_variance"],
+        }
+    document["noticed"] = noticed(result)
     return document
 
 
@@ -59,13 +82,98 @@ def _position(result: Result, name: str, component: int) -> dict[str, int]:
     return {"image": int(result[f"{name}_image"][component]), "component": component}
 
 
-def active_components(result: Result) -> int:
-    """Count the components along which mu varies by more than 0.01 over the images.
+def active(result: Result, name: str) -> dict[str, int]:
+    """Return how many components are above each threshold, of the variance or of the KL."""
+    thresholds, counts = result[f"{name}_threshold"].tolist(), result[f"active_by_{name}"].tolist()
+    return {f"{threshold:g}": count for threshold, count in zip(thresholds, counts, strict=True)}
 
-    Burda, Y., Grosse, R., Salakhutdinov, R. (2016), Importance weighted autoencoders, section 5.2.
-    """
-    mu = result["array"].tolist().index("mu")
-    return int(np.count_nonzero(result["variance"][mu] > ACTIVE_VARIANCE))
+
+def noticed(result: Result) -> list[str]:
+    """Return what a user should know of a store beside its numbers, a sentence each."""
+    said = [_said_of_groups(result), _said_of_duplicates(result), _said_of_noise(result)]
+    return [sentence for sentence in said if sentence]
+
+
+def _duplicates_json(result: Result) -> dict[str, Any]:
+    attributes = result.attributes
+    return {
+        "rows": attributes["repeated_rows"],
+        "of": attributes["followed_rows"],
+        "largest": [
+            {"images": int(images), "first": int(first)}
+            for images, first in zip(result["repeat_images"], result["repeat_first_image"], strict=True)
+        ],
+    }
+
+
+def _groups_json(result: Result) -> dict[str, Any]:
+    components = _in_groups(result)
+    found = zip(components, *(result[f"valley_{name}"][components] for name in _VALLEY), strict=True)
+    return {
+        "rows": result.attributes["shape_rows"],
+        "components": [
+            {
+                "component": component,
+                **dict(zip(_VALLEY, map(float, values), strict=True)),
+            }
+            for component, *values in found
+        ],
+    }
+
+
+def _in_groups(result: Result) -> list[int]:
+    """Return the components along which the values fall into two groups, the clearest first."""
+    scores = result["valley_score"]
+    order: list[int] = np.argsort(-scores, kind="stable").tolist()
+    return [component for component in order if scores[component] > SIGMAS]
+
+
+def _said_of_groups(result: Result) -> str:
+    components, points = _in_groups(result), result.attributes["points"]
+    if not components:
+        return ""
+    some = [
+        f"{component} ({_percent(result['valley_share'][component])} beyond "
+        f"{number(result['valley_position'][component])})"
+        for component in components[:_NAMED]
+    ]
+    more = f", and {len(components) - _NAMED} more" if len(components) > _NAMED else ""
+    are = "component" if len(components) == 1 else "components"
+    return f"{points} falls into two groups, with few images between, along {are} {', '.join(some)}{more}."
+
+
+def _said_of_duplicates(result: Result) -> str:
+    attributes = result.attributes
+    repeated, followed = attributes["repeated_rows"], attributes["followed_rows"]
+    if not repeated:
+        return ""
+    good = attributes["images"] - attributes["rejected"]
+    sampled = "" if followed == good else f" (of those of a random share of the values, of {good:,} rows)"
+    rows = "row repeats" if repeated == 1 else "rows repeat"
+    return (
+        f"{repeated:,} of {followed:,} {rows} an earlier one of {attributes['points']} to the bit{sampled}; "
+        f"{int(result['repeat_images'][0]):,} images have the row of image "
+        f"{int(result['repeat_first_image'][0])}."
+    )
+
+
+def _said_of_noise(result: Result) -> str:
+    attributes = result.attributes
+    if not attributes.get("noise_values"):
+        return ""
+    found, expected = attributes["noise_variance"], attributes["expected_noise_variance"]
+    if found == 0 and expected > 0:
+        return "z equals mu: no noise of the variance exp(logvar) was added."
+    error = attributes["noise_variance_error"] or 0.0
+    if found is not None and abs(found - expected) <= max(FITS * expected, SURE * error):
+        return ""
+    said = "z does not fit mu and logvar: (z − mu) / exp(logvar / 2) has the variance "
+    said += f"{number(found)}, expected {number(expected)}"
+    readings = {name: value for name, value in attributes["noise_readings"].items() if value is not None}
+    closest = min(readings, key=lambda name: abs(readings[name] - expected), default=None)
+    if closest is not None and abs(readings[closest] - expected) < READ * expected:
+        return f"{said}; it fits if what is stored as logvar is the {closest}."
+    return f"{said}."
 
 
 def _lists(result: Result, prefix: str, names: Sequence[str]) -> dict[str, list[float | None]]:
@@ -89,6 +197,16 @@ def _radius_json(result: Result) -> dict[str, Any]:
             **{name: finite(result[f"radius_{name}"][position]) for name in figures},
             "min_at": {"image": int(result["radius_min_image"][position])},
             "max_at": {"image": int(result["radius_max_image"][position])},
+            "peak_interval": [finite(result[f"radius_peak_{end}"][position]) for end in ("low", "high")],
+            "quantiles": {
+                f"{share:g}": {
+                    "value": float(result["radius_quantile"][position, at]),
+                    "interval": [
+                        float(result[f"radius_quantile_{end}"][position, at]) for end in ("low", "high")
+                    ],
+                }
+                for at, share in enumerate(result["share"].tolist())
+            },
         }
         for position, array in enumerate(arrays)
     }
@@ -98,9 +216,10 @@ def _radius_json(result: Result) -> dict[str, Any]:
             for statistic in ("max", "mean")
             for position, kind in enumerate(("absolute", "relative"))
         }
-    document["within"] = dict(
-        zip(result["range"].tolist(), result["radius_within"][first].tolist(), strict=True)
-    )
+    if "radius_within" in result:
+        document["within"] = dict(
+            zip(result["range"].tolist(), result["radius_within"][first].tolist(), strict=True)
+        )
     histogram: dict[str, Any] = {
         "width": result.attributes["radius_width"],
         "edges": result["radius_edge"].tolist(),
@@ -135,7 +254,7 @@ def table(results: Mapping[str, Result]) -> RenderableType:
     for title, part, rows in _SECTIONS:
         held = {name for name, document in documents.items() if _holds(document, part)}
         for name in documents:
-            if name not in held:
+            if name not in held and part != "radius.within":
                 absent.setdefault(name, []).append(title)
         if held:
             table.add_row("")
@@ -147,30 +266,110 @@ def table(results: Mapping[str, Result]) -> RenderableType:
         Text(f"\n{name} lacks the arrays for: {', '.join(titles)}", style="dim")
         for name, titles in absent.items()
     ]
-    return Group(table, *histograms, *missing)
+    notes = [
+        Text(f"\n{name}: {sentence}", style="bold")
+        for name, result in results.items()
+        for sentence in noticed(result)
+    ]
+    return Group(table, *histograms, *notes, *missing)
 
 
 def figure(results: Mapping[str, Result]) -> Figure:
-    """Plot the share of images by radius of z (solid) and of mu (dashed), in a colour for each store."""
-    drawing, axes = single_plot(7.0, 4.2)
-    for (name, result), colour in zip(results.items(), series_colours(), strict=False):
-        good = result.attributes["images"] - result.attributes["rejected"]
-        edges = result["radius_edge"]
-        for position, array in enumerate(result["array"].tolist()):
-            shares = 100 * result["radius_histogram"][position] / good
-            beyond = int(result["radius_overflow"][position])
-            label = f"{name}, {array}" if len(results) > 1 else array
-            label += f" ({beyond:,} beyond {edges[-1]:g})" if beyond else ""
-            dashes = "--" if array == "mu" else "-"
-            axes.stairs(shares, edges, color=colour, linewidth=1.6, linestyle=dashes, label=label)
-            if array == "z":
-                axes.stairs(shares, edges, color=colour, fill=True, alpha=0.15)
-        axes.set_xlim(edges[0], edges[-1])
-        axes.set_ylabel(f"images in a bin of {edges[1] - edges[0]:g} (%)")
-    axes.set_xlabel("radius (L2 norm of a row)")
-    axes.set_ylim(bottom=0)
-    axes.legend(frameon=False)
+    """Plot the radii of z and of mu, and where stores have them the logvar and the KL of the components.
+
+    A row for each store.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    held = {name for result in results.values() for name in result.variables}
+    panels = [_draw_radii, *(draw for name, draw in _PANELS.items() if name in held)]
+    layout = ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.08)
+    drawing = Figure(figsize=(4.2 * len(panels) + 0.8, 3.6 * len(results)), layout=layout)
+    widths = [1.25, 1.0, 1.0][: len(panels)]
+    rows = drawing.subplots(len(results), len(panels), squeeze=False, width_ratios=widths)
+    for (name, result), row in zip(results.items(), rows, strict=True):
+        for draw, axes in zip(panels, row, strict=True):
+            draw(axes, result)
+            axes.spines[["top", "right"]].set_visible(False)
+        row[0].set_title(name, loc="left", fontweight="bold")
+    if len(results) > 1:  # radii are compared by eye
+        ends = np.array([axes.get_xlim() for axes in rows[:, 0]])
+        for axes in rows[:, 0]:
+            axes.set_xlim(ends[:, 0].min(), ends[:, 1].max())
     return drawing
+
+
+def _draw_radii(axes: Axes, result: Result) -> None:
+    good = result.attributes["images"] - result.attributes["rejected"]
+    edges = result["radius_edge"]
+    for position, array in reversed(list(enumerate(result["array"].tolist()))):
+        shares = 100 * result["radius_histogram"][position] / good
+        outside = [int(result[f"radius_{side}flow"][position]) for side in ("under", "over")]
+        places = (f"below {edges[0]:.4g}", f"beyond {edges[-1]:.4g}")
+        said = [f"{count:,} {place}" for count, place in zip(outside, places, strict=True) if count]
+        mean, std = result["radius_mean"][position], result["radius_std"][position]
+        label = f"{array}: {number(mean)} ± {number(std)}" + "".join(f"\n({text})" for text in said)
+        colour = ARRAY_COLOURS[array]
+        axes.stairs(shares, edges, color=colour, linewidth=1.5, label=label)
+        axes.stairs(shares, edges, color=colour, fill=True, alpha=0.15)
+    axes.set_xlim(edges[0], edges[-1])
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("radius (L2 norm of a row)")
+    axes.set_ylabel(f"images in a bin of {edges[1] - edges[0]:.3g} (%)")
+    axes.legend(frameon=False, fontsize="small", title="mean ± std", title_fontsize="small", alignment="left")
+
+
+def _draw_logvar(axes: Axes, result: Result) -> None:
+    if "logvar_mean" not in result:
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, "no logvar", ha="center", va="center", color="0.4", transform=axes.transAxes)
+        return
+    order = np.argsort(result["logvar_mean"], kind="stable")
+    ranks = np.arange(1, len(order) + 1)
+    low, high = (result[f"logvar_{end}"][order] for end in ("min", "max"))
+    style: dict[str, Any] = {"color": COLOURS[3]}
+    axes.fill_between(ranks, low, high, alpha=0.15, linewidth=0, label="smallest to largest", **style)
+    axes.plot(ranks, result["logvar_mean"][order], _line(ranks), linewidth=1.5, label="mean", **style)
+    axes.axhline(0, color="0.4", linewidth=0.8, linestyle="--", label="N(0, 1)")
+    _label_ranks(axes, "components by mean logvar", "logvar")
+    axes.legend(frameon=False, fontsize="small")
+
+
+def _draw_kl(axes: Axes, result: Result) -> None:
+    if "kl" not in result:
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, "no KL", ha="center", va="center", color="0.4", transform=axes.transAxes)
+        return
+    kl = np.sort(result["kl"])[::-1]
+    ranks = np.arange(1, len(kl) + 1)
+    shown = np.where(np.isfinite(kl) & (kl > 0), kl, np.nan)
+    axes.plot(ranks, shown, _line(ranks), color=COLOURS[2], linewidth=1.5)
+    held = shown[np.isfinite(shown)]
+    if len(held) and held.max() > 10 * held.min():
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(0, 1.1 * float(held.max(initial=0)) or 1)
+    _label_ranks(axes, "components, the largest KL first", "mean KL from N(0, 1), nat")
+    total, effective = kl.sum(), result.attributes["effective_kl"]
+    axes.set_title(
+        f"{total:.4g} nat in all, shared by {effective:.1f} of {len(kl)}", fontsize="small", loc="right"
+    )
+
+
+_PANELS = {"logvar_mean": _draw_logvar, "kl": _draw_kl}
+
+
+def _line(ranks: NDArray[np.intp]) -> str:
+    return "-" if len(ranks) > 2 else "o-"
+
+
+def _label_ranks(axes: Axes, ranks: str, values: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlabel(ranks)
+    axes.set_ylabel(values)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _holds(document: Mapping[str, Any], part: str) -> bool:
@@ -207,10 +406,11 @@ def _points(array: str) -> tuple[_Row, ...]:
         return part
 
     return (
-        ("peak", lambda d: _peak(d["radius"], array)),
+        ("peak (90 % interval)", lambda d: _peak(d["radius"], array)),
         ("mean ± std", lambda d: f"{number(radius(d)['mean'])} ± {number(radius(d)['std'])}"),
         ("min", lambda d: number(radius(d)["min"])),
         ("  at image", lambda d: str(radius(d)["min_at"]["image"])),
+        *_quantile_rows(radius),
         ("max", lambda d: number(radius(d)["max"])),
         ("  at image", lambda d: str(radius(d)["max_at"]["image"])),
     )
@@ -220,7 +420,53 @@ def _peak(radius: Mapping[str, Any], array: str) -> str:
     """Return the radius of the fullest bin, and where bins end if more images may lie beyond that."""
     histogram, peak = radius["histogram"], number(radius[array]["peak"])
     overflow = histogram.get(f"{array}_overflow", histogram["overflow"])
-    return f"{peak} (to {histogram['edges'][-1]:g})" if overflow > max(histogram[array]) else peak
+    low, high = radius[array]["peak_interval"]
+    ends = "" if low is None else f" ({number(low)} to {number(high)})"
+    cut = f", bins to {histogram['edges'][-1]:g}" if overflow > max(histogram[array]) else ""
+    return f"{peak}{ends}{cut}"
+
+
+def _quantile_rows(radius: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[_Row]:
+    """Yield a row for each quantile, with half of its 95 % interval."""
+
+    def shown(document: dict[str, Any], share: str) -> str:
+        found = radius(document)["quantiles"][share]
+        low, high = found["interval"]
+        return f"{number(found['value'])} ± {(high - low) / 2:.1g}"
+
+    for share in SHARES:
+        yield f"{100 * share:g} % below (± 95 %)", partial(shown, share=f"{share:g}")
+
+
+def _within(document: dict[str, Any]) -> str:
+    return _all(document["radius"].get("within", {}), _percent) or "–"
+
+
+def _active_rows() -> Iterator[_Row]:
+    """Yield a row for each threshold by which components are counted."""
+
+    def shown(document: dict[str, Any], by: str, threshold: str) -> str:
+        count = document["kl"]["active_components"][by][threshold]
+        return f"{count} of {document['components']}"
+
+    for by, what, thresholds, unit in (
+        ("by_variance", "variance of mu", VARIANCES, ""),
+        ("by_kl", "KL", KLS, " nat"),
+    ):
+        for threshold in thresholds:
+            yield f"  {what} > {threshold:g}{unit}", partial(shown, by=by, threshold=f"{threshold:g}")
+
+
+def _effective(document: dict[str, Any]) -> str:
+    return f"{document['kl']['active_components']['effective_number']:.1f} of {document['components']}"
+
+
+def _noise_variance(document: dict[str, Any]) -> str:
+    noise = document["noise"]
+    if not noise["values"]:
+        return "too small for float32"
+    error = "" if noise["variance_error"] is None else f" ± {noise['variance_error']:.1g}"
+    return f"{number(noise['variance'])}{error}"
 
 
 def _difference(kind: str) -> Callable[[dict[str, Any]], str]:
@@ -237,8 +483,9 @@ _SECTIONS: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
             ("components", lambda d: f"{d['components']:,}"),
         ),
     ),
-    ("radius of z", "radius.z", (*_points("z"), ("within", lambda d: _all(d["radius"]["within"], _percent)))),
+    ("radius of z", "radius.z", _points("z")),
     ("radius of mu", "radius.mu", _points("mu")),
+    ("radius within", "radius.within", (("share of images", _within),)),
     (
         "radius of z against mu",
         "radius.difference",
@@ -275,7 +522,28 @@ _SECTIONS: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
         "kl",
         (
             ("mean of an image, nat", lambda d: number(d["kl"]["mean_unscaled"])),
-            ("active components", lambda d: f"{d['kl']['active_components']} of {d['components']}"),
+            ("active components, by", lambda _: ""),
+            *_active_rows(),
+            (
+                "  sharing the KL (entropy)",
+                lambda d: f"{d['kl']['active_components']['effective_number']:.1f}",
+            ),
+        ),
+    ),
+    (
+        "rows that repeat others, and groups",
+        "duplicates",
+        (
+            ("repeated rows", lambda d: f"{d['duplicates']['rows']:,} of {d['duplicates']['of']:,}"),
+            ("components with two groups", lambda d: f"{len(d['groups']['components']):,}"),
+        ),
+    ),
+    (
+        "(z − mu) / exp(logvar / 2)",
+        "noise",
+        (
+            ("variance", _noise_variance),
+            ("expected", lambda d: number(d["noise"]["expected_variance"])),
         ),
     ),
 )
@@ -301,9 +569,9 @@ def _histogram_text(name: str, document: Mapping[str, Any]) -> RenderableType:
     ]
     axis = ""
     for column in range(0, columns + 1, 10):
-        axis = f"{axis:<{column}}{' ' if len(axis) > column else ''}{edges[column]:g}"
-    beyond = histogram["overflow"]
-    note = f", {beyond:,} of them beyond `upper` at {histogram['edges'][-1]:g}" if beyond else ""
+        axis = f"{axis:<{column}}{' ' if len(axis) > column else ''}{edges[column]:.4g}"
+    ends = {f"below {edges[0]:.4g}": histogram["underflow"], f"beyond {edges[-1]:.4g}": histogram["overflow"]}
+    note = "".join(f", {count:,} {where}" for where, count in ends.items() if count)
     return Text.assemble(
         (f"\n{name}: images by radius of {array}{note}\n", "bold cyan"),
         "\n".join(line.rstrip() for line in lines),

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from latentscan.analyses.pca import coarsened
+from latentscan.analyses.pca import bin_edges
 from latentscan.errors import ParameterError, StoreError
-from latentscan.kernels.adaptive import adaptive_histogram
+from latentscan.kernels.histogram import relative_histogram
 from latentscan.kernels.transport import cumulative
 from tests.builders import analyse, build_store
 
@@ -46,8 +46,8 @@ def test_axes_are_those_of_numpy_and_of_scikit_learn(tmp_path: Path) -> None:
     found = analyse(store_of(tmp_path, z), "pca")
     eigenvalues, vectors = np.linalg.eigh(np.cov(good, rowvar=False, bias=True))
     expected = PCA(svd_solver="full").fit(good)
-    np.testing.assert_allclose(found["mean"], good.mean(axis=0), atol=1e-6)
-    np.testing.assert_allclose(found["eigenvalue"], eigenvalues[::-1], atol=1e-6 * eigenvalues[-1])
+    np.testing.assert_allclose(found["mean"], good.mean(axis=0), rtol=1e-13)
+    np.testing.assert_allclose(found["eigenvalue"], eigenvalues[::-1], rtol=1e-11)
     np.testing.assert_allclose(found["explained"], expected.explained_variance_ratio_.cumsum(), atol=1e-6)
     for axis, mine, theirs in zip(found["axes"], vectors.T[::-1], expected.components_, strict=True):
         assert axis[np.abs(axis).argmax()] > 0
@@ -67,8 +67,9 @@ def test_axes_are_those_of_numpy_and_of_scikit_learn(tmp_path: Path) -> None:
 def test_blocks_do_not_change_the_cloud(tmp_path: Path, chunk_rows: int) -> None:
     expected = analyse(store_of(tmp_path, cloud(), 100), "pca")
     found = analyse(store_of(tmp_path, cloud(), chunk_rows), "pca")
-    largest = expected["eigenvalue"][0]
-    np.testing.assert_allclose(found["eigenvalue"], expected["eigenvalue"], atol=1e-6 * largest, rtol=0)
+    np.testing.assert_allclose(found["eigenvalue"], expected["eigenvalue"], rtol=1e-11)
+    np.testing.assert_allclose(found["mean"], expected["mean"], rtol=0, atol=1e-14)
+    np.testing.assert_allclose(found["wasserstein_error"], expected["wasserstein_error"], rtol=1e-6)
     assert found["radius_histogram"].tolist() == expected["radius_histogram"].tolist()
     for name in ("radius_mean", "radius_std", "square_mean", "square_std"):
         assert found.attributes[name] == pytest.approx(expected.attributes[name], rel=1e-9)
@@ -83,7 +84,7 @@ def test_a_gaussian_cloud_has_the_radii_of_its_law(tmp_path: Path) -> None:
     laws = dict(zip(found["law"].tolist(), found["radius_law"], strict=True))
     below = np.concatenate([[0], laws["full"].cumsum()])
     assert np.abs(below - cumulative(counts)).max() < 1.95 / np.sqrt(20_000)  # Kolmogorov, p = 0.001
-    emd = dict(zip(found["law"].tolist(), found["radius_emd"] / radii.std(), strict=True))
+    emd = dict(zip(found["law"].tolist(), found["wasserstein_distance"] / radii.std(), strict=True))
     assert emd["full"] < 0.02
     assert emd["full"] < 0.2 * emd["diagonal"]
     np.testing.assert_allclose(found["radius_law"].sum(axis=1), 1)
@@ -100,7 +101,7 @@ def test_each_law_knows_less_than_the_one_before(tmp_path: Path) -> None:
     scales = 3.0 ** -np.arange(12)
     uneven = rng.standard_normal((5000, 12)) * scales
     laws = analyse(store_of(tmp_path, uneven), "pca")
-    full, diagonal, isotropic = laws["radius_emd"] / laws.attributes["radius_std"]
+    full, diagonal, isotropic = laws["wasserstein_distance"] / laws.attributes["radius_std"]
     assert max(full, diagonal) < 0.1 < isotropic
 
 
@@ -148,11 +149,56 @@ def test_no_good_image_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spread", [1e-9, 1.0, 1e9])
-def test_joined_bins_are_few_and_hold_every_value(spread: float) -> None:
+@pytest.mark.parametrize("outlier", [1, 1e7])
+def test_bins_are_few_and_hold_every_value(spread: float, outlier: float) -> None:
     values = np.random.default_rng(0).gamma(3, spread, 5000)
-    edges, counts = coarsened(adaptive_histogram(values[:, None].astype(np.float32)), 0.0, 30 * spread)
-    assert len(counts) <= 250
+    values[7] *= outlier
+    radii = relative_histogram(values)
+    edges = bin_edges(radii, 0.0, 30 * spread)
+    counts = radii.counts_in(edges)
+    assert len(edges) <= 255
     assert edges[0] <= 0
     assert edges[-1] >= 30 * spread
-    assert counts.tolist() == np.histogram(values.astype(np.float32), edges)[0].tolist()
-    assert counts.sum() == 5000
+    assert edges[1] - edges[0] < spread
+    assert (counts[0], counts[-1]) == (0, 0)
+    assert counts[1:-1].tolist() == np.histogram(values, edges)[0].tolist()
+
+
+def test_small_eigenvalues_are_no_noise_whatever_the_blocks(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    turn, _ = np.linalg.qr(rng.standard_normal((8, 8)))
+    z = ((rng.standard_normal((4000, 8)) * np.logspace(0, -4.5, 8)) @ turn + 5).astype(np.float32)
+    exact = z.astype(np.float64) - z.mean(axis=0, dtype=np.float64)
+    expected = np.linalg.svd(exact, compute_uv=False) ** 2 / len(z)
+    found = [analyse(store_of(tmp_path, z, rows), "pca") for rows in (500, 4000)]
+    for result in found:
+        np.testing.assert_allclose(result["eigenvalue"], expected, rtol=1e-6)
+        assert result.attributes["eigenvalue_floor"] < expected[-1]
+    assert np.abs(found[0]["mean"] - found[1]["mean"]).max() < 1e-14
+
+
+def test_a_row_far_out_leaves_the_other_axes_as_they_are(tmp_path: Path) -> None:
+    z = np.random.default_rng(0).standard_normal((3000, 16)).astype(np.float32)
+    z[17] = 1e6 / 4
+    exact = z.astype(np.float64) - z.mean(axis=0, dtype=np.float64)
+    expected = np.linalg.svd(exact, compute_uv=False) ** 2 / len(z)
+    np.testing.assert_allclose(analyse(store_of(tmp_path, z), "pca")["eigenvalue"], expected, rtol=1e-6)
+
+
+def test_standard_errors_are_as_large_as_figures_differ_between_samples(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    scales = np.r_[2.0, 1.0, 1.0, 0.5, 0.2]
+    results = []
+    for number in range(40):
+        z = rng.standard_normal((1500, 5)) * scales * (1 + (rng.random((1500, 1)) < 0.1))
+        results.append(
+            analyse(build_store(tmp_path / f"{number}.zarr", arrays={"z": z}, chunk_rows=400), "pca")
+        )
+    ratios = np.array([result.attributes["participation_ratio"] for result in results])
+    errors = np.array([result.attributes["participation_ratio_error"] for result in results])
+    assert 0.7 < np.sqrt(np.mean(errors**2)) / ratios.std(ddof=1) < 1.4
+    distances = np.array([result["wasserstein_distance"] for result in results])
+    errors = np.array([result["wasserstein_error"] for result in results])
+    relative = np.sqrt(np.mean(errors**2, axis=0)) / distances.std(axis=0, ddof=1)
+    assert (relative > 0.7).all()
+    assert (relative < 1.5).all()

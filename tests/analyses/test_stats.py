@@ -50,7 +50,7 @@ def test_a_store_of_z_alone_has_what_needs_no_other_array(tmp_path: Path) -> Non
     assert {"kl", "logvar_mean", "deviation_max", "difference_max"} & alone.variables.keys() == set()
     at = whole["array"].tolist().index("z")
     assert alone["variance"][0].tobytes() == whole["variance"][at].tobytes()
-    assert alone["radius_histogram"][0].tobytes() == whole["radius_histogram"][at].tobytes()
+    assert alone["radius_quantile"][0].tobytes() == whole["radius_quantile"][at].tobytes()
 
 
 def test_completing_a_store_makes_another_result(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ with ThreadPoolExecutor(os.cpu_count()) as pool:
 
 
 def build(store: Path, images: int) -> None:
-    """Write noise that looks like the latents of a VAE with a tiny KL loss; blocks repeat one another."""
+    """Write noise that looks like the latents of a VAE with a tiny KL loss; blocks differ by an offset."""
     schema = Schema(images, COMPONENTS, ("mu", "logvar", "z"))
     opened = create_store(str(store), schema, {"source": {"kind": "noise", "name": "noise"}})
     rng = np.random.default_rng(0)
@@ -56,6 +56,7 @@ def build(store: Path, images: int) -> None:
     for block in range(schema.blocks):
         rows = schema.rows(block)
         values: dict[str, Any] = {name: array[: len(rows)] for name, array in latents.items()}
+        values |= {name: values[name] + np.float32(block / 1024) for name in ("mu", "z")}
         values["path"] = np.array([f"{row:09d}.jpg" for row in rows], dtype=object)
         values["status"] = np.zeros(len(rows), np.uint8)
         write_block(opened, block, values)

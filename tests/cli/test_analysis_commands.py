@@ -111,7 +111,7 @@ def test_axes_against_numpy(found: dict[str, Any], good: Numbers, array: str) ->
     assert (axes["lowest"], axes["highest"]) == (values.min(axis=0).tolist(), values.max(axis=0).tolist())
 
 
-def test_axes_distance_is_the_earth_movers(found: dict[str, Any], good: Numbers) -> None:
+def test_axes_distance_is_the_wasserstein(found: dict[str, Any], good: Numbers) -> None:
     standard = np.sort((good - good.mean(axis=0)) / good.std(axis=0), axis=0)
     grid = np.linspace(-8, 8, 20_001)
     for component, distance in enumerate(found["axes"]["mu"]["distance"]):

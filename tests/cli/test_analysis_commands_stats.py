@@ -155,12 +155,17 @@ def test_deviation(full_stats: Any, good: dict[str, NDArray[np.float64]]) -> Non
 def test_radius(full_stats: Any, good: dict[str, NDArray[np.float64]], array: str) -> None:
     radius, found = np.linalg.norm(good[array], axis=1), full_stats["radius"][array]
     radius = radius[~np.isnan(radius)]
-    counts, edges = np.histogram(radius, np.arange(0, 35.5, 0.5))
+    counts, edges = np.histogram(radius, full_stats["radius"]["histogram"]["edges"])
     assert found["min"] == pytest.approx(radius.min(), rel=1e-12)
     assert found["max"] == pytest.approx(radius.max(), rel=1e-12)
     assert found["mean"] == pytest.approx(radius.mean(), rel=1e-12)
     assert found["std"] == pytest.approx(radius.std(), rel=1e-12)
-    assert found["peak"] == edges[counts.argmax()] + 0.25
+    assert found["peak"] == edges[counts.argmax()] + full_stats["radius"]["histogram"]["width"] / 2
+    assert found["peak_interval"][0] <= found["peak"] <= found["peak_interval"][1]
+    for share, quantile in found["quantiles"].items():
+        expected = np.quantile(radius, float(share), method="inverted_cdf")
+        assert quantile["value"] == pytest.approx(expected, rel=1e-4)
+        assert quantile["interval"][0] <= quantile["value"] <= quantile["interval"][1]
 
 
 def test_radii_against_one_another(full_stats: Any, good: dict[str, NDArray[np.float64]]) -> None:
@@ -172,16 +177,34 @@ def test_radii_against_one_another(full_stats: Any, good: dict[str, NDArray[np.f
     assert found["mean_relative"] == pytest.approx(np.nanmean(difference / of_z), rel=1e-9)
 
 
-def test_radii_within_ranges(full_stats: Any, good: dict[str, NDArray[np.float64]]) -> None:
+def test_radii_within_ranges(
+    latentscan: Command, full: Latents, good: dict[str, NDArray[np.float64]]
+) -> None:
     radius, images = np.linalg.norm(good["z"], axis=1), IMAGES - len(REJECTED)
-    assert full_stats["radius"]["within"] == {
+    options = ("--ranges", "14:19,12:24")
+    found = document(latentscan("stats", "--store", full.store, "--json", *options))
+    assert found["radius"]["within"] == {
         "[14,19)": pytest.approx(np.sum((radius >= 14) & (radius < 19)) / images, rel=1e-12),
         "[12,24)": pytest.approx(np.sum((radius >= 12) & (radius < 24)) / images, rel=1e-12),
     }
 
 
 def test_histogram_loses_no_image(full_stats: Any, good: dict[str, NDArray[np.float64]]) -> None:
-    found, edges = full_stats["radius"]["histogram"], np.arange(0, 35.5, 0.5)
+    found = full_stats["radius"]["histogram"]
+    assert np.diff(found["edges"]) == pytest.approx(found["width"])
+    assert 20 <= len(found["z"]) <= 250
+    for array in ("z", "mu"):
+        radius = np.linalg.norm(good[array], axis=1)
+        assert found[array] == np.histogram(radius[~np.isnan(radius)], found["edges"])[0].tolist()
+    assert sum(found["z"]) + found["underflow"] + found["overflow"] == IMAGES - len(REJECTED)
+
+
+def test_histogram_of_given_bins_loses_no_image(
+    latentscan: Command, full: Latents, good: dict[str, NDArray[np.float64]]
+) -> None:
+    options = ("--upper", "35")
+    found = document(latentscan("stats", "--store", full.store, "--json", *options))["radius"]["histogram"]
+    edges = np.arange(0, 35.5, 0.5)
     assert found["width"] == 0.5
     assert found["edges"] == edges.tolist()
     for array in ("z", "mu"):
@@ -198,8 +221,10 @@ def test_kl(full_stats: Any, good: dict[str, NDArray[np.float64]]) -> None:
     kl = -0.5 * (1 + logvar - mu**2 - np.exp(logvar))
     np.testing.assert_allclose(found["per_component"], np.nanmean(kl, axis=0), rtol=1e-7)
     assert found["mean_unscaled"] == pytest.approx(np.nanmean(kl.sum(axis=1)), rel=1e-7)
-    active = int(np.sum(np.nanvar(mu, axis=0) > 0.01))
-    assert found["active_components"] == active == COMPONENTS - 1
+    variance, active = np.nanvar(mu, axis=0), found["active_components"]
+    assert active["by_variance"] == {f"{t:g}": int(np.sum(variance > t)) for t in (0.01, 0.02, 0.05, 0.1)}
+    assert active["by_variance"]["0.01"] == COMPONENTS - 1
+    assert active["by_kl"] == {f"{t:g}": int(np.sum(np.nanmean(kl, axis=0) > t)) for t in (0.05, 0.1)}
 
 
 @pytest.mark.parametrize("array", ["z", "mu"])
@@ -236,7 +261,7 @@ def test_points_next_to_their_mu_keep_their_digits(latentscan: Command, tmp_path
     collapsed, spread = logvar[:, 0].astype(np.float64), mu[:, 0].astype(np.float64)
     kl = np.mean(0.5 * (spread**2 + np.expm1(collapsed) - collapsed))
     assert found["kl"]["per_component"][0] == pytest.approx(kl, rel=1e-4), "a component equal to the prior"
-    assert found["kl"]["active_components"] == 63
+    assert found["kl"]["active_components"]["by_variance"]["0.01"] == 63
 
 
 def test_z_alone_leaves_the_rest_out(latentscan: Command, folder: Path, arrays: Arrays) -> None:
@@ -248,7 +273,8 @@ def test_z_alone_leaves_the_rest_out(latentscan: Command, folder: Path, arrays: 
     assert "mu" not in found["radius"]["histogram"]
     radius = np.linalg.norm(np.delete(arrays["z"].astype(np.float64), [0, 6], axis=0), axis=1)
     assert found["radius"]["z"]["mean"] == pytest.approx(radius.mean(), rel=1e-12)
-    assert found["radius"]["histogram"]["z"] == np.histogram(radius, np.arange(0, 35.5, 0.5))[0].tolist()
+    edges = found["radius"]["histogram"]["edges"]
+    assert found["radius"]["histogram"]["z"] == np.histogram(radius, edges)[0].tolist()
     table = latentscan("stats", "--store", latents.store)
     assert table.returncode == 0
     for missing in ("mu", "logvar"):
@@ -261,7 +287,7 @@ def test_mu_and_z_without_logvar(latentscan: Command, folder: Path, arrays: Arra
     assert found["rejected"] == 3
     assert "logvar" not in found
     assert "per_component" not in found.get("kl", {})
-    assert {"z", "mu", "difference", "within", "histogram"} <= found["radius"].keys()
+    assert {"z", "mu", "difference", "histogram"} == found["radius"].keys()
     kept = np.setdiff1d(np.arange(IMAGES), (0, 6, 310))
     deviation = np.abs(arrays["z"][kept].astype(np.float64) - arrays["mu"][kept])
     assert found["deviation"]["above"] == {"0.05": int(np.sum(deviation > 0.05))}
@@ -289,7 +315,8 @@ def test_a_single_image(latentscan: Command, tmp_path: Path) -> None:
     found = document(latentscan("stats", "--store", latents.store, "--json"))
     assert found["radius"]["z"]["mean"] == 5
     assert found["radius"]["z"]["std"] == 0
-    assert found["radius"]["z"]["peak"] == 5.25
+    low, high = found["radius"]["histogram"]["edges"][:2]
+    assert low <= 5 < high
 
 
 def test_parameters_change_what_is_counted(latentscan: Command, done_once: Latents) -> None:
@@ -392,7 +419,7 @@ def test_table_fits_80_columns(latentscan: Command, done_once: Latents, tmp_path
     assert done.returncode == 0
     assert "\x1b" not in done.stdout + done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80
-    for said in ("z.zarr", "6.50", "-24.75", str(IMAGES), "[14,19)", "[-3,5]", "4 of 5"):
+    for said in ("z.zarr", "6.50", "-24.75", str(IMAGES), "[-3,5]", "4 of 5"):
         assert said in done.stdout
 
 

@@ -78,13 +78,15 @@ def test_an_autoencoder_takes_no_factor_on_a_loss_it_has_not(faces: Path, tmp_pa
 def test_generated_images_are_a_picture(faces: Path, trained: Path, tmp_path: Path) -> None:
     store = tmp_path / "z.zarr"
     assert latentscan("encode", "--model", trained, "--images", faces, "--store", store)[0] == 0
-    for points in (("--normal",), ("--uniform", 3), ("--store", store)):
-        out = tmp_path / f"{points[0][2:]}.png"
+    diagonal = ("--store", store, "--covariance", "diagonal")
+    for points in (("--normal",), ("--uniform", 3), ("--store", store), diagonal):
+        out = tmp_path / f"{points[0][2:]}-{len(points)}.png"
         code, said = latentscan("generate", "--model", trained, *points, "--count", 9, "--out", out)
         assert code == 0, said
         with Image.open(out) as picture:
             assert picture.size == (3 * 34 + 2, 3 * 34 + 2)
         assert "another model" not in said
+    assert (tmp_path / "store-2.png").read_bytes() != (tmp_path / "store-4.png").read_bytes()
     assert not (store / "analyses").exists()
     metadata = json.loads((trained / "run.json").read_text())
     other = tmp_path / "other"
@@ -97,7 +99,15 @@ def test_generated_images_are_a_picture(faces: Path, trained: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("--normal", "--uniform", 3), ("--uniform", -1), ("--normal", "--out", "picture.bmp")]
+    "words",
+    [
+        (),
+        ("--normal", "--uniform", 3),
+        ("--uniform", -1),
+        ("--normal", "--out", "picture.bmp"),
+        ("--normal", "--covariance", "diagonal"),
+        ("--store", "z.zarr", "--covariance", "half"),
+    ],
 )
 def test_what_cannot_be_generated_is_refused(
     trained: Path, tmp_path: Path, words: tuple[object, ...]

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latentscan.kernels.histogram import Bins, Histogram, histogram
+from latentscan.kernels.histogram import (
+    Bins,
+    Histogram,
+    RelativeHistogram,
+    even_edges,
+    histogram,
+    relative_histogram,
+)
 
 BINS = Bins(0.5, 6.0)
 values = st.lists(st.floats(-2, 9, width=32) | st.sampled_from([0.0, 0.5, 6.0, np.inf, -np.inf]), max_size=40)
@@ -44,6 +51,36 @@ def test_the_last_bin_reaches_the_upper_end_whatever_the_width() -> None:
     assert Bins(0.3, 1.0).edges[-1] == pytest.approx(1.2)
 
 
-def test_the_peak_is_the_middle_of_the_fullest_bin() -> None:
-    assert histogram(np.array([0.1, 0.7, 0.8, 99.0]), BINS).peak == 0.75
-    assert np.isnan(histogram(np.array([-1.0]), BINS).peak)
+radii = st.lists(
+    st.floats(0, 1e6) | st.floats(0, 1e-30) | st.sampled_from([0.0, 1e38]), min_size=1, max_size=60
+)
+
+
+@given(radii, st.lists(st.integers(0, 60), max_size=4))
+def test_any_chunking_has_the_quantiles_of_the_whole(given_values: list[float], cuts: list[int]) -> None:
+    r = np.array(given_values, np.float64)
+    found = reduce(RelativeHistogram.merge, map(relative_histogram, np.split(r, sorted(cuts))))
+    whole = relative_histogram(r)
+    assert found.bins.tolist() == whole.bins.tolist()
+    assert found.counts.tolist() == whole.counts.tolist()
+    shares = np.array([0.0, 0.3, 0.5, 0.999, 1.0])
+    expected = np.quantile(r, shares, method="inverted_cdf")
+    np.testing.assert_allclose(found.quantile(shares), expected, rtol=2.0**-13, atol=1e-307)
+    assert found.merge(RelativeHistogram.empty()).bins.tolist() == whole.bins.tolist()
+    edges, below = found.curve
+    assert (below[0], below[-1]) == (0, 1)
+    assert edges[0] <= r.min() < edges[-1]
+    half = relative_histogram(r[: len(r) // 2])
+    assert found.without(half).count == len(r) - len(r) // 2
+
+
+@given(st.floats(0, 1e3), st.floats(1e-3, 1e3), st.integers(3, 300))
+def test_even_bins_count_what_numpy_counts(low: float, span: float, most: int) -> None:
+    values = low + span * np.random.default_rng(0).random(200)
+    edges = even_edges(low, low + span, most)
+    counts = relative_histogram(values).counts_in(edges)
+    assert counts[1:-1].tolist() == np.histogram(values, edges)[0].tolist()
+    assert len(edges) <= 2 * most + 3
+    assert edges[0] <= low
+    assert edges[-1] > low + span
+    assert counts.sum() == 200

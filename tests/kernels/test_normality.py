@@ -36,7 +36,7 @@ def distances(x: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_the_distance_is_the_earth_movers_of_the_values_themselves(name: str) -> None:
+def test_the_distance_is_the_wasserstein_of_the_values_themselves(name: str) -> None:
     x = SHAPES[name].astype(np.float32)
     exact = x.astype(np.float64)
     fine = norm.ppf((np.arange(8 * N) + 0.5) / (8 * N), exact.mean(), exact.std())

@@ -96,6 +96,20 @@ def test_one_image_far_out_does_not_shrink_the_picture(tmp_path: Path) -> None:
     assert left.get_ylim()[1] < 6
 
 
+def test_components_in_colour_are_marked_at_their_rank(results: dict[str, Result]) -> None:
+    picture, lines = figure({"vae.zarr": results["vae.zarr"]}).axes[:2]
+    named = [line for line in lines.lines if str(line.get_label())[0].isdigit()]
+    marks = [line for line in picture.lines if line.get_marker() == "v"]
+    assert [mark.get_color() for mark in marks] == [line.get_color() for line in named]
+    result = results["vae.zarr"]
+    at = result["array"].tolist().index("mu")
+    for mark, line in zip(marks, named, strict=True):
+        component = int(str(line.get_label()).split(":")[0])
+        smaller = result["mean"][at] < result["mean"][at, component]
+        narrower = result["variance"][at] < result["variance"][at, component]
+        assert mark.get_xdata()[0] in (smaller.sum(), narrower.sum())  # type: ignore[index]
+
+
 def test_components_are_sorted_by_the_mean_where_that_differs_most(tmp_path: Path) -> None:
     z = np.random.default_rng(0).standard_normal((500, 30))
     same, shifted = (

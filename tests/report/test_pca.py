@@ -32,13 +32,14 @@ def result_of(location: Path, z: NDArray[Any]) -> Result:
 @pytest.mark.parametrize(
     ("z", "sentence"),
     [
-        (ROUND, "a round Gaussian with the measured mean and one variance explains"),
+        (ROUND, "a Gaussian with the measured mean and one variance"),
         (UNEVEN, "without any correlation"),
-        (TURNED, "a Gaussian explains the radii, with the measured mean and covariance"),
-        (TWO_SHELLS, "no Gaussian explains the radii"),
+        (TURNED, "a Gaussian with the measured mean and covariance"),
+        (TWO_SHELLS, "no Gaussian has these radii"),
+        (ROUND[:12], "too few images to say whether a Gaussian has these radii"),
         (np.ones((3, 2)), "all radii are equal"),
     ],
-    ids=["round", "uneven", "turned", "shells", "equal"],
+    ids=["round", "uneven", "turned", "shells", "few", "equal"],
 )
 def test_the_table_says_which_gaussian_explains_the_radii(
     tmp_path: Path, z: NDArray[Any], sentence: str
@@ -54,9 +55,47 @@ def test_the_table_says_which_gaussian_explains_the_radii(
     drawn = np.asarray(spectrum.lines[0].get_ydata(), float)
     np.testing.assert_array_equal(drawn, np.where(result["eigenvalue"] > 0, result["eigenvalue"], np.nan))
     (histogram,) = radius.patches
-    shares = histogram.get_data().values * np.diff(result["radius_edge"])  # type: ignore[attr-defined]
+    values, edges, _ = histogram.get_data()  # type: ignore[attr-defined]
+    shares = values * np.diff(edges)
     assert shares.sum() == pytest.approx(100)
     assert [str(line.get_label()).split(":")[0] for line in radius.lines] == result["law"].tolist()
+
+
+def test_clusters_with_the_radii_of_a_gaussian_are_not_called_one(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    centres, _ = np.linalg.qr(rng.standard_normal((64, 12)))
+    clusters = (12 / np.sqrt(2)) * centres.T[rng.integers(0, 12, 6000)]  # 12 standard deviations apart
+    spread = rng.standard_normal((6000, 64)) * (1 + 0.02 * rng.standard_normal((6000, 1)))
+    result = result_of(tmp_path / "z.zarr", clusters + spread)
+    said = " ".join(shown(table({"z.zarr": result})).split())
+    assert "the radii are those of a Gaussian" in said
+    assert "says little of its shape" in said
+    assert "clusters and filaments have such radii too: the gap of kmeans, axes and tsne can see" in said
+    assert "explains" not in said
+
+
+def test_intervals_stand_beside_the_figures(tmp_path: Path) -> None:
+    result = result_of(tmp_path / "vae.zarr", ROUND)
+    document = to_json(result)
+    low, high = document["participation_ratio_interval"]
+    assert low < document["participation_ratio"] < high
+    half = (high - low) / 2
+    assert 0.01 < half < 1
+    text = shown(table({"vae.zarr": result}))
+    assert f"{document['participation_ratio']:.2f} ± {half:.1g}" in text
+    words = " ".join(words_of(figure({"vae.zarr": result})))
+    assert f"vae.zarr, z: participation ratio {document['participation_ratio']:.2f} ± {half:.1g}" in words
+    for law in document["radius"]["laws"].values():
+        low, high = law["wasserstein_interval"]
+        assert low < law["wasserstein_distance"] < high
+
+
+def test_eigenvalues_that_are_rounding_are_marked(tmp_path: Path) -> None:
+    flat = np.concatenate([ROUND[:, :3], np.ones((3000, 2))], axis=1)
+    result = result_of(tmp_path / "z.zarr", flat)
+    assert to_json(result)["below_the_floor"] == 2
+    assert "of them all, rounding 2 (below 7e-16)" in " ".join(shown(table({"z.zarr": result})).split())
+    assert any("rounding" in words for words in words_of(figure({"z.zarr": result})))
 
 
 @pytest.mark.parametrize("times", [2.9, 3.1, 9])

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -11,6 +11,8 @@ from tests.builders import analyse, build_store
 from tests.report.rendering import shown, words_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from latentscan.store.reader import LatentStore
     from latentscan.store.results import Result
 
@@ -44,16 +46,29 @@ def test_the_histogram_says_what_it_does_not_show(stores: dict[str, LatentStore]
     beyond = [int(count) for count in short["radius_overflow"]]
     assert min(beyond) > 100
     text = shown(table({"vae.zarr": short}))
-    assert "beyond `upper` at 18" in text
-    assert text.count(" (to 18)\n") == 2  # the peaks of z and mu
-    assert {
-        f"{name} ({count} beyond 18)" for name, count in zip(("mu", "z"), beyond, strict=True)
-    } <= words_of(figure({"vae.zarr": short}))
+    assert "beyond 18" in text
+    assert text.count(", bins to 18\n") == 2  # the peaks of z and mu
+    words = " ".join(words_of(figure({"vae.zarr": short})))
+    assert all(f"({count} beyond 18)" in words for count in beyond)
 
 
-def test_the_peak_of_a_whole_histogram_is_all_that_is_shown(results: dict[str, Result]) -> None:
+def test_one_image_far_out_is_named_and_widens_no_bin(tmp_path: Path) -> None:
+    z = np.random.default_rng(0).standard_normal((500, 9))
+    z[3] = 1e6
+    found = analyse(build_store(tmp_path / "z.zarr", arrays={"z": z}, chunk_rows=90), "stats")
+    assert found["radius_edge"][-1] < 20
+    assert "1 beyond" in shown(table({"z.zarr": found}))
+    assert any("(1 beyond" in words for words in words_of(figure({"z.zarr": found})))
+    radii = np.linalg.norm(z, axis=1)
+    near = np.sort(radii)[249]
+    assert found["radius_quantile"][0, 4] == pytest.approx(near, rel=1e-4)
+
+
+def test_a_whole_histogram_is_all_that_is_shown(results: dict[str, Result]) -> None:
     assert not any(int(count) for result in results.values() for count in result["radius_overflow"])
-    assert "(to" not in shown(table(results))
+    text = shown(table(results))
+    assert "beyond" not in text
+    assert "bins to" not in text
 
 
 def test_more_bins_than_columns_are_drawn_together(stores: dict[str, LatentStore]) -> None:
@@ -74,24 +89,95 @@ def test_the_histogram_copes_with_any_bins(
 def test_the_document_is_json(results: dict[str, Result]) -> None:
     document = json.loads(json.dumps(to_json(results["vae.zarr"]), allow_nan=False))
     keys = ("images", "rejected", "unwritten", "components", "moments", "logvar", "deviation", "radius", "kl")
-    assert document.keys() == set(keys)
-    assert document["kl"]["active_components"] == 40
+    beside = {"duplicates", "groups", "noise", "noticed"}
+    assert document.keys() == set(keys) | beside
+    active = document["kl"]["active_components"]
+    assert active["by_variance"] == dict.fromkeys(("0.01", "0.02", "0.05", "0.1"), 40)
+    assert active["by_kl"] == {"0.05": 40, "0.1": 40}
+    assert 39 < active["effective_number"] <= 40
     alone = json.loads(json.dumps(to_json(results["ae.zarr"]), allow_nan=False))
-    assert alone.keys() == set(keys) - {"logvar", "deviation", "kl"}
+    assert alone.keys() == (set(keys) | beside) - {"logvar", "deviation", "kl", "noise"}
 
 
 def test_the_figure_shows_every_radius_once(results: dict[str, Result]) -> None:
     drawing = figure(results)
-    (axes,) = drawing.axes
-    outlines = [patch for patch in axes.patches if not patch.get_fill()]
-    assert [patch.get_label() for patch in outlines] == ["ae.zarr, z", "vae.zarr, mu", "vae.zarr, z"]
-    assert [patch.get_linestyle() for patch in outlines] == ["-", "--", "-"]
-    for patch, (name, array) in zip(
-        outlines, (("ae.zarr", "z"), ("vae.zarr", "mu"), ("vae.zarr", "z")), strict=True
-    ):
-        result = results[name]
-        counts = result["radius_histogram"][result["array"].tolist().index(array)]
-        values, edges, _ = patch.get_data()  # type: ignore[attr-defined]
-        np.testing.assert_allclose(values, 100 * counts / 300)
-        np.testing.assert_array_equal(edges, result["radius_edge"])
-    assert {"radius (L2 norm of a row)", "ae.zarr, z"} <= words_of(drawing)
+    panels = [axes for axes in drawing.axes if axes.get_xlabel().startswith("radius")]
+    assert [axes.get_title("left") for axes in panels] == ["ae.zarr", "vae.zarr"]
+    for axes, (name, result) in zip(panels, results.items(), strict=True):
+        outlines = {
+            str(patch.get_label()).split(":")[0]: patch for patch in axes.patches if not patch.get_fill()
+        }
+        assert outlines.keys() == set(result["array"].tolist()), name
+        assert len({patch.get_edgecolor() for patch in outlines.values()}) == len(outlines)
+        for array, patch in outlines.items():
+            counts = result["radius_histogram"][result["array"].tolist().index(array)]
+            values, edges, _ = patch.get_data()  # type: ignore[attr-defined]
+            np.testing.assert_allclose(values, 100 * counts / 300)
+            np.testing.assert_array_equal(edges, result["radius_edge"])
+            assert counts.sum() == 300
+
+
+def test_the_figure_shows_what_the_kl_loss_did(results: dict[str, Result]) -> None:
+    drawing = figure({"vae.zarr": results["vae.zarr"]})
+    _, logvar, kl = drawing.axes
+    np.testing.assert_array_equal(logvar.lines[0].get_ydata(), np.sort(results["vae.zarr"]["logvar_mean"]))
+    np.testing.assert_array_equal(kl.lines[0].get_ydata(), np.sort(results["vae.zarr"]["kl"])[::-1])
+    assert {"logvar", "mean KL from N(0, 1), nat"} <= words_of(drawing)
+    alone = figure({"ae.zarr": results["ae.zarr"]})
+    assert len(alone.axes) == 1
+
+
+def sentences(tmp_path: Path, **arrays: Any) -> list[str]:
+    store = build_store(tmp_path / "z.zarr", arrays=arrays, chunk_rows=700)
+    found: list[str] = to_json(analyse(store, "stats"))["noticed"]
+    return found
+
+
+RNG = np.random.default_rng(7)
+MU, NOISE = RNG.standard_normal((2, 3000, 6))
+LOGVAR = -2 + 0.5 * RNG.standard_normal((3000, 6))
+
+
+def test_nothing_is_noticed_of_what_is_as_it_should_be(tmp_path: Path) -> None:
+    assert sentences(tmp_path, mu=MU, logvar=LOGVAR, z=MU + np.exp(LOGVAR / 2) * NOISE) == []
+
+
+def test_two_groups_in_the_wings_of_a_component_are_named(tmp_path: Path) -> None:
+    mu = MU.copy()
+    mu[:200, 4] += 9
+    mu[200:400, 4] -= 9
+    (said,) = sentences(tmp_path, z=mu)
+    assert "two groups" in said
+    assert "component 4 (6.7 % beyond" in said
+
+
+def test_rows_that_repeat_others_are_counted(tmp_path: Path) -> None:
+    mu = MU.copy()
+    mu[1000:1500] = mu[:500]
+    mu[2000] = mu[7]
+    (said,) = sentences(tmp_path, mu=mu, logvar=LOGVAR, z=mu + np.exp(LOGVAR / 2) * NOISE)
+    assert said.startswith("501 of 3,000 rows repeat an earlier one of mu to the bit; 3 images have")
+    assert said.endswith("the row of image 7.")
+
+
+@pytest.mark.parametrize(
+    ("stored", "reading"),
+    [
+        (-LOGVAR, "the negative log variance"),
+        (LOGVAR / 2, "the log standard deviation"),
+        (np.exp(LOGVAR), "the variance"),
+        (np.exp(LOGVAR / 2), "the standard deviation"),
+        (LOGVAR + 1, None),
+    ],
+    ids=["sign", "log sigma", "variance", "sigma", "other"],
+)
+def test_a_logvar_that_does_not_fit_is_noticed(tmp_path: Path, stored: Any, reading: str | None) -> None:
+    (said,) = sentences(tmp_path, mu=MU, logvar=stored, z=MU + np.exp(LOGVAR / 2) * NOISE)
+    assert said.startswith("z does not fit mu and logvar")
+    assert ("it fits if" in said) == (reading is not None)
+    assert said.endswith(f"is {reading}." if reading else "expected 1.00.")
+
+
+def test_z_without_noise_is_noticed(tmp_path: Path) -> None:
+    (said,) = sentences(tmp_path, mu=MU, logvar=LOGVAR, z=MU)
+    assert said.startswith("z equals mu")

@@ -16,7 +16,7 @@ from latentscan.kernels.procrustes import procrustes
 from latentscan.kernels.ranks import neighbour_overlap
 from latentscan.kernels.reduction import LatentBlock, Reduction
 from latentscan.kernels.statistics import radii
-from latentscan.kernels.transport import cumulative, earth_movers_distance
+from latentscan.kernels.transport import cumulative, wasserstein_distance
 from latentscan.scan.reduce import reduce_store
 from latentscan.scan.rows import gather_rows
 from latentscan.store.results import Variable
@@ -57,7 +57,7 @@ def radius_variables(members: Sequence[Member], execution: Execution) -> dict[st
     width = np.diff(ends, axis=1)[:, 0] / (2 * np.cbrt(images))  # Rice's rule
     low, high = ends[:, 0].min(), ends[:, 1].max()
     common = np.linspace(low, high, 1 + min(MOST_BINS, int(np.ceil((high - low) / width.min()))))
-    distances = [earth_movers_distance(*ours, *theirs) for ours, theirs in combinations(curves, 2)]
+    distances = [wasserstein_distance(*ours, *theirs) for ours, theirs in combinations(curves, 2)]
     return {
         "images": Variable(("store",), images),
         "radius_edge": Variable(("edge",), common),
