@@ -166,7 +166,8 @@ def inertia_partial(
         inertia += distances.sum(axis=0, dtype=np.float64)
         sizes += np.bincount(near.ravel(), minlength=len(sizes))
         first = np.full(len(sizes), -1)
-        first[near[::-1]] = images[tile][::-1, np.newaxis]  # of several, the first is assigned last
+        # of several images, the first is assigned last
+        first[near[::-1].ravel()] = np.repeat(images[tile][::-1], count)
         members = np.where(members < 0, first, members)
         if labelled:
             labels[tile] = (near - models.starts[:-1])[:, list(labelled)]

@@ -202,7 +202,8 @@ def _store_table(name: str, result: Result) -> list[RenderableType]:
         mean = result["inertia_mean"][line]
         cells = [f"{result['k'][line]}", number_like(mean, like=mean)]
         cells += [number_like(result["inertia_std"][line], like=mean)] if several else []
-        cells += [f"{100 * mean / total:.2f} %"]
+        share = 100 * mean / total
+        cells += [f"{share:.2f} %" if share >= 0.01 or not share else f"{share:.1e} %"]
         table.add_row(*cells, *([_gap_cell(result, line)] if gaps else []))
     seeds, attributes = len(result["seed"]), result.attributes
     points = f"{attributes['array']} of {attributes['clustered']:,} images"

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 LEAST = 0.02  # a gap that is structure: 2 % less inertia than Gaussian data have
 CLEAR = 4.0  # standard deviations over the samples that a gap has to be
-WIDEST = 2.0  # the last number of clusters of a range over the first: a wider one names no number
+RANGE, NATURAL = 1.0, 2.0  # standard deviations: of the range that is given, of the one that is judged
+WIDEST = 2  # the last number of clusters of a range over the first: a wider one names no number
 FEWEST = 16  # the largest number of clusters has to be, to say that there is nothing, or no end
 ROWS_PER_COMPONENT = 2  # of a sample: with fewer, the covariance alone explains almost any rows
 
@@ -29,7 +30,8 @@ class Verdict:
     k
         The number of clusters with the largest gap.
     low, high
-        The numbers about it whose gap is within a standard deviation of that.
+        The numbers about it whose gap is within a standard deviation of that; within two, where none is
+        natural.
     missing
         What is missing for a verdict; empty where there is one.
     """
@@ -45,8 +47,9 @@ def judge(k: NDArray[np.int64], gap: NDArray[np.float64], rows: int, components:
     """Judge the gap of several samples.
 
     There is nothing beyond the covariance unless the largest mean gap is 0.02 and 4 standard deviations. A
-    number of clusters is natural if the gap falls from it to either side, within a factor of 2 and before
-    the last k; differences are taken sample by sample, since the samples of a curve rise and fall together.
+    number of clusters is natural if all numbers whose gap is within 2 standard deviations of the largest lie
+    within a factor of 2, and before the last; differences are taken sample by sample, since the samples of a
+    curve rise and fall together. A continuum in noise has a flat top, where clusters have a peak.
 
     Parameters
     ----------
@@ -65,18 +68,25 @@ def judge(k: NDArray[np.int64], gap: NDArray[np.float64], rows: int, components:
     """
     mean, spread = gap.mean(axis=1), gap.std(axis=1, ddof=1)
     best, last = int(mean.argmax()), len(k) - 1
-    below = gap[best] - gap
-    near = below.mean(axis=1) <= below.std(axis=1, ddof=1)
-    far = np.flatnonzero(~near)
+    one, two = (_near(gap[best] - gap, deviations) for deviations in (RANGE, NATURAL))
+    far = np.flatnonzero(~one)
     low = int(k[far[far < best].max(initial=-1) + 1])
     high = int(k[far[far > best].min(initial=len(k)) - 1])
+    widest = int(k[two].min()), int(k[two].max())
     few = k[last] < FEWEST or rows < ROWS_PER_COMPONENT * components
     if mean[best] >= max(LEAST, CLEAR * spread[best]):
-        if best < last and high < k[last] and high <= WIDEST * low:
+        if widest[1] < min(k[last], WIDEST * widest[0] + 1):
             return Verdict("about", int(k[best]), low, high)
+        low, high = widest
         kind = "undecided" if few else "no natural k"
     elif np.median(gap, axis=1).max() >= LEAST:
         return Verdict("undecided", int(k[best]), low, high, "samples that agree")
     else:
         kind = "undecided" if few else "nothing"
     return Verdict(kind, int(k[best]), low, high, "more images" if kind == "undecided" else "")
+
+
+def _near(below: NDArray[np.float64], deviations: float) -> NDArray[np.bool_]:
+    """Return which k (k,) are below the largest gap (k, sample) by some standard deviations at most."""
+    is_near: NDArray[np.bool_] = below.mean(axis=1) <= deviations * below.std(axis=1, ddof=1)
+    return is_near
