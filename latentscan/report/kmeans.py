@@ -109,7 +109,7 @@ def gap_summary(result: Result) -> str:
     why = {
         "about": gap,
         "no natural k": f"{gap}, {reach}",
-        "nothing": f"{gap} at most",
+        "nothing": f"{gap} at most" if k[at] > 1 else "the gap is nowhere above 0",
         "undecided": f"{gap}; {attributes['gap_missing']} would be needed",
     }[attributes["gap_verdict"]]
     rows = f"{attributes['gap_replicates']} samples of {attributes['gap_rows']:,} images"
