@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from latentscan.kernels.frame import Frame
+
 NEAR = 0.01  # of a row's squared length: a squared distance below it has lost digits in the product
 
 
@@ -23,25 +25,25 @@ class Models:
 
     Parameters
     ----------
-    shift
-        Subtracted from rows and centres, (component,): far from the origin a product in float32 would lose
-        the digits that matter.
+    frame
+        In which rows and centres are about the origin and about 1: else a product in float32 would lose the
+        digits that matter, or underflow.
     centres
-        The shifted centres of all models, one model after another, (centre, component).
+        The centres of all models in the frame, one model after another, (centre, component).
     product
-        The factor of a shifted row with a 1 at its end, (component + 1, centre): −2 c, and |c|² below, so
-        that the product is the squared distance less the row's own squared length.
+        The factor of a row in the frame with a 1 at its end, (component + 1, centre): −2 c, and |c|² below,
+        so that the product is the squared distance less the row's own squared length.
     starts
         The first centre of each model, and the number of all centres, (model + 1,).
     """
 
-    shift: NDArray[np.float32]
+    frame: Frame
     centres: NDArray[np.float32]
     product: NDArray[np.float32]
     starts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, centres: NDArray[np.floating], counts: Sequence[int], shift: NDArray[np.float32]) -> Models:
+    def of(cls, centres: NDArray[np.floating], counts: Sequence[int], frame: Frame) -> Models:
         """Prepare the centres of several models.
 
         Parameters
@@ -50,14 +52,14 @@ class Models:
             Of one model after another, (centre, component).
         counts
             The number of centres of each model.
-        shift
-            About where the rows lie, (component,).
+        frame
+            Where the rows lie.
         """
-        exact = centres.astype(np.float64) - shift
+        exact = frame.exact_inside(centres)
         squares = np.einsum("ij,ij->i", exact, exact)
         product = np.vstack([-2 * exact.T, squares]).astype(np.float32)
         starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        return cls(shift, exact.astype(np.float32), product, starts)
+        return cls(frame, exact.astype(np.float32), product, starts)
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,13 @@ class InertiaPartial:
     rows
         Number of rows.
     total
-        The sum of the shifted rows, (component,), and of their squared lengths at the end.
+        The sum of the rows less the shift, (component,), and of their squared lengths at the end.
     inertia
         Sum over the rows of the squared distance to the nearest centre, (model,).
     sizes
         Number of rows nearest to each centre, (centre,).
+    members
+        The first of the images nearest to each centre, (centre,); −1 for none.
     images
         The numbers of the rows' images, (row,); empty where no labels are asked for.
     labels
@@ -84,6 +88,7 @@ class InertiaPartial:
     total: NDArray[np.float64]
     inertia: NDArray[np.float64]
     sizes: NDArray[np.int64]
+    members: NDArray[np.int64]
     images: NDArray[np.int64]
     labels: NDArray[np.int32]
 
@@ -94,6 +99,7 @@ class InertiaPartial:
             self.total + other.total,
             self.inertia + other.inertia,
             self.sizes + other.sizes,
+            np.where(self.members < 0, other.members, self.members),
             np.concatenate([self.images, other.images]),
             np.concatenate([self.labels, other.labels]),
         )
@@ -102,7 +108,7 @@ class InertiaPartial:
     def total_inertia(self) -> float:
         """Sum of the squared distances to the mean: the inertia of a single cluster."""
         *sums, squares = self.total
-        return float(squares - np.dot(sums, sums) / self.rows) if self.rows else 0.0
+        return max(0.0, float(squares - np.dot(sums, sums) / self.rows)) if self.rows else 0.0
 
 
 def inertia_partial(
@@ -110,9 +116,9 @@ def inertia_partial(
 ) -> InertiaPartial:
     """Find the nearest centre of every model for each row.
 
-    Distances are computed in float32 about the shift. Those that are small against the row itself, for
-    which the product has lost digits, are recomputed in float64 with all centres of the model. Sums are in
-    float64.
+    Distances are computed in float32 in the frame. Those that are small against the row itself, for which
+    the product has lost digits, are recomputed in float64 with all centres of the model. Sums are in float64
+    and in the units of the rows; none is below 0.
 
     Parameters
     ----------
@@ -127,8 +133,9 @@ def inertia_partial(
 
     Examples
     --------
+    >>> from latentscan.kernels.frame import Frame
     >>> centres = np.array([[0.0], [0.0], [10.0]])
-    >>> models = Models.of(centres, [1, 2], shift=np.zeros(1, np.float32))
+    >>> models = Models.of(centres, [1, 2], Frame(np.zeros(1, np.float32)))
     >>> found = inertia_partial(np.array([[1.0], [9.0]], np.float32), np.arange(2), models, labelled=[1])
     >>> found.inertia, found.sizes, found.labels.ravel()
     (array([82.,  2.]), array([2, 1, 1]), array([0, 1], dtype=int32))
@@ -140,11 +147,12 @@ def inertia_partial(
     nearest = np.empty((height, count), np.int64)
     total, inertia = np.zeros(components + 1), np.zeros(count)
     sizes = np.zeros(models.starts[-1], np.int64)
+    members = np.full(models.starts[-1], -1)
     labels = np.empty((rows if labelled else 0, len(labelled)), np.int32)
     for tile in tiles(rows):
         length = tile.stop - tile.start
         points, near = shifted[:length, :-1], nearest[:length]
-        np.subtract(x[tile], models.shift, out=points)
+        models.frame.inside(x[tile], out=points)
         squares = np.einsum("ij,ij->i", points, points)
         np.matmul(shifted[:length], models.product, out=product[:length])
         for model, (start, stop) in enumerate(zip(models.starts, models.starts[1:], strict=False)):
@@ -157,9 +165,16 @@ def inertia_partial(
         total[-1] += squares.sum(dtype=np.float64)
         inertia += distances.sum(axis=0, dtype=np.float64)
         sizes += np.bincount(near.ravel(), minlength=len(sizes))
+        first = np.full(len(sizes), -1)
+        # of several images, the first is assigned last
+        first[near[::-1].ravel()] = np.repeat(images[tile][::-1], count)
+        members = np.where(members < 0, first, members)
         if labelled:
             labels[tile] = (near - models.starts[:-1])[:, list(labelled)]
-    return InertiaPartial(rows, total, inertia, sizes, images if labelled else images[:0], labels)
+    exponent = models.frame.exponent
+    total = np.ldexp(total, [exponent] * components + [2 * exponent])
+    inertia = np.ldexp(inertia, 2 * exponent)
+    return InertiaPartial(rows, total, inertia, sizes, members, images if labelled else images[:0], labels)
 
 
 def _compute_near_ones_again(

@@ -75,7 +75,7 @@ def _tables(result: Result) -> list[RenderableType]:
             _inertia_table(result),
         ]
         tables += [
-            f"{name}: {kmeans.elbow_summary(found)}"
+            f"{name}: {kmeans.gap_summary(found)}"
             for name, found in zip(names, result.parts["kmeans"], strict=True)
         ]
     nearest = result.attributes["nearest"]

@@ -1,4 +1,4 @@
-"""Inertia curves of k-means as a table and as a plot, for one store or several side by side."""
+"""Inertia curves of k-means and the gap, as a table and as a plot, for one store or several side by side."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.analyses.kmeans.elbow import MARGIN
-from latentscan.report.format import number_like
-from latentscan.report.style import series_colours, single_plot
+from latentscan.kernels.far_rows import FAR, MOST
+from latentscan.report.format import finite_list, number_like
+from latentscan.report.style import series_colours
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from latentscan.store.results import Result
 
 MOST_LINES = 20  # of a table
+MOST_NAMED = 6  # rows
 
 
 def to_json(result: Result) -> dict[str, Any]:
     """Arrange a result of `kmeans` as a JSON document, without centres."""
-    names = ("clustered", "components", "batches", "passes")
+    names = ("array", "clustered", "components", "batches", "passes")
     ks, seeds = result["k"].tolist(), result["seed"].tolist()
     document = {
         "images": result.attributes["images"],
@@ -33,18 +34,16 @@ def to_json(result: Result) -> dict[str, Any]:
         "k": ks,
         "seed": seeds,
         "inertia": {"total": float(result["total"]), "by_seed": result["inertia"].T.tolist()},
-        "elbow": {
-            "verdict": result.attributes["elbow"],
-            "knees": [at or None for at in result["knee"].tolist()],
-            "knees_agree": result.attributes["knees_agree"],
-            "bends": result["bend"].tolist(),
-            "reference_bend": result.attributes["reference_bend"],
-            "bends_more": result.attributes["bends_more"],
-            "summary": elbow_summary(result),
+        "gap": _gap_json(result) if "gap" in result else None,
+        "far": {
+            "beyond": FAR * result.attributes["median_distance"],
+            "count": result.attributes["far"],
+            "images": result["far_image"].tolist(),
         },
+        "alone": [{"image": image, "k": of, "models": count} for image, of, count in _alone(result)],
         "sizes": {str(k): _sizes(result, k) for k in ks},
     }
-    curves = {name.removeprefix("inertia_"): result[name].tolist() for name in _CURVES if name in result}
+    curves = {name.removeprefix("inertia_"): finite_list(result[name]) for name in _CURVES if name in result}
     document["inertia"] |= curves
     if "labels" in result:
         of_k = zip(result["label_k"].tolist(), result["label_seed"].tolist(), result["labels"], strict=True)
@@ -53,7 +52,7 @@ def to_json(result: Result) -> dict[str, Any]:
 
 
 def table(results: Mapping[str, Result]) -> RenderableType:
-    """Arrange the inertia of stores and of Gaussian data with their covariances, by the number of clusters.
+    """Arrange the inertia of stores and its gap below that of Gaussian data, by the number of clusters.
 
     Inertia is written as mean and standard deviation over the seeds, and as a share of that of one cluster.
 
@@ -68,64 +67,112 @@ def table(results: Mapping[str, Result]) -> RenderableType:
 
 
 def figure(results: Mapping[str, Result]) -> Figure:
-    """Plot inertia by the number of clusters, as a share of that of one cluster, in a colour for each store.
+    """Plot inertia as a share of that of one cluster, and the gap below it, in a colour for each store.
 
-    A band from the lowest to the highest seed, dashed lines for Gaussian data with the same covariance, a
-    ring at the knee where it is clear.
+    Bands reach from the lowest to the highest seed, and a standard deviation about the mean gap; Gaussian
+    data of the same covariance are pale and dashed; a ring and a bar mark a natural number of clusters and
+    its range.
     """
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.figure import Figure
 
-    drawing, axes = single_plot(7.0, 4.2)
+    gaps = any("gap" in result for result in results.values())
+    drawing = Figure(figsize=(7.0, 5.8 if gaps else 4.2), layout="constrained")
+    panels = drawing.subplots(1 + gaps, 1, sharex=True, squeeze=False, height_ratios=(3, 2)[: 1 + gaps])[:, 0]
     for (name, result), colour in zip(results.items(), series_colours(), strict=False):
-        _draw_curve(axes, name if len(results) > 1 else "", result, colour)
-    notes = [(f"{name}: " if len(results) > 1 else "") + _verdict(result) for name, result in results.items()]
-    axes.set_title("\n".join(notes), loc="left", fontsize="medium")
-    axes.set_xlabel("number of clusters k")
-    axes.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True))
-    axes.set_ylabel("inertia (% of that of one cluster)")
-    axes.grid(axis="y", alpha=0.25)
-    axes.legend(frameon=False)
+        _draw_curve(panels[0], f"{name} ({result.attributes['array']})", result, colour)
+        if "gap" in result:
+            _draw_gap(panels[1], result, colour)
+    if gaps:
+        panels[0].plot([], [], color="0.55", linestyle="--", linewidth=1.2, label="Gaussian, same covariance")
+        panels[1].axhline(0, color="0.55", linestyle="--", linewidth=1.2)
+        panels[1].set_ylabel("gap: ln(Gaussian / points)")
+    notes = [f"{name}: {_verdict(result)}" for name, result in results.items() if "gap" in result]
+    panels[0].set_title("\n".join(notes), loc="left", fontsize="medium")
+    panels[0].set_ylabel("inertia (% of that of one cluster)")
+    panels[0].legend(frameon=False)
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", alpha=0.25)
+    _scale_by_k(panels[-1], [k for one in results.values() for k in _all_k(one)])
     return drawing
 
 
-def elbow_summary(result: Result) -> str:
-    """Return a sentence: where the knees lie, how much the curve bends, and what follows."""
-    knees = [at for at in result["knee"].tolist() if at]
-    if len(result["k"]) < 3:
-        return "an elbow cannot be judged with fewer than three k"
-    if not knees:
-        return "no clear elbow: the curve has no knee"
-    bend, reference = 100 * float(np.median(result["bend"])), result.attributes["reference_bend"]
-    where = (
-        f"knees at k = {_range(knees)} ({len(knees)} seeds)" if len(knees) > 1 else f"knee at k = {knees[0]}"
-    )
-    beside = "" if reference is None else f", Gaussian data {100 * reference:.2g} %"
-    clear = f" (clear from {MARGIN:g} times that)" if result.attributes["bends_more"] is False else ""
-    return (
-        f"{_verdict(result)}: {where}; the curve bends by {bend:.2g} % of the inertia of one cluster"
-        f"{beside}{clear}"
-    )
+def gap_summary(result: Result) -> str:
+    """Return a sentence: what the gap says of the number of clusters, by what, over which k."""
+    if "gap" not in result:
+        return "the number of clusters is not judged without Gaussian data"
+    attributes, k = result.attributes, result["gap_k"]
+    at = int(np.flatnonzero(k == attributes["gap_best"])[0])
+    gap = f"gap {result['gap_mean'][at]:.3f} ± {result['gap_std'][at]:.3f} at k = {k[at]}"
+    low, high = attributes["gap_range"]
+    reach = "still rising at the last k" if high == k[-1] else f"about as large from k = {low} to {high}"
+    why = {
+        "about": gap,
+        "no natural k": f"{gap}, {reach}",
+        "nothing": f"{gap} at most" if k[at] > 1 else "the gap is nowhere above 0",
+        "undecided": f"{gap}; {attributes['gap_missing']} would be needed",
+    }[attributes["gap_verdict"]]
+    rows = f"{attributes['gap_replicates']} samples of {attributes['gap_rows']:,} images"
+    return f"{_verdict(result)}: {why} (over k = 1..{k[-1]}, {rows})"
 
 
 def _verdict(result: Result) -> str:
-    verdict = result.attributes["elbow"]
-    if len(result["k"]) < 3:
-        return ""
-    if verdict == "clear":
-        return f"elbow near k = {round(float(np.median(result['knee'])))}"
-    if verdict == "none":
-        return "no clear elbow"
-    missing = []
-    if result.attributes["reference_bend"] is None:
-        missing.append("the Gaussian reference")
-    if len(result["seed"]) < 2:
-        missing.append("a second seed")
-    return "an elbow cannot be judged" + (f" without {' and '.join(missing)}" if missing else "")
+    low, high = result.attributes["gap_range"]
+    reach = f" ({low}..{high})" if low < high else ""
+    return {
+        "about": f"about {result.attributes['gap_best']} clusters{reach}",
+        "no natural k": "structure, no natural k",
+        "nothing": "nothing beyond the covariance",
+        "undecided": "number of clusters undecided",
+    }[result.attributes["gap_verdict"]]
 
 
-def _range(values: list[int]) -> str:
-    low, high = min(values), max(values)
-    return f"{low}" if low == high else f"{low}..{high}"
+def _gap_json(result: Result) -> dict[str, Any]:
+    attributes = result.attributes
+    is_about = attributes["gap_verdict"] == "about"
+    return {
+        "verdict": attributes["gap_verdict"],
+        "best": attributes["gap_best"] if is_about else None,
+        "range": list(attributes["gap_range"]) if is_about else None,
+        "summary": gap_summary(result),
+        "missing": attributes["gap_missing"] or None,
+        "samples": attributes["gap_replicates"],
+        "rows": attributes["gap_rows"],
+        "k": result["gap_k"].tolist(),
+        "mean": result["gap_mean"].tolist(),
+        "sd": result["gap_std"].tolist(),
+    }
+
+
+def _alone(result: Result) -> list[tuple[int, list[int], int]]:
+    """Return the images that are alone in a cluster, with the k and the number of models where they are."""
+    alone = result["size"] == 1
+    models: dict[int, list[int]] = {}
+    for image, k in zip(result["member"][alone].tolist(), result["centre_k"][alone].tolist(), strict=True):
+        models.setdefault(image, []).append(k)
+    found = [(image, sorted(set(ks)), len(ks)) for image, ks in models.items()]
+    return sorted(found, key=lambda one: (-one[2], one[0]))
+
+
+def _notes(result: Result) -> list[str]:
+    """Return what to know of rows far out, of those alone in a cluster, and of clusters without any."""
+    notes = []
+    if count := result.attributes["far"]:
+        left_out = ", left out of the gap" if count <= MOST and "gap" in result else ""
+        images = _listed(result["far_image"].tolist(), count)
+        notes.append(f"far out, beyond {FAR:g} times the median distance{left_out}: {images}")
+    if alone := _alone(result):
+        images = _listed([image for image, *_ in alone], len(alone))
+        models = len(result["k"]) * len(result["seed"])
+        notes.append(f"alone in a cluster (the first in {alone[0][2]} of {models} models): {images}")
+    if empty := int(np.count_nonzero(result["size"] == 0)):
+        notes.append(f"clusters without an image: {empty:,} of {len(result['size']):,}")
+    return notes
+
+
+def _listed(images: list[int], count: int) -> str:
+    shown = ", ".join(str(image) for image in images[:MOST_NAMED])
+    return f"{count:,} image{'s' * (count > 1)}, row {shown}{', ...' if count > MOST_NAMED else ''}"
 
 
 _CURVES = ("inertia_mean", "inertia_std", "reference")
@@ -144,48 +191,78 @@ def _store_table(name: str, result: Result) -> list[RenderableType]:
     from rich.table import Table
     from rich.text import Text
 
-    curves = {curve: result[curve] for curve in _CURVES if curve in result}
     total, count = float(result["total"]) or 1.0, len(result["k"])
     table = Table(box=None, header_style="bold", pad_edge=False)
-    titles = {
-        "inertia_mean": ("inertia", "share"),
-        "inertia_std": ("± seeds",),
-        "reference": ("Gaussian", "share"),
-    }
-    for title in ("k", *(title for curve in curves for title in titles[curve])):
+    several, gaps = len(result["seed"]) > 1, "gap" in result
+    for title in ("k", "inertia", *(["± seeds"] if several else []), "share", *(["gap"] if gaps else [])):
         table.add_column(title, justify="right", no_wrap=True)
     step = -(-count // MOST_LINES)
     shown = sorted({*range(0, count, step), count - 1})
     for line in shown:
-        cells = [f"{result['k'][line]}"]
-        for curve, values in curves.items():
-            like = values if curve == "reference" else result["inertia_mean"]
-            cells.append(number_like(values[line], like=like[line]))
-            if curve != "inertia_std":
-                cells.append(f"{100 * values[line] / total:.2f} %")
-        table.add_row(*cells)
-    seeds = len(result["seed"])
-    head = f"\n{name}: inertia of {result.attributes['clustered']:,} images, {seeds} seed" + "s" * (seeds > 1)
+        mean = result["inertia_mean"][line]
+        cells = [f"{result['k'][line]}", number_like(mean, like=mean)]
+        cells += [number_like(result["inertia_std"][line], like=mean)] if several else []
+        share = 100 * mean / total
+        cells += [f"{share:.2f} %" if share >= 0.01 or not share else f"{share:.1e} %"]
+        table.add_row(*cells, *([_gap_cell(result, line)] if gaps else []))
+    seeds, attributes = len(result["seed"]), result.attributes
+    points = f"{attributes['array']} of {attributes['clustered']:,} images"
+    head = f"\n{name}: inertia of {points}, {seeds} seed" + "s" * (seeds > 1)
     thinned = (
         [Text(f"{len(shown)} of {count} k shown; the JSON document has all", style="dim")] if step > 1 else []
     )
-    return [Text(head, style="bold cyan"), table, *thinned, Text(elbow_summary(result))]
+    notes = [Text(note) for note in _notes(result)]
+    return [Text(head, style="bold cyan"), table, *thinned, Text(gap_summary(result)), *notes]
+
+
+def _gap_cell(result: Result, line: int) -> str:
+    """Write the gap of a k and its standard deviation, interpolated as the curve of Gaussian data is."""
+    k, of_gap = result["k"][line], result["gap_k"]
+    if k > of_gap[-1]:
+        return "–"
+    mean, spread = (np.interp(np.log(k), np.log(of_gap), result[name]) for name in ("gap_mean", "gap_std"))
+    return f"{mean:.3f} ± {spread:.3f}"
 
 
 def _draw_curve(axes: Axes, name: str, result: Result, colour: str) -> None:
     ks, scale = result["k"], 100 / (float(result["total"]) or 1.0)
     shares: NDArray[np.float64] = scale * result["inertia"]
-    prefix = f"{name}, " if name else ""
-    mark = "o" if len(ks) < 3 else ""
     seeds = len(result["seed"])
-    label = name or (f"mean of {seeds} seeds" if seeds > 1 else "inertia")
-    axes.plot(ks, scale * result["inertia_mean"], color=colour, linewidth=1.6, marker=mark, label=label)
-    axes.fill_between(ks, shares.min(axis=1), shares.max(axis=1), color=colour, alpha=0.2, linewidth=0)
+    label = f"{name}, mean of {seeds} seeds" if seeds > 1 else name
     if "reference" in result:
-        style: dict[str, Any] = {"color": colour, "linestyle": "--", "linewidth": 1.2, "marker": mark}
-        axes.plot(ks, scale * result["reference"], label=f"{prefix}Gaussian, same covariance", **style)
-    if result.attributes["elbow"] == "clear":
-        at = int(np.abs(ks - np.median(result["knee"])).argmin())
-        axes.plot(
-            ks[at], scale * result["inertia_mean"][at], "o", color=colour, markersize=10, fillstyle="none"
-        )
+        mark = "D" if len(ks) < 3 else ""
+        style: dict[str, Any] = {"linestyle": "--", "linewidth": 1.2, "alpha": 0.55, "marker": mark}
+        axes.plot(ks, scale * result["reference"], color=colour, fillstyle="none", **style)
+    mark = "o" if len(ks) < 3 else ""
+    axes.plot(ks, scale * result["inertia_mean"], color=colour, linewidth=1.8, marker=mark, label=label)
+    axes.fill_between(ks, shares.min(axis=1), shares.max(axis=1), color=colour, alpha=0.2, linewidth=0)
+
+
+def _draw_gap(axes: Axes, result: Result, colour: str) -> None:
+    k, mean, spread = result["gap_k"], result["gap_mean"], result["gap_std"]
+    axes.plot(k, mean, color=colour, linewidth=1.6, marker=".")
+    axes.fill_between(k, mean - spread, mean + spread, color=colour, alpha=0.2, linewidth=0)
+    if result.attributes["gap_verdict"] == "about":
+        best, (low, high) = result.attributes["gap_best"], result.attributes["gap_range"]
+        axes.axvspan(low - 0.3, high + 0.3, color=colour, alpha=0.12, linewidth=0)
+        at = int(np.flatnonzero(k == best)[0])
+        axes.plot(best, mean[at], "o", color=colour, markersize=10, fillstyle="none")
+
+
+def _all_k(result: Result) -> list[int]:
+    return [*result["k"].tolist(), *(result["gap_k"].tolist() if "gap" in result else [])]
+
+
+def _scale_by_k(axes: Axes, ks: list[int]) -> None:
+    """Make the axis of k logarithmic, with whole numbers at its ticks."""
+    from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
+
+    low, high = min(ks), max(ks)
+    axes.set_xscale("log")
+    steps = [n * 10**power for power in range(7) for n in (1, 2, 3, 5)]
+    ticks = [tick for tick in steps if low <= tick <= high] or [low]
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.set_xlim(low / 1.06, high * 1.06)
+    axes.set_xlabel("number of clusters k")

@@ -18,9 +18,7 @@ M = TypeVar("M", bound=Parameters)
 class CompareParameters(StatsParameters, CentresParameters, SampleParameters):
     """What is compared; with the parameters of stats, k-means and t-SNE, whose seed and array are of all."""
 
-    reference: bool = Field(
-        default=True, description="also the inertia of Gaussian data, to judge an elbow by"
-    )
+    reference: bool = Field(default=True, description="also the gap: inertia beside that of Gaussian data")
     sample: int = Field(
         default=10_000,
         ge=2,

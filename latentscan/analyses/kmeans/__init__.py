@@ -1,4 +1,4 @@
-"""k-means with many numbers of clusters, and its inertia beside that of Gaussian data."""
+"""k-means with many numbers of clusters, and the gap of its inertia below that of Gaussian data."""
 
 from latentscan.analyses.kmeans.analysis import KMEANS, kmeans
 

@@ -1,4 +1,4 @@
-"""k-means with many k and several seeds: inertia curves, centres, cluster sizes, and a hint of an elbow."""
+"""k-means with many k and several seeds: inertia curves, centres, cluster sizes, and the gap."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 from latentscan.analyses.analysis import Analysis, Request
 from latentscan.analyses.functions import call
 from latentscan.analyses.kmeans.centres import CENTRES
+from latentscan.analyses.kmeans.cloud import CLOUD, cloud_request, frame_of
 from latentscan.analyses.kmeans.cost import kmeans_cost
-from latentscan.analyses.kmeans.elbow import elbow
+from latentscan.analyses.kmeans.gap import GAP, gap_request
 from latentscan.analyses.kmeans.parameters import KMeansParameters
-from latentscan.analyses.kmeans.reference import REFERENCE, reference_request
 from latentscan.kernels.inertia import InertiaPartial, Models, inertia_partial
 from latentscan.kernels.reduction import LatentBlock, Reduction
 from latentscan.scan.reduce import reduce_store
@@ -39,12 +39,11 @@ def assess(task: Task[KMeansParameters, OneStore]) -> Result:
     parameters, snapshot = task.parameters, task.inputs.snapshot
     points = parameters.points_of(snapshot.schema)
     trained = task.result_of(Request(CENTRES, parameters.training))
-    reference = None
-    if parameters.reference:
-        reference = task.result_of(reference_request(parameters))["inertia"]
+    cloud = task.result_of(cloud_request(parameters))
+    gap = task.result_of(gap_request(parameters)) if parameters.reference else None
     ks, seeds = np.array(parameters.k), np.array(parameters.all_seeds)
     of_model = np.repeat(ks, len(seeds))
-    models = Models.of(trained["centres"], of_model.tolist(), trained["shift"])
+    models = Models.of(trained["centres"], of_model.tolist(), frame_of(cloud))
     labelled = np.flatnonzero(np.isin(of_model, parameters.labels)).tolist()
 
     found = _inertia(snapshot, points, models, labelled, task.execution)
@@ -56,17 +55,14 @@ def assess(task: Task[KMeansParameters, OneStore]) -> Result:
         "inertia_mean": Variable(("k",), inertia.mean(axis=1)),
         "total": Variable((), np.array(found.total_inertia)),
         "size": Variable(("centre",), found.sizes),
+        "member": Variable(("centre",), found.members),
+        "far_image": cloud.variables["far_image"],
         **{name: trained.variables[name] for name in ("centres", "centre_k", "centre_seed")},
     }
     if len(seeds) > 1:
         variables["inertia_std"] = Variable(("k",), inertia.std(axis=1, ddof=1))
-    if reference is not None:
-        variables["reference"] = Variable(("k",), reference)
     if labelled:
         variables |= _best_labels(found, inertia, parameters, snapshot.schema.images)
-    one = found.total_inertia or 1.0  # all points are one: every share is 0
-    hint = elbow(ks, inertia / one, None if reference is None else reference / one)
-    variables |= {"knee": Variable(("seed",), hint.knees), "bend": Variable(("seed",), hint.bends)}
     attributes = {
         "array": points,
         "images": snapshot.schema.images,
@@ -74,19 +70,21 @@ def assess(task: Task[KMeansParameters, OneStore]) -> Result:
         "components": snapshot.schema.components,
         "batches": trained.attributes["batches"],
         "passes": trained.attributes["passes"],
-        "elbow": hint.verdict,
-        "knees_agree": hint.agree,
-        "bends_more": hint.bends_more,
-        "reference_bend": hint.reference_bend,
+        "far": cloud.attributes["far"],
+        "median_distance": cloud.attributes["median_distance"],
     }
+    if gap is not None:
+        variables |= _gap_variables(gap, ks, inertia.mean(axis=1))
+        attributes |= {f"gap_{name}": gap.attributes[name] for name in GAP_ATTRIBUTES}
     return Result(variables, attributes)
 
 
 def _requires(parameters: KMeansParameters) -> list[Request]:
-    reference = [reference_request(parameters)] if parameters.reference else []
-    return [Request(CENTRES, parameters.training), *reference]
+    gap = [gap_request(parameters)] if parameters.reference else []
+    return [Request(CENTRES, parameters.training), cloud_request(parameters), *gap]
 
 
+GAP_ATTRIBUTES = ("rows", "replicates", "verdict", "best", "range", "missing")
 LABELS = {  # what each variable is, and its unit
     "k": ("number of clusters", "1"),
     "seed": ("seed", "1"),
@@ -99,8 +97,12 @@ LABELS = {  # what each variable is, and its unit
     "centre_k": ("number of clusters of the model of a centre", "1"),
     "centre_seed": ("seed of the model of a centre", "1"),
     "size": ("images in a cluster", "1"),
-    "knee": ("k at the knee of the curve, 0 for none", "1"),
-    "bend": ("depth of the curve below its chord, as a share of the inertia of one cluster", "1"),
+    "member": ("an image in a cluster, -1 for none", "1"),
+    "far_image": ("row of an image far out", "1"),
+    "gap_k": ("number of clusters of the gap", "1"),
+    "gap": ("log of the inertia of Gaussian data over that of the points", "1"),
+    "gap_mean": ("mean gap over the samples", "1"),
+    "gap_std": ("standard deviation of the gap over the samples", "1"),
     "label_k": ("number of clusters whose labels are given", "1"),
     "label_seed": ("seed of the best model of that number of clusters", "1"),
     "labels": ("cluster of an image, -1 for none", "1"),
@@ -108,12 +110,12 @@ LABELS = {  # what each variable is, and its unit
 
 KMEANS = Analysis(
     name="kmeans",
-    version=1,
+    version=2,
     parameters=KMeansParameters,
     requires=_requires,
     compute=assess,
     cost=kmeans_cost,
-    parts=(CENTRES, REFERENCE),
+    parts=(CLOUD, CENTRES, GAP),
     labels=LABELS,
 )
 
@@ -152,17 +154,22 @@ def kmeans(
     labels
         Those of `k` for which the cluster of each image is returned.
     reference
-        Whether the curve of Gaussian data is computed too, by which an elbow is judged.
+        Whether the gap is computed too: how much less inertia the points have than Gaussian data.
     **options
         See `Options`.
 
     Returns
     -------
-    `inertia` (k, seed), its `inertia_mean` and `inertia_std` over the seeds (k), and the inertia of Gaussian
-    data with the same covariance, `reference` (k); `total` (), the inertia of one cluster; `centres`
-    (centre, component) of one model after another, with `size`, `centre_k` and `centre_seed` (centre);
-    `knee` and `bend` (seed); `labels` (label_k, image) of the best model of a k, the one of `label_seed`
-    (label_k), −1 for an image without latents.
+    `inertia` (k, seed), its `inertia_mean` and `inertia_std` over the seeds (k); `total` (), the inertia of
+    one cluster; `centres` (centre, component) of one model after another, with `size`, `centre_k`,
+    `centre_seed` and `member`, an image of each cluster (centre); `labels` (label_k, image) of the best model
+    of a k, the one of `label_seed` (label_k), −1 for an image without latents; `far_image` (far), the rows
+    far out.
+
+    The `gap` (gap_k, replicate) of samples of the rows, with `gap_mean` and `gap_std` over them (gap_k), is
+    how much less inertia they have than Gaussian data of the same covariance, as a logarithm, for numbers of
+    clusters of its own, `gap_k`; the attributes `gap_verdict`, `gap_best` and `gap_range` say what follows.
+    `reference` (k) is the inertia that Gaussian data would have by that, NaN beyond the last `gap_k`.
 
     Raises
     ------
@@ -182,6 +189,22 @@ def kmeans(
         "reference": reference,
     }
     return call(KMEANS, {"store": store}, given, options)
+
+
+def _gap_variables(gap: Result, ks: NDArray[np.int64], inertia: NDArray[np.float64]) -> dict[str, Variable]:
+    """Return the gap, and the inertia of Gaussian data (k,) that it means for the inertia of the points.
+
+    Between two of its k, the gap is interpolated along the logarithm of k.
+    """
+    of_gap = gap["k"]
+    between = np.interp(np.log(ks), np.log(of_gap), gap["gap_mean"], right=np.nan)
+    return {
+        "reference": Variable(("k",), inertia * np.exp(between)),
+        "gap_k": Variable(("gap_k",), of_gap),
+        "gap": Variable(("gap_k", "replicate"), gap["gap"]),
+        "gap_mean": Variable(("gap_k",), gap["gap_mean"]),
+        "gap_std": Variable(("gap_k",), gap["gap_std"]),
+    }
 
 
 def _inertia(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from latentscan.analyses.analysis import Analysis, Task
+from latentscan.analyses.analysis import Analysis, Request, Task
+from latentscan.analyses.kmeans.cloud import cloud_request, frame_of
 from latentscan.analyses.kmeans.cost import centres_cost
 from latentscan.analyses.kmeans.parameters import CentresParameters
 from latentscan.analyses.kmeans.training import (
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from latentscan.analyses.inputs import OneStore
+    from latentscan.kernels.frame import Frame
     from latentscan.scan.rows import Points
     from latentscan.scan.snapshot import Snapshot
 
@@ -41,14 +43,14 @@ def train_centres(task: Task[CentresParameters, OneStore]) -> Result:
     depends on its k and its seed, not on which others are trained beside it; but for more than
     `INITIAL_ROWS` / `INITIAL_ROWS_PER_CENTRE` clusters, the initial centres come from a larger sample.
 
-    Reassignment of clusters with few rows is off in the last pass, so it is off altogether where there are
-    so many rows that one pass is enough.
+    Clusters with few rows are not reassigned: a row far out is a cluster of its own, by right. The initial
+    centres are chosen from a sample and all rows far out that are known by number, so that such a row is
+    a centre from the beginning wherever that saves inertia.
 
     Returns
     -------
     `centres` (centre, component), of one model after another, those of a k by their seeds; the model of
-    each is the one of `centre_k` and `centre_seed` (centre); `shift` (component), about which sums lose no
-    digits.
+    each is the one of `centre_k` and `centre_seed` (centre).
 
     Raises
     ------
@@ -59,6 +61,8 @@ def train_centres(task: Task[CentresParameters, OneStore]) -> Result:
     """
     parameters, snapshot, execution = task.parameters, task.inputs.snapshot, task.execution
     points, largest = parameters.points_of(snapshot.schema), max(parameters.k)
+    cloud = task.result_of(cloud_request(parameters))
+    frame = frame_of(cloud)
     # one sample serves every seed
     chosen = sample_images(snapshot, initial_rows(largest), 0, execution)
     rows = chosen.drawn_from
@@ -69,40 +73,43 @@ def train_centres(task: Task[CentresParameters, OneStore]) -> Result:
             field="k",
             value=largest,
         )
-    sample = gather_rows(snapshot, points, chosen.images, execution)
-    shift = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
+    images = np.unique(np.concatenate([chosen.images, cloud["far_image"]]))
+    sample = frame.inside(gather_rows(snapshot, points, images, execution))
     schedule = Schedule.of(rows, parameters.batch_rows, parameters.passes)
     data = TrainingData(
         schedule,
-        initial_centres(sample - shift, largest, parameters.all_seeds, execution),
-        partial(_store_batches, snapshot, points, shift, schedule),
+        initial_centres(sample, largest, parameters.all_seeds, execution),
+        partial(_store_batches, snapshot, points, frame, schedule),
     )
     centres = train(data, parameters.k, parameters.all_seeds, execution, label="train")
     models = [(k, seed) for k in parameters.k for seed in parameters.all_seeds]
     counts = [k for k, _ in models]
-    flat = np.concatenate([centres[model] for model in models]) + shift.astype(np.float64)
+    flat = frame.outside(np.concatenate([centres[model] for model in models]))
     return Result(
         {
             "centres": Variable(("centre", "component"), flat.astype(np.float32)),
             "centre_k": Variable(("centre",), np.repeat(counts, counts)),
             "centre_seed": Variable(("centre",), np.repeat([seed for _, seed in models], counts)),
-            "shift": Variable(("component",), shift),
         },
         {"images": rows, "batches": schedule.batches, "passes": schedule.passes},
     )
+
+
+def _requires(parameters: CentresParameters) -> list[Request]:
+    return [cloud_request(parameters)]
 
 
 LABELS = {  # what each variable is, and its unit
     "centres": ("centre of a cluster", "1"),
     "centre_k": ("number of clusters of the model of a centre", "1"),
     "centre_seed": ("seed of the model of a centre", "1"),
-    "shift": ("about the mean of the points", "1"),
 }
 
 CENTRES = Analysis(
     name="kmeans-centres",
-    version=1,
+    version=2,
     parameters=CentresParameters,
+    requires=_requires,
     compute=train_centres,
     cost=centres_cost,
     labels=LABELS,
@@ -112,7 +119,7 @@ CENTRES = Analysis(
 def _store_batches(
     snapshot: Snapshot,
     array: Points,
-    shift: NDArray[np.float32],
+    frame: Frame,
     schedule: Schedule,
     seed: int,
 ) -> Iterator[NDArray[np.float32]]:
@@ -123,7 +130,7 @@ def _store_batches(
         good = np.flatnonzero(values["status"] == 0)
         rows = values[array][good]
         require_measurable(snapshot.store, rows, snapshot.schema.rows(block).start + good)
-        return np.asarray(rows - shift)
+        return frame.inside(rows)
 
     for _ in range(schedule.passes):
         yield from mixed_batches(

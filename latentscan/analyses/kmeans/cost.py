@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from latentscan.analyses.analysis import Setting
     from latentscan.analyses.kmeans.parameters import CentresParameters, KMeansParameters
 
-MOST_REFERENCE_ROWS = 32_768  # whose inertia is computed: their mean has a standard error of 0.1 % or so
-
 
 def kmeans_cost(setting: Setting, parameters: KMeansParameters) -> Cost:
     """Return the cost of the pass that counts inertia, sizes and labels of all models."""
@@ -24,7 +22,7 @@ def kmeans_cost(setting: Setting, parameters: KMeansParameters) -> Cost:
         schema,
         (parameters.points_of(schema),),
         Footprint(
-            partial_bytes=len(parameters.labels) * seeds * schema.images * 4,
+            partial_bytes=len(parameters.labels) * seeds * schema.images * 4 + 16 * centres,
             # the product of a tile with all centres, and these themselves in three forms
             task_bytes=5 * TILE_ROWS * centres + 3 * centres * width,
         ),
@@ -39,19 +37,12 @@ def centres_cost(setting: Setting, parameters: CentresParameters) -> Cost:
         (
             one_pass(schema, ()),
             gathering(schema, sample, parameters.points_of(schema)),
-            _training(setting, parameters, reads=True),
+            _training(setting, parameters),
         )
     )
 
 
-def reference_cost(setting: Setting, parameters: CentresParameters) -> Cost:
-    """Return the cost of training and evaluating models of Gaussian data."""
-    batches = Schedule.of(setting.schema.images, parameters.batch_rows, parameters.passes).batches
-    evaluated = Cost(min(batches, max(1, MOST_REFERENCE_ROWS // parameters.batch_rows)))
-    return _training(setting, parameters, reads=False) + evaluated
-
-
-def _training(setting: Setting, parameters: CentresParameters, *, reads: bool) -> Cost:
+def _training(setting: Setting, parameters: CentresParameters) -> Cost:
     """Return the cost of training: a task a group of models, each of which goes through the rows itself."""
     schema, seeds = setting.schema, parameters.seeds
     width = schema.components * 4
@@ -61,5 +52,5 @@ def _training(setting: Setting, parameters: CentresParameters, *, reads: bool) -
     window = min((WINDOW_BATCHES + 1) * parameters.batch_rows + schema.chunk_rows, schema.images)
     first = sample * (3 * width + 2 * TRIALS * 8)
     models = (seeds * largest + 4 * -(-sum(parameters.k) // groups)) * width
-    rows = schema.images * (width + 1) * schedule.passes * groups * seeds if reads else 0
+    rows = schema.images * (width + 1) * schedule.passes * groups * seeds
     return Cost(seeds) + Cost(groups * seeds, rows, max(first, int(4.5 * window * width) + models))

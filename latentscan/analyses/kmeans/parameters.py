@@ -118,7 +118,7 @@ class KMeansParameters(CentresParameters):
     labels: tuple[int, ...] = Field(
         default=(), description="those of k for which the cluster of each image is in the result"
     )
-    reference: bool = Field(default=True, description="also the curve of Gaussian data, to judge an elbow by")
+    reference: bool = Field(default=True, description="also the gap: inertia beside that of Gaussian data")
 
     @field_validator("labels", mode="before")
     @classmethod

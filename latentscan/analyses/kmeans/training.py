@@ -154,7 +154,6 @@ def _train_group(
 
     seed, ks = item
     schedule = data.schedule
-    last_pass = schedule.batches * (schedule.passes - 1)
     models = [
         MiniBatchKMeans(
             k,
@@ -162,17 +161,16 @@ def _train_group(
             n_init=1,
             batch_size=schedule.batch_rows,
             compute_labels=False,
+            reassignment_ratio=0,
             random_state=seed,
         )
         for k in ks
     ]
     with config_context(assume_finite=True, skip_parameter_validation=True):
-        for number, batch in enumerate(data.batches(seed)):
+        for batch in data.batches(seed):
             if control.stopped():
                 raise Stopped
             for model in models:
-                if number == last_pass:
-                    model.set_params(reassignment_ratio=0)
                 model.partial_fit(batch)
             control.advance(1)
     return [np.asarray(model.cluster_centers_) for model in models]

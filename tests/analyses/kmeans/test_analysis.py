@@ -75,25 +75,56 @@ def test_models_are_as_good_as_those_of_scikit_learn(tmp_path: Path) -> None:
     assert np.mean(found["inertia"][:, 0] / others) <= 1.05
 
 
-def test_clusters_far_apart_have_an_elbow(tmp_path: Path) -> None:
-    found = analyse(store_of(tmp_path, clusters(12, rows=3000)), "kmeans", k="2:40:2", batch_rows=512)
-    assert found.attributes["elbow"] == "clear"
-    assert 10 <= np.median(found["knee"]) <= 14
-    assert (found["reference"] > found["inertia_mean"]).all()
+def test_the_verdict_does_not_depend_on_the_k_that_were_asked_for(tmp_path: Path) -> None:
+    store = store_of(tmp_path, clusters(12, rows=2000))
+    results = str(tmp_path / "results.zarr")
+    for k in ("2:40:8", "1:6", (3, 30), "10:40:15"):
+        found = analyse(store, "kmeans", k=k, seeds=1, batch_rows=512, passes=1, results=results)
+        assert (found.attributes["gap_verdict"], found.attributes["gap_best"]) == ("about", 12)
+        assert found["gap_k"][[0, 11]].tolist() == [1, 14]
 
 
-def test_gaussian_data_have_none_and_lie_on_the_reference(tmp_path: Path) -> None:
-    z = np.random.default_rng(0).standard_normal((4000, 16)) * np.linspace(1, 3, 16)
-    turn = np.linalg.qr(np.random.default_rng(1).standard_normal((16, 16)))[0]
-    found = analyse(store_of(tmp_path, z @ turn + 7), "kmeans", k="2:40:4", batch_rows=512)
-    assert found.attributes["elbow"] == "none"
-    np.testing.assert_allclose(found["reference"], found["inertia_mean"], rtol=0.02)
+def test_inertia_of_gaussian_data_is_that_of_the_points_by_the_gap(tmp_path: Path) -> None:
+    found = analyse(store_of(tmp_path, clusters(12, rows=2000)), "kmeans", k=(1, 12, 100), batch_rows=512)
+    at = found["gap_k"].tolist().index(12)
+    expected = found["inertia_mean"][1] * np.exp(found["gap_mean"][at])
+    assert found["reference"][0] == found["inertia_mean"][0]
+    assert found["reference"][1] == pytest.approx(expected)
+    assert np.isnan(found["reference"][2])
 
 
-def test_one_k_has_no_knee(tmp_path: Path) -> None:
-    one = analyse(store_of(tmp_path, clusters(3)), "kmeans", k=3, batch_rows=256)
-    assert one.attributes["elbow"] == "unknown"
-    assert one["knee"].tolist() == [0, 0, 0]
+@pytest.mark.parametrize("radius", [1e4, 1e5, 1e6])
+def test_a_row_far_out_costs_no_more_than_scikit_learn_pays(tmp_path: Path, radius: float) -> None:
+    from sklearn.cluster import KMeans
+
+    z = np.random.default_rng(0).standard_normal((12_000, 8))
+    z[[77, 4111]] = 0
+    z[77, 3], z[4111, 5] = radius, -radius / 10
+    found = analyse(store_of(tmp_path, z, 1000), "kmeans", k=(2, 4, 9), seeds=2, reference=False)
+    for at, k in enumerate((2, 4, 9)):
+        with threadpool_limits(1):
+            best = KMeans(k, n_init=3, random_state=0).fit(z).inertia_
+        assert found["inertia"][at].max() <= 1.02 * best
+    assert found["far_image"].tolist() == [77, 4111]
+    lone = found["member"][(found["size"] == 1) & (found["centre_k"] == 9)]
+    assert sorted(lone.tolist()) == [77, 77, 4111, 4111]
+
+
+@pytest.mark.parametrize("scale", [2.0**-130, 2.0**-80, 2.0**40])
+def test_inertia_is_in_the_units_of_the_points_however_small_or_large(tmp_path: Path, scale: float) -> None:
+    z = clusters(5, rows=600).astype(np.float32).astype(np.float64)
+    of_one = analyse(store_of(tmp_path, z), "kmeans", **FEW, reference=False)
+    found = analyse(store_of(tmp_path, z * scale), "kmeans", **FEW, reference=False)
+    for name in ("inertia", "total"):
+        np.testing.assert_allclose(found[name], of_one[name] * scale**2, rtol=1e-4)
+    x = (z * scale).astype(np.float32).astype(np.float64)
+    np.testing.assert_allclose(found["total"], ((x - x.mean(axis=0)) ** 2).sum(), rtol=1e-6)
+    assert (found["inertia"] > 0).all()
+
+
+def test_one_k_is_judged_as_well(tmp_path: Path) -> None:
+    one = analyse(store_of(tmp_path, clusters(3)), "kmeans", k=7, batch_rows=256)
+    assert (one.attributes["gap_verdict"], one.attributes["gap_best"]) == ("about", 3)
 
 
 def test_what_does_not_fit_the_store_names_the_parameter(tmp_path: Path) -> None:
@@ -112,7 +143,7 @@ def test_what_does_not_fit_the_store_names_the_parameter(tmp_path: Path) -> None
 def test_points_that_are_all_the_same(tmp_path: Path) -> None:
     found = analyse(store_of(tmp_path, np.full((300, 3), 5.0)), "kmeans", k=(1, 2, 3), batch_rows=100)
     assert found["inertia"].max() == 0
-    assert found.attributes["elbow"] != "clear"
+    assert found.attributes["gap_verdict"] == "undecided"
 
 
 def test_the_result_is_a_dataset(tmp_path: Path) -> None:
