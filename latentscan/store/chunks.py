@@ -154,13 +154,15 @@ def decode_chunk(content: NDArray[np.uint8], metadata: ArrayV3Metadata) -> NDArr
     expected = _bytes_of(metadata)
     for codec in reversed(metadata.codecs[1:]):
         content = _decode_bytes(content, codec, expected)
-    first, shape = metadata.codecs[0].to_dict(), metadata.chunk_grid.chunk_shape
+    first: dict[str, Any] = metadata.codecs[0].to_dict()
+    shape = metadata.chunks
     if first["name"] == "vlen-utf8":
         return np.asarray(_texts(content, math.prod(shape)), np.dtypes.StringDType()).reshape(shape)
     if first["name"] != "bytes" or len(content) != expected:
         raise DecodingError(f"it is {len(content):,} bytes long, expected {expected:,}")
-    order = ">" if first.get("configuration", {}).get("endian") == "big" else "<"
-    return content.view(metadata.dtype.to_native_dtype().newbyteorder(order)).reshape(shape)
+    dtype = metadata.dtype.to_native_dtype()
+    is_big = first.get("configuration", {}).get("endian") == "big"
+    return content.view(dtype.newbyteorder(">" if is_big else "<")).reshape(shape)
 
 
 def _decode_bytes(content: NDArray[np.uint8], codec: Any, expected: int) -> NDArray[np.uint8]:
@@ -178,8 +180,8 @@ def _decode_bytes(content: NDArray[np.uint8], codec: Any, expected: int) -> NDAr
     claimed = _zstd_size(content.tobytes()[:_ZSTD_HEADER]) if name == "zstd" else _blosc_size(content)
     if not 0 <= claimed <= expected:
         raise DecodingError(f"it claims {claimed:,} bytes, expected at most {expected:,}")
-    import numcodecs.blosc
-    import numcodecs.zstd
+    import numcodecs.blosc  # type: ignore[import-untyped]
+    import numcodecs.zstd  # type: ignore[import-untyped]
 
     decompress = numcodecs.zstd.decompress if name == "zstd" else numcodecs.blosc.decompress
     return np.frombuffer(decompress(np.ascontiguousarray(content)), np.uint8)
@@ -187,7 +189,7 @@ def _decode_bytes(content: NDArray[np.uint8], codec: Any, expected: int) -> NDAr
 
 def _bytes_of(metadata: ArrayV3Metadata) -> int:
     """Return how many bytes a chunk takes before it is compressed; of texts, the most that is accepted."""
-    count, dtype = math.prod(metadata.chunk_grid.chunk_shape), metadata.dtype.to_native_dtype()
+    count, dtype = math.prod(metadata.chunks), metadata.dtype.to_native_dtype()
     if dtype.kind in "OT":
         return min(max(count * _TEXT_BYTES, _FEW_TEXTS_BYTES), TEXTS_BYTES_LIMIT)
     return count * dtype.itemsize

@@ -176,7 +176,7 @@ def _lock(descriptor: int) -> None:
 
 def _read_all(stream: Any, size: int) -> NDArray[np.uint8]:
     content = np.empty(size, np.uint8)
-    view, count = memoryview(content), 0
+    view, count = memoryview(content.data), 0
     while count < size and (read := stream.readinto(view[count:])):
         count += read
     return content[:count]

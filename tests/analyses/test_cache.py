@@ -195,7 +195,7 @@ def test_a_result_that_says_it_is_another_is_not_served(
     store = build_store(tmp_path / "z.zarr", images=11)
     found = analyse(store, "stats")
     path = f"analyses/stats/{found.attributes['key']}"
-    attributes = {name: value for name, value in (found.attributes | change).items() if value is not None}
+    attributes = {name: value for name, value in {**found.attributes, **change}.items() if value is not None}
     Results(store.location).save(path, replace(found, attributes=attributes))
     assert_same_bits(analyse(store, "stats"), found)
     assert runs["stats"] == 2

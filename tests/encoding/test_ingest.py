@@ -126,11 +126,12 @@ def test_a_damaged_file_is_named_and_nothing_is_written(tmp_path: Path, content:
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
 def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
     file = tmp_path / "z.npy"
-    {
-        "pipe": lambda: os.mkfifo(file),
-        "device": lambda: file.symlink_to("/dev/zero"),
-        "folder": file.mkdir,
-    }[kind]()
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "device":
+        file.symlink_to("/dev/zero")
+    else:
+        file.mkdir()
     with pytest.raises(UsageError, match=r"z\.npy: "):
         ingest({"z": file}, str(tmp_path / "z.zarr"))
 

@@ -74,7 +74,7 @@ def as_array(content: bytes) -> Any:
 
 
 def checked(content: bytes) -> bytes:
-    return content + google_crc32c.value(content).to_bytes(4, "little")
+    return content + int(google_crc32c.value(content)).to_bytes(4, "little")
 
 
 @pytest.mark.parametrize("codecs", [*CODECS.values(), None])

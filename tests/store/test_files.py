@@ -57,7 +57,7 @@ def test_a_full_disk_is_an_error_of_the_file_and_leaves_nothing(tmp_path: Path) 
 
 
 def test_who_is_taken_for_dead_writes_again(tmp_path: Path) -> None:
-    taken = []
+    taken: list[Path] = []
 
     def put(partial: Path, file: Path) -> None:
         if not taken:
