@@ -6,7 +6,7 @@ import json
 import zlib
 from typing import TYPE_CHECKING, Any
 
-import numcodecs.zstd
+import numcodecs.zstd  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 import zarr
@@ -67,7 +67,7 @@ def test_whole_arrays_are_read(tmp_path: Path, zarr_format: Any) -> None:
 )
 def test_arrays_that_cannot_be_are_refused(array: Path, edit: Any, message: str) -> None:
     change(array, edit)
-    with pytest.raises(UsageError, match="a.zarr") as refused:
+    with pytest.raises(UsageError, match=r"a\.zarr") as refused:
         open_source(array, SMALL)
     assert message in str(refused.value)
 
