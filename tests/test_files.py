@@ -54,7 +54,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     ):
         for read in (open_regular, lambda path: read_regular(path, lambda size: None)):
             with pytest.raises(NotRegularFileError, match=kind):
-                read(path)  # type: ignore[operator]
+                read(path)
     listening.close()
     with pytest.raises(FileNotFoundError):
         open_regular(tmp_path / "nothing")

@@ -8,7 +8,7 @@ import os
 import warnings
 from functools import cache
 
-from PIL import Image
+from PIL import _imaging
 
 from latentscan.errors import DEBUG
 
@@ -27,7 +27,7 @@ def quieten_decoders() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     try:
-        linked = ctypes.CDLL(Image.core.__file__)
+        linked = ctypes.CDLL(_imaging.__file__)
         handlers = (linked.TIFFSetErrorHandler, linked.TIFFSetWarningHandler)
     except (AttributeError, OSError, TypeError):  # a Pillow without libtiff, or with a hidden one
         return

@@ -36,7 +36,7 @@ _OFFSETS = frozenset((273, 279, 324, 325))
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
 
 
-def check_structure(data: bytes, kind: str) -> bytes:
+def check_structure(data: bytes, kind: str | None) -> bytes:
     """Return the content of an image file of a known format if its parts are not too many for a decoder.
 
     Parameters
@@ -55,7 +55,7 @@ def check_structure(data: bytes, kind: str) -> bytes:
     ImageRejectedError
         They are too many.
     """
-    check = _CHECKS.get(kind)
+    check = _CHECKS.get(kind or "")
     if check is not None:
         check(data)
     is_plain = kind == "PPM" and data[1:2] in (b"1", b"2", b"3")
@@ -80,7 +80,8 @@ def check_scans(image: ImageFile, data: bytes) -> None:
         tile = tags.get(_TILE_WIDTH, 0) * tags.get(_TILE_LENGTH, 0)
         if tile > max(pixels, _MOST_TILE_PIXELS):
             raise _too_many(f"tiles of {tile:,} pixels")
-        covered = sum((right - left) * (lower - upper) for _, (left, upper, right, lower), *_ in image.tile)
+        extents = [tile.extents or (0, 0, *image.size) for tile in image.tile]
+        covered = sum((right - left) * (lower - upper) for left, upper, right, lower in extents)
         if covered < pixels:
             raise ImageRejectedError(Status.DAMAGED, "strips or tiles are missing")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from typer.testing import CliRunner
 
 from latentscan.cli.app import app
-from latentscan.cli.exit_codes import DEBUG
+from latentscan.errors import DEBUG
 
 if TYPE_CHECKING:
     from collections.abc import Callable

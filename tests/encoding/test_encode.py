@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from PIL import Image
 from typer.testing import CliRunner
 
 from latentscan.cli.app import app
@@ -24,7 +25,7 @@ from latentscan.encoding.encode import (
     open_source,
 )
 from latentscan.encoding.parameters import EncodeParameters, Noise
-from latentscan.errors import SOME_REJECTED, ParameterError, StoreError, UsageError
+from latentscan.errors import SOME_REJECTED, ParameterError, StoreError, UsageError, spelled
 from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.images.source import Status
@@ -32,6 +33,7 @@ from latentscan.kernels.epsilon import epsilon
 from latentscan.models.encoder import load_encoder
 from latentscan.models.outputs import named_outputs
 from latentscan.store.reader import open_store
+from latentscan.store.writer import retract_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -368,7 +370,9 @@ def test_what_outputs_and_pixels_are_taken_for_is_said_and_recorded(faces: Path,
         str(tmp_path / "e.keras"), str(faces), str(store), EncodeParameters(chunk_rows=64), progress=heard
     )
     assert [
-        word for word, line in zip(("log_std", "0..255"), heard.lines, strict=True) if word not in line
+        word
+        for word, line in zip(("images: ", "log_std", "0..255"), heard.lines, strict=True)
+        if word not in line
     ] == []
     attributes = zarr.open_group(store, mode="r").attrs.asdict()
     assert attributes["encoder"]["outputs"] == {"mu": 1, "logvar": "0 (log_std)"}
@@ -380,3 +384,69 @@ def test_what_outputs_and_pixels_are_taken_for_is_said_and_recorded(faces: Path,
     forced = EncodeParameters(value_range=(0, 1), override_preprocessing=True, chunk_rows=64)
     encode_images(str(tmp_path / "e.keras"), str(faces), str(tmp_path / "other.zarr"), forced)
     assert np.abs(array(tmp_path / "other.zarr", "mu")).max() < 0.02 * np.abs(array(store, "mu")).max()
+
+
+@pytest.fixture
+def pixels_encoder(tmp_path: Path) -> Path:
+    """A model whose z are the pixels that it gets."""
+    image = keras.Input((8, 8, 3))
+    keras.Model(image, keras.layers.Flatten(name="z")(image)).save(tmp_path / "pixels.keras")
+    return tmp_path / "pixels.keras"
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A photograph of a camera that was turned, and a drawing with transparent parts."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    values = np.random.default_rng(0).integers(0, 256, (8, 8, 4), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(values[..., :3]).save(folder / "camera.png", exif=exif)
+    Image.fromarray(values).save(folder / "drawing.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "not turned by EXIF, alpha dropped (assumed; other ways: --loader)"),
+        ({"loader": "keras"}, "not turned by EXIF, alpha dropped (as asked for)"),
+        ({"loader": "latentscan"}, "turned by EXIF, alpha over white (as asked for)"),
+        ({"loader": "tf", "alpha": "black"}, "not turned by EXIF, alpha over black (as asked for)"),
+    ],
+)
+def test_images_are_loaded_as_the_training_did_it(
+    pixels_encoder: Path, photos: Path, tmp_path: Path, options: Any, said: str
+) -> None:
+    parameters = EncodeParameters(**options)
+    heard = Heard()
+    encode_images(str(pixels_encoder), str(photos), str(tmp_path / "z.zarr"), parameters, progress=heard)
+    assert heard.lines[0] == f"images: {said}"
+    attributes = zarr.open_group(str(tmp_path / "z.zarr"), mode="r").attrs.asdict()
+    chosen = Preprocessing.model_validate(attributes["preprocessing"])
+    assert {name: getattr(chosen, name) for name in options} == options
+    rows = np.rint(array(tmp_path / "z.zarr", "z").reshape(2, 8, 8, 3) * 255)
+    np.testing.assert_array_equal(rows, open_source(photos, chosen).read(0, 2).values)
+    if "alpha" not in options and options.get("loader") != "latentscan":
+        trained = [keras.utils.img_to_array(keras.utils.load_img(file)) for file in sorted(photos.iterdir())]
+        np.testing.assert_array_equal(rows, trained)
+
+
+def test_a_store_of_before_loaders_were_a_choice_goes_on_as_it_was_begun(
+    pixels_encoder: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = (str(pixels_encoder), str(photos), str(tmp_path / "z.zarr"))
+    with monkeypatch.context() as before:
+        record = {"crop": "square", "size": 8, "resampling": "bilinear", "value_range": [0.0, 1.0]}
+        before.setattr("latentscan.encoding.encode.assumed", lambda own, begun: own)
+        before.setattr("latentscan.encoding.encode.as_recorded", lambda own, begun: record)
+        encode_images(*where, EncodeParameters())
+    whole = files(tmp_path / "z.zarr")
+    retract_blocks(where[2], [0])
+    heard = Heard()
+    encode_images(*where, EncodeParameters(), progress=heard)
+    assert "turned by EXIF, alpha over white" in heard.lines[0]
+    assert files(tmp_path / "z.zarr") == whole
+    with pytest.raises(UsageError, match=r"alpha|preprocessing"):
+        encode_images(*where, EncodeParameters(alpha="black"))

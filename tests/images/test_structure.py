@@ -50,11 +50,11 @@ def gif(extra: bytes) -> bytes:
 
 
 def tiff(data: bytes, **tags: tuple[int, int, int]) -> bytes:
-    """A grey image of 16 x 16, with some tags replaced: (type, count, value), None as value for the data."""
+    """A grey image of 16 x 16, with some tags replaced: (type, count, value); -1 stands for the data."""
     entries = {
         256: (4, 1, 16), 257: (4, 1, 16), 258: (3, 1, 8), 259: (3, 1, 1), 262: (3, 1, 1), 273: (4, 1, -1),
-        277: (3, 1, 1), 278: (4, 1, 16), 279: (4, 1, 256), **{int(name[1:]): tag for name, tag in tags.items()},
-    }  # fmt: skip
+        277: (3, 1, 1), 278: (4, 1, 16), 279: (4, 1, 256),
+    } | {int(name[1:]): tag for name, tag in tags.items()}  # fmt: skip
     behind = 14 + 12 * len(entries)
     packed = (
         struct.pack("<HHII", tag, kind, count, behind if value < 0 else value)
@@ -68,6 +68,9 @@ def many_scans() -> bytes:
     return data[:-2] + data[data.rindex(b"\xff\xda") : -2] * 200 + b"\xff\xd9"
 
 
+LZW_TILES = {
+    "t259": (3, 1, 5), "t322": (4, 1, 30_000), "t323": (4, 1, 30_000), "t324": (4, 1, -1), "t325": (4, 1, 9),
+}  # fmt: skip
 MANY = {
     "JPEG, segments": jpeg(segment(0xE1, b"Exif\0\0x") * 400_000),
     "JPEG, padding": jpeg(b"\xff" * 5_000_000),
@@ -77,9 +80,7 @@ MANY = {
     "GIF, blocks of a comment": gif(b"!\xfe" + b"\1a" * 3_000_000 + b"\0"),
     "GIF, junk": gif(b"Q" * 5_000_000),
     "TIFF, values": tiff(bytes(14_000_000), t282=(5, 1_700_000, -1)),
-    "TIFF, tiles": tiff(
-        bytes(9999), t259=(3, 1, 5), t322=(4, 1, 30_000), t323=(4, 1, 30_000), t324=(4, 1, -1), t325=(4, 1, 9)
-    ),
+    "TIFF, tiles": tiff(bytes(9999), **LZW_TILES),
     "PPM, comments": b"P5\n" + b"#a\n" * 3_000_000 + b"16 16 255\n" + bytes(256),
     "PPM, spaces": b"P5" + b" " * 9_000_000 + b"16 16 255\n" + bytes(256),
 }
@@ -99,7 +100,7 @@ FINE = {
     "JPEG, padding": jpeg(b"\xff" * 100),
     "PNG": png(chunk(b"tEXt", b"key\0text") * 1000),
     "GIF": gif(b"!\xfe" + (b"\xff" + b"a" * 255) * 1000 + b"\0"),
-    "TIFF": tiff(bytes(256), t34675=(7, 200_000, -1)),
+    "TIFF": tiff(bytes(200_000), t34675=(7, 200_000, -1)),
     "PPM": b"P5\n" + b"#a\n" * 1000 + b"16 16 255\n" + bytes(256),
 }
 
