@@ -374,7 +374,7 @@ def test_what_outputs_and_pixels_are_taken_for_is_said_and_recorded(faces: Path,
         for word, line in zip(("images: ", "log_std", "0..255"), heard.lines, strict=True)
         if word not in line
     ] == []
-    attributes = zarr.open_group(store, mode="r").attrs.asdict()
+    attributes: Any = zarr.open_group(store, mode="r").attrs.asdict()
     assert attributes["encoder"]["outputs"] == {"mu": 1, "logvar": "0 (log_std)"}
     assert attributes["encoder"]["output_names"] == {"mu": "z_mean", "logvar": "log_sigma"}
     assert attributes["preprocessing"]["value_range"] == [0, 255]

@@ -169,7 +169,8 @@ def save_models(folder: Path, model: Path) -> None:
     loaded.save(folder / "old.h5")
     inputs = keras.Input((None, None, 3))
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(inputs))
-    keras.Model(inputs, [keras.layers.Dense(3)(x), keras.layers.Dense(3)(x)]).save(folder / "any.keras")
+    heads = [keras.layers.Dense(3, name=name)(x) for name in ("z_mean", "z_log_var")]
+    keras.Model(inputs, heads).save(folder / "any.keras")
     save_run(folder / "run")
 
 

@@ -16,8 +16,21 @@ from latentscan.models.run_folder import Epoch, RunFolder, RunRecord, history_by
 
 
 def epoch(number: int, kl_loss: float | None = 0.1) -> Epoch:
-    of_vae = [kl_loss] * 5
-    return Epoch(number, 3.5, 3.4, *of_vae, 3.3, kl_loss, 1.25, 2.5, 0.75)
+    return Epoch(
+        epoch=number,
+        total_loss=3.5,
+        reco_loss=3.4,
+        kl=kl_loss,
+        kl_scaled=kl_loss,
+        max_abs_epsilon=kl_loss,
+        max_abs_epsilon_clipped=kl_loss,
+        max_logvar=kl_loss,
+        probe_reco=3.3,
+        probe_kl=kl_loss,
+        probe_radius_mean=1.25,
+        probe_radius_max=2.5,
+        seconds=0.75,
+    )
 
 
 @pytest.fixture

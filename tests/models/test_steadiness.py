@@ -77,7 +77,7 @@ def test_without_names_it_is_refused_with_what_to_give(
 
 
 @keras.saving.register_keras_serializable("tests")
-class Dropping(layers.Dropout):  # type: ignore[misc]
+class Dropping(keras.layers.Dropout):  # type: ignore[misc]
     """Dropout in use as well, to see how sure a model is."""
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
@@ -85,7 +85,7 @@ class Dropping(layers.Dropout):  # type: ignore[misc]
 
 
 @keras.saving.register_keras_serializable("tests")
-class Centring(layers.Layer):  # type: ignore[misc]
+class Centring(keras.layers.Layer):  # type: ignore[misc]
     """A layer that compares the images of a batch."""
 
     def call(self, inputs: Any) -> Any:
