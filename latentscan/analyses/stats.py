@@ -342,7 +342,7 @@ def _radius_variables(
 def _edges(radii: Sequence[RelativeHistogram]) -> NDArray[np.float64]:
     """Choose bins that hold all radii but those so far out that they would hide the shape of the others."""
     both = reduce(RelativeHistogram.merge, radii)
-    lowest, low, middle, high, highest = both.quantile(np.array([0.0, SHARES[0], 0.5, SHARES[-1], 1.0]))
+    lowest, low, middle, high, highest = both.quantile(np.array([0.0, 0.01, 0.5, 0.99, 1.0]))
     start = max(lowest, low - BEYOND * (middle - low), 0.0)
     end = min(highest, high + BEYOND * (high - middle))
     # twice as many as by Rice's rule, since a width is a power of two; at most as many as a picture has

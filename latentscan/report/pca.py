@@ -223,11 +223,10 @@ def _draw_spectrum(axes: Axes, name: str, result: Result, colour: str) -> None:
     ratio = attributes["participation_ratio"]
     error = _plus_minus(ratio, _interval(ratio, attributes["participation_ratio_error"]))
     label = f"{name}, {attributes['array']}: participation ratio {error}"
-    if floor := attributes["eigenvalue_floor"] * bool(
-        np.any(result["eigenvalue"] < attributes["eigenvalue_floor"])
-    ):
-        axes.axhline(floor, color=colour, linewidth=0.8, linestyle=":", label=f"below {floor:.1g}: rounding")
     axes.plot(np.arange(1, len(values) + 1), values, ".-", color=colour, linewidth=1.4, label=label)
+    floor = attributes["eigenvalue_floor"]
+    if (result["eigenvalue"] < floor).any() and floor > 0:
+        axes.axhline(floor, color=colour, linewidth=0.8, linestyle=":", label=f"below {floor:.1g}: rounding")
 
 
 def _scale(axes: Axes, results: list[Result]) -> None:

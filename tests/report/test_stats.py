@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LatentStore]:
     """The stores of an AE and of a VAE."""
     folder = tmp_path_factory.mktemp("stats")
-    mu = 3 * np.random.default_rng(0).standard_normal((300, 40))
-    of_vae = {"mu": mu, "logvar": 0 * mu - 9, "z": mu + 0.01}
+    mu, noise = np.random.default_rng(0).standard_normal((2, 300, 40)) * [[[3]], [[1]]]
+    of_vae = {"mu": mu, "logvar": 0 * mu - 9, "z": mu + np.exp(-4.5) * noise}
     return {
         "ae.zarr": build_store(folder / "ae.zarr", arrays={"z": of_vae["z"]}, chunk_rows=77),
         "vae.zarr": build_store(folder / "vae.zarr", arrays=of_vae, chunk_rows=110),
