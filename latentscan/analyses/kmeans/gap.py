@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from latentscan.execution.executor import Control
 
 REPLICATES = 5  # samples of the rows, each with a Gaussian twin and a seed of its own
-REPLICATE_ROWS = 4096  # at most
+REPLICATE_ROWS = 2048  # at most
 GRID = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
 ROWS_PER_CLUSTER = 10  # of a replicate, at least
 REFINEMENTS = 2  # of the grid about the largest gap, to a step of 1
@@ -153,7 +153,7 @@ def gap_cost(setting: Setting, parameters: GapParameters) -> Cost:
         (
             one_pass(schema, ()),
             gathering(schema, rows, parameters.points_of(schema)),
-            Cost(_tasks(), 0, 8 * rows // REPLICATES * width + models),
+            Cost(_tasks(), 0, 12 * rows // REPLICATES * width + models),
         )
     )
 
