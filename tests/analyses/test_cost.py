@@ -9,7 +9,8 @@ from latentscan.store.schema import Schema
 
 KMEANS, TSNE, COMPARE = (ANALYSES[name] for name in ("kmeans", "tsne", "compare"))
 SETTING = Setting((Schema(500, 8, ("z",), chunk_rows=100),), (False,), 2)
-WHERE = Request(CLOUD, CloudParameters(array="z"))
+OF_Z = CloudParameters(array="z")
+WHERE = Request(CLOUD, OF_Z)
 CURVES = Request(KMEANS, KMEANS.parameters(k=(2, 5)))
 
 
@@ -20,14 +21,14 @@ def test_what_one_request_computes_later_ones_find_cached() -> None:
     after = Estimate(lambda _request, _stores: False)
     first, second = (after.cost([one], ("a",), SETTING) for one in (WHERE, CURVES))
     assert (first + second).tasks == curves.tasks
-    assert first.tasks == CLOUD.cost_of(SETTING, [WHERE.parameters]).tasks
+    assert first.tasks == CLOUD.cost_of(SETTING, [OF_Z]).tasks
     assert after.cost([WHERE], ("another",), SETTING) == first
 
 
 def test_what_is_cached_is_left_out() -> None:
     cached = Estimate(lambda request, _stores: request.analysis is CLOUD)
     nothing = Estimate(lambda _request, _stores: False)
-    where = CLOUD.cost_of(SETTING, [WHERE.parameters])
+    where = CLOUD.cost_of(SETTING, [OF_Z])
     difference = nothing.cost([CURVES], ("a",), SETTING).tasks - cached.cost([CURVES], ("a",), SETTING).tasks
     assert difference == where.tasks
 
