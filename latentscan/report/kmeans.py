@@ -105,7 +105,7 @@ def gap_summary(result: Result) -> str:
     at = int(np.flatnonzero(k == attributes["gap_best"])[0])
     gap = f"gap {result['gap_mean'][at]:.3f} ± {result['gap_std'][at]:.3f} at k = {k[at]}"
     low, high = attributes["gap_range"]
-    reach = "still rising at the last k" if high == k[-1] else f"about as large from k = {low} to {high}"
+    reach = "still rising there" if k[at] == k[-1] else f"about as large from k = {low} to {high}"
     why = {
         "about": gap,
         "no natural k": f"{gap}, {reach}",

@@ -43,12 +43,14 @@ if TYPE_CHECKING:
 ASKED = {name: request for name, request in requests() if name in ANALYSES}
 COMPARED = ASKED["compare"].parameters
 PARTS = [part for analysis in ANALYSES.values() for part in (analysis, *analysis.parts)]
+KMEANS = ("kmeans", "kmeans-cloud", "kmeans-centres", "kmeans-gap")
 BUILT_ON = {  # whatever builds on an analysis, by its name; on others nothing does
     "stats": {"compare"},
-    "pca": {"kmeans-reference", "kmeans", "tsne", "compare"},
+    "pca": {"tsne", "compare"},
     "kmeans": {"compare"},
     "kmeans-centres": {"kmeans", "compare"},
-    "kmeans-reference": {"kmeans", "compare"},
+    "kmeans-cloud": {"kmeans-centres", "kmeans-gap", "kmeans", "compare"},
+    "kmeans-gap": {"kmeans", "compare"},
     "tsne": {"compare"},
     "tsne-neighbours": {"tsne", "compare"},
 }
@@ -110,7 +112,7 @@ def test_of_another_version_it_is_computed_anew_with_all_that_is_built_on_it_and
     built = {analysis.name, *BUILT_ON.get(analysis.name, ())}
     assert set(runs) == built
     # of one store once, of two where a comparison asks for both
-    of_both = {"stats", "kmeans", "kmeans-centres", "kmeans-reference", "tsne", "tsne-neighbours", "pca"}
+    of_both = {"stats", *KMEANS, "tsne", "tsne-neighbours", "pca"}
     assert all(count == (2 if name in of_both else 1) for name, count in runs.items())
     runs.clear()
     for name, result in make_all(stores, results).items():
@@ -125,7 +127,7 @@ def test_force_computes_each_once(stores: dict[str, LatentStore], results: Path,
     cache = Cache(CachePolicy(str(results), force=True))
     found = cache.result(ASKED["compare"], SeveralStores.open({"stores": stores}))
     assert_same_bits(found, before["compare"])
-    of_both = ("stats", "kmeans", "kmeans-centres", "kmeans-reference", "tsne", "tsne-neighbours", "pca")
+    of_both = ("stats", *KMEANS, "tsne", "tsne-neighbours", "pca")
     assert runs == {"compare": 1, **dict.fromkeys(of_both, 2)}
     cache.result(ASKED["kmeans"], OneStore.open({"store": stores["one"]}))
     assert runs["kmeans"] == 2  # it was computed for the comparison

@@ -2,33 +2,35 @@ from __future__ import annotations
 
 from latentscan.analyses.analysis import Request, Setting
 from latentscan.analyses.cost import Estimate
+from latentscan.analyses.kmeans.cloud import CLOUD, CloudParameters
 from latentscan.analyses.registry import ANALYSES
 from latentscan.scan.cost import Cost
 from latentscan.store.schema import Schema
 
-PCA, KMEANS, TSNE, COMPARE = (ANALYSES[name] for name in ("pca", "kmeans", "tsne", "compare"))
+KMEANS, TSNE, COMPARE = (ANALYSES[name] for name in ("kmeans", "tsne", "compare"))
 SETTING = Setting((Schema(500, 8, ("z",), chunk_rows=100),), (False,), 2)
-AXES = Request(PCA, PCA.parameters())
+OF_Z = CloudParameters(array="z")
+WHERE = Request(CLOUD, OF_Z)
 CURVES = Request(KMEANS, KMEANS.parameters(k=(2, 5)))
 
 
 def test_what_one_request_computes_later_ones_find_cached() -> None:
     alone = Estimate(lambda _request, _stores: False)
-    curves, axes = (alone.cost([one], ("a",), SETTING) for one in (CURVES, AXES))
-    assert axes == Cost()  # the curve of Gaussian data is made from them
+    curves, where = (alone.cost([one], ("a",), SETTING) for one in (CURVES, WHERE))
+    assert where == Cost()  # the curves are built on it
     after = Estimate(lambda _request, _stores: False)
-    first, second = (after.cost([one], ("a",), SETTING) for one in (AXES, CURVES))
+    first, second = (after.cost([one], ("a",), SETTING) for one in (WHERE, CURVES))
     assert (first + second).tasks == curves.tasks
-    assert first.tasks == PCA.cost_of(SETTING, [PCA.parameters()]).tasks
-    assert after.cost([AXES], ("another",), SETTING) == first
+    assert first.tasks == CLOUD.cost_of(SETTING, [OF_Z]).tasks
+    assert after.cost([WHERE], ("another",), SETTING) == first
 
 
 def test_what_is_cached_is_left_out() -> None:
-    cached = Estimate(lambda request, _stores: request.analysis is PCA)
+    cached = Estimate(lambda request, _stores: request.analysis is CLOUD)
     nothing = Estimate(lambda _request, _stores: False)
-    axes = PCA.cost_of(SETTING, [PCA.parameters()])
+    where = CLOUD.cost_of(SETTING, [OF_Z])
     difference = nothing.cost([CURVES], ("a",), SETTING).tasks - cached.cost([CURVES], ("a",), SETTING).tasks
-    assert difference == axes.tasks
+    assert difference == where.tasks
 
 
 def test_several_embeddings_cost_less_together() -> None:

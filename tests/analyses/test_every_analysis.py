@@ -178,7 +178,9 @@ def test_what_a_cluster_is_sent_grows_with_the_blocks_and_never_with_the_rows(
 ) -> None:
     # what is of a fixed number of rows, however many there are, is of fewer than any store here has
     monkeypatch.setattr("latentscan.analyses.kmeans.training.INITIAL_ROWS", 100)
+    monkeypatch.setattr("latentscan.analyses.kmeans.cloud.SAMPLE_ROWS", 80)
     monkeypatch.setattr("latentscan.analyses.kmeans.gap.REPLICATE_ROWS", 20)
+    monkeypatch.setattr("latentscan.analyses.kmeans.gap.MOST", 5)
     monkeypatch.setattr("latentscan.analyses.compare.shared_images.DEFAULT_CHUNK_ROWS", 10)
     monkeypatch.setattr("latentscan.analyses.tsne.transform.BATCH_IMAGES", 10)
     inputs = request_.analysis.inputs

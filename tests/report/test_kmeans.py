@@ -71,6 +71,8 @@ def test_the_sentences_of_other_verdicts(curve: Result, single: Result) -> None:
     flat = said(curve, "no natural k")
     assert flat.startswith("structure, no natural k: gap ")
     assert "about as large from k = 6 to 12 (over k = 1..24" in flat
+    last = {**curve.attributes, "gap_verdict": "no natural k", "gap_best": 24, "gap_range": [24, 24]}
+    assert "at k = 24, still rising there (over k = 1..24" in gap_summary(replace(curve, attributes=last))
     assert said(curve, "nothing").startswith("nothing beyond the covariance: gap ")
     unsure = said(curve, "undecided", "more images")
     assert unsure.startswith("number of clusters undecided: gap ")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from latentscan.execution.executor import Control
 
 REPLICATES = 5  # samples of the rows, each with a Gaussian twin and a seed of its own
-REPLICATE_ROWS = 4096  # at most
+REPLICATE_ROWS = 2048  # at most
 GRID = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
 ROWS_PER_CLUSTER = 10  # of a replicate, at least
 REFINEMENTS = 2  # of the grid about the largest gap, to a step of 1
@@ -48,7 +48,7 @@ def find_gap(task: Task[GapParameters, OneStore]) -> Result:
     Tibshirani, R., Walther, G., Hastie, T. (2001), Estimating the number of clusters in a data set via the
     gap statistic; the reference is Gaussian data with the covariance of the points.
 
-    It is of 5 samples of the rows that have none in common, of 4,096 rows each where there are so many, and
+    It is of 5 samples of the rows that have none in common, of 2,048 rows each where there are so many, and
     of a Gaussian twin of each sample with its very mean and covariance (`gaussian_twin`): if the points are
     Gaussian, sample and twin are exchangeable and G is 0 but for chance, however few the rows. Inertia is
     that of *another sample*, which the centres were not trained on: of rows they were trained on, a row in
@@ -56,9 +56,9 @@ def find_gap(task: Task[GapParameters, OneStore]) -> Result:
     4,000 rows: G(96) = 0.17 of rows trained on, and -0.03 of others). What few rows cost in inertia, points
     and twins pay alike.
 
-    4,096 rows are enough: of 20,000 × 64 points, the standard deviation over the samples is 0.002 for
-    Gaussian data and 0.0044 at most for clusters, 0.02 being called structure; with 600 rows a sample, it is
-    0.0043 and 0.0133.
+    2,048 rows are enough: of 20,000 × 64 points, the largest gap has a standard deviation over the samples
+    of 0.002 for Gaussian data and of 0.006 at most for clusters, 0.02 being called structure; with 4,000
+    rows a sample it is 0.002 and 0.004, with 600 rows 0.004 and 0.013.
 
     The largest model is trained first; each smaller one begins with clusters of the larger one merged by
     Ward's criterion, which finds clusters far apart whatever the seed. All k about the largest gap are
@@ -80,12 +80,12 @@ def find_gap(task: Task[GapParameters, OneStore]) -> Result:
     parts = np.split(sample[: REPLICATES * rows], REPLICATES)
     first = [k for k in GRID if k <= max(1, rows // ROWS_PER_CLUSTER)]
     with execution.progress.task("gap", total=_tasks(), unit="tasks") as advance:
-        run = partial(execution.executor.run_tasks, describe=_name, on_done=lambda _: advance(1))
-        twins = run(_twin, list(enumerate(parts)))
+        watched: dict[str, Any] = {"describe": _name, "on_done": lambda _: advance(1)}
+        twins = execution.executor.run_tasks(_twin, list(enumerate(parts)), **watched)
         curves = [Curve(n, of[n], of[n - 1]) for of in (parts, twins) for n in range(REPLICATES)]
         wanted = first
         for _ in range(1 + REFINEMENTS):
-            found = run(partial(_models, wanted), curves)
+            found = execution.executor.run_tasks(partial(_models, wanted), curves, **watched)
             curves = [curve.with_models(models) for curve, models in zip(curves, found, strict=True)]
             k, gap = _gap(curves)
             wanted = _refinement(k, gap.mean(axis=1))
@@ -153,7 +153,7 @@ def gap_cost(setting: Setting, parameters: GapParameters) -> Cost:
         (
             one_pass(schema, ()),
             gathering(schema, rows, parameters.points_of(schema)),
-            Cost(_tasks(), 0, 8 * rows // REPLICATES * width + models),
+            Cost(_tasks(), 0, 12 * rows // REPLICATES * width + models),
         )
     )
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 LEAST = 0.02  # a gap that is structure: 2 % less inertia than Gaussian data have
 CLEAR = 4.0  # standard deviations over the samples that a gap has to be
 RANGE, NATURAL = 1.0, 2.0  # standard deviations: of the range that is given, of the one that is judged
+PEAK = 2.5  # standard deviations that a peak is above the middle of its neighbours
 WIDEST = 2  # the last number of clusters of a range over the first: a wider one names no number
 FEWEST = 16  # the largest number of clusters has to be, to say that there is nothing, or no end
 ROWS_PER_COMPONENT = 2  # of a sample: with fewer, the covariance alone explains almost any rows
@@ -47,9 +48,10 @@ def judge(k: NDArray[np.int64], gap: NDArray[np.float64], rows: int, components:
     """Judge the gap of several samples.
 
     There is nothing beyond the covariance unless the largest mean gap is 0.02 and 4 standard deviations. A
-    number of clusters is natural if all numbers whose gap is within 2 standard deviations of the largest lie
-    within a factor of 2, and before the last; differences are taken sample by sample, since the samples of a
-    curve rise and fall together. A continuum in noise has a flat top, where clusters have a peak.
+    number of clusters is natural if the gap has a peak there: it is higher by 2.5 standard deviations than
+    between its neighbours, and all numbers whose gap is within 2 standard deviations of it lie within a
+    factor of 2, and before the last. The gap of a continuum in noise has a largest value too, but on a
+    smooth top. Differences are taken sample by sample, since the samples of a curve rise and fall together.
 
     Parameters
     ----------
@@ -75,7 +77,7 @@ def judge(k: NDArray[np.int64], gap: NDArray[np.float64], rows: int, components:
     widest = int(k[two].min()), int(k[two].max())
     few = k[last] < FEWEST or rows < ROWS_PER_COMPONENT * components
     if mean[best] >= max(LEAST, CLEAR * spread[best]):
-        if widest[1] < min(k[last], WIDEST * widest[0] + 1):
+        if _is_peak(k, gap, best) and widest[1] < min(k[last], WIDEST * widest[0] + 1):
             return Verdict("about", int(k[best]), low, high)
         low, high = widest
         kind = "undecided" if few else "no natural k"
@@ -90,3 +92,11 @@ def _near(below: NDArray[np.float64], deviations: float) -> NDArray[np.bool_]:
     """Return which k (k,) are below the largest gap (k, sample) by some standard deviations at most."""
     is_near: NDArray[np.bool_] = below.mean(axis=1) <= deviations * below.std(axis=1, ddof=1)
     return is_near
+
+
+def _is_peak(k: NDArray[np.int64], gap: NDArray[np.float64], best: int) -> bool:
+    """Check whether the gap (k, sample) has a peak: beside it at a twelfth of k, at a step of 1 at least."""
+    step = max(1, round(int(k[best]) / 12))
+    beside = np.log([k[best] - step, k[best] + step])
+    above = np.array([one[best] - np.interp(beside, np.log(k), one).mean() for one in gap.T])
+    return bool(above.mean() >= PEAK * above.std(ddof=1))

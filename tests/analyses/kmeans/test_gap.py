@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from latentscan.store.results import Result
 
-ROWS = 2500
+ROWS = 4000
 
 
 def gap_of(folder: Path, z: Any, **settings: Any) -> Result:
