@@ -1,0 +1,2 @@
+from tests.reliability.campaign import Part
+PART = Part("models", "", lambda b: [], 0, 0)
