@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tests.reliability.campaign import Fault, Finding, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 T = TypeVar("T")
 
@@ -121,22 +121,13 @@ class Nursery:
 
 def forked(function: Callable[[], T]) -> T | Ended:
     """Call a function in a process forked from this one, which must have no threads; wait for its end."""
-    reading, writing = os.pipe()
+    return together([function])[0]
 
-    def answer() -> None:
-        os.close(reading)
-        with os.fdopen(writing, "wb") as stream:
-            pickle.dump(function(), stream)
 
-    pid = _fork(answer)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as stream:
-        content = stream.read()
-    _, status = os.waitpid(pid, 0)
-    if status or not content:
-        return Ended(status)
-    answered: T = pickle.loads(content)
-    return answered
+def together(functions: Sequence[Callable[[], T]]) -> list[T | Ended]:
+    """Call functions at once, each in a process forked from this one; wait for the end of all."""
+    begun = [_piped(function) for function in functions]
+    return [_awaited(pid, pipe) for pid, pipe in begun]
 
 
 def virtual_bytes() -> int:
@@ -169,6 +160,27 @@ def _fork(function: Callable[[], None]) -> int:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
+
+
+def _piped(function: Callable[[], T]) -> tuple[int, int]:
+    """Call a function in a forked process; return its id, and the pipe that its answer comes through."""
+    reading, writing = os.pipe()
+
+    def answer() -> None:
+        os.close(reading)
+        with os.fdopen(writing, "wb") as stream:
+            pickle.dump(function(), stream)
+
+    pid = _fork(answer)
+    os.close(writing)
+    return pid, reading
+
+
+def _awaited(pid: int, pipe: int) -> Any:
+    with os.fdopen(pipe, "rb") as stream:
+        content = stream.read()
+    _, status = os.waitpid(pid, 0)
+    return Ended(status) if status or not content else pickle.loads(content)
 
 
 def _answer(folder: Path, fault: Fault) -> None:
