@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import shutil
 import sys
 import warnings
 from contextlib import suppress
@@ -104,6 +105,7 @@ def _modules_after(use: Callable[[Path], object], folder: Path) -> list[str]:
     known, scratch = set(sys.modules), folder / "warm"
     scratch.mkdir()
     use(scratch)
+    shutil.rmtree(scratch)
     return [name for name in sys.modules if name not in known and not name.startswith("__")]
 
 
