@@ -1,14 +1,15 @@
 """Damage: bytes of a small store flipped, files cut short, removed, exchanged, or of an older version.
 
-Silently wrong is an analysis that ends well with another result than that of the undamaged store, and a `check`
-that ends well although an analysis fails, or zarr or xarray cannot read an array or reads other values.
-A byte that nobody reads (in the date of a result, say) may be flipped without a word.
+Silently wrong is an analysis that ends well with another result than that of the undamaged store, and a
+`check` that ends well although an analysis fails, or zarr or xarray cannot read an array or reads other
+values. A byte that nobody reads (in the date of a result, say) may be flipped without a word.
 """
 
 from __future__ import annotations
 
 import shutil
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,6 @@ from tests.reliability.command import BAD_STORE, DONE, run
 from tests.reliability.small_store import (
     OTHER,
     STORE,
-    analyse_small_store,
     analysis_names,
     analysis_words,
     build_small_stores,
@@ -56,7 +56,12 @@ def faults(bench: Bench) -> Iterator[Fault]:
     for file, size in files.items():
         for at in range(size):
             bit = (at * 7 + bench.seed) % 8
-            yield fault(f"flip in {_region(file)}", file, f"byte {at} bit {bit}", partial(_flip, file=file, at=at, bit=bit))
+            yield fault(
+                f"flip in {_region(file)}",
+                file,
+                f"byte {at} bit {bit}",
+                partial(_flip, file=file, at=at, bit=bit),
+            )
         for length in sorted({0, 1, size // 2, size - 1} - {size, -1}):
             yield fault("cut short", file, f"to {length}", partial(_cut, file=file, length=length))
         yield fault("grow", file, "", partial(_grow, file=file))
@@ -103,7 +108,7 @@ def _prepare(folder: Path, seed: int) -> tuple[dict[str, Any], Arrays, dict[str,
     return expected, _read_all(store), sizes
 
 
-def _attempt(  # noqa: PLR0917 (bound by partial)
+def _attempt(
     pristine: Path,
     expected: dict[str, Any],
     arrays: Arrays,
@@ -136,8 +141,8 @@ def _attempt(  # noqa: PLR0917 (bound by partial)
 def _commands(file: str, slow: str) -> list[list[str]]:
     """Return the commands that damage of a file may mislead.
 
-    Damaged results mislead their own analysis, and those that build on it. Where data is damaged, analyses are
-    also computed anew, since what is cached is not read from the data; of the slow ones, one at a time.
+    Damaged results mislead their own analysis, and those that build on it. Where data is damaged, analyses
+    are also computed anew, since what is cached is not read from the data; of the slow ones, one at a time.
     """
     region, owner = _region(file), file.split("/")[1].partition("-")[0] if "/" in file else ""
     own = [name for name in analysis_names() if name in (owner, "compare") or not region.endswith("results")]
@@ -203,7 +208,7 @@ def _pairs(files: list[str]) -> Iterator[tuple[str, str]]:
     for file in files:
         by_name.setdefault(Path(file).name if "/c/" not in file else "chunk", []).append(file)
     for alike in by_name.values():
-        yield from zip(alike, alike[1:], strict=False)
+        yield from pairwise(alike)
 
 
 def _flip(store: Path, file: str, at: int, bit: int) -> None:

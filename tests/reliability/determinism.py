@@ -1,7 +1,7 @@
-"""Determinism: the same result to the bit, whatever runs it; and by how much another kind of processor differs.
+"""Determinism: the same result to the bit, whatever runs it, and by how much kinds of processors differ.
 
-Threads, worker processes, hash seeds, and the order in which numbers of clusters are named change no bit. Other
-blocks change the order of sums: counts and extremes stay, moments stay to a stated tolerance.
+Threads, worker processes, hash seeds, and the order in which numbers of clusters are named change no bit.
+Other blocks change the order of sums: counts and extremes stay, moments stay to a stated tolerance.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 }
 MOMENTS = 1e-9  # relative to the largest value: sums of float64 in another order
 BY_BLOCKS = ("stats", "axes", "pca", "collapse")  # of which no sample and no batch depends on blocks
-WORKERS = "profiles:\n  two: {class: dask.distributed.LocalCluster, kwargs: {n_workers: 2, threads_per_worker: 1}}\n"
+WORKERS = """profiles:
+  two: {class: dask.distributed.LocalCluster, kwargs: {n_workers: 2, threads_per_worker: 1}}
+"""
 PROCESSORS = {  # what makes libraries take the code of an older processor, each in its own way
     "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL",
     "OPENBLAS_CORETYPE": "Prescott",

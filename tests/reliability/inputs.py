@@ -1,14 +1,13 @@
 """Inputs: mutated images of every format, lists of paths, CelebA's lists, arrays, jobs and clusters.
 
-What a mutated file says may be another thing that is right, so nothing is known of the result: it must end, with
-a row that is rejected or a message that names the file, and within limits of time and memory.
+What a mutated file says may be another thing that is right, so nothing is known of the result: it must end,
+with a row that is rejected or a message that names the file, and within limits of time and memory.
 """
 
 from __future__ import annotations
 
 import shutil
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,13 +23,19 @@ from tests.reliability.small_store import import_what_is_used, random_points
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.reliability.campaign import Bench
 
 MUTANTS = 2000  # of each kind of input
 IMAGE_MODES = {
-    **{"jpeg": ("RGB", "L", "CMYK"), "png": ("RGB", "RGBA", "P", "I;16"), "webp": ("RGB", "RGBA")},
-    **{"bmp": ("RGB", "P"), "gif": ("P",), "tiff": ("RGB", "L"), "ppm": ("RGB",)},
+    "jpeg": ("RGB", "L", "CMYK"),
+    "png": ("RGB", "RGBA", "P", "I;16"),
+    "webp": ("RGB", "RGBA"),
+    "bmp": ("RGB", "P"),
+    "gif": ("P",),
+    "tiff": ("RGB", "L"),
+    "ppm": ("RGB",),
 }
 SIZE = 16
 JOB = """store: s.zarr
@@ -59,7 +64,13 @@ def faults(bench: Bench) -> Iterator[Fault]:
         for number in range(MUTANTS):
             seed = f"{bench.seed} {kind} {number}"
             chosen = seeds[number % len(seeds)]
-            yield Fault(kind, f"{chosen.name} mutant {number}", partial(attempt, bench.folder, chosen, seed), 20, 2 * GIB)
+            yield Fault(
+                kind,
+                f"{chosen.name} mutant {number}",
+                partial(attempt, bench.folder, chosen, seed),
+                20,
+                2 * GIB,
+            )
 
 
 PART = Part("inputs", "mutated images, lists, arrays, jobs, clusters", faults, quick=90, full=40_000)
@@ -67,14 +78,15 @@ PART = Part("inputs", "mutated images, lists, arrays, jobs, clusters", faults, q
 
 def _kinds(folder: Path) -> dict[str, tuple[list[Path], Callable[[Path, Path, str, Path], Finding]]]:
     """Return, for each kind of input, the whole files and what is done with a mutant of one."""
-    images = {
-        f"{form} image": (sorted(folder.glob(f"image-*.{form}")), _image) for form in IMAGE_MODES
-    }
+    images = {f"{form} image": (sorted(folder.glob(f"image-*.{form}")), _image) for form in IMAGE_MODES}
     return images | {
         "text list": ([folder / "list.txt"], _list),
         "CSV list": ([folder / "list.csv"], _list),
         "CelebA attributes": ([folder / "list_attr_celeba.txt", folder / "list_attr_celeba.csv"], _celeba),
-        "CelebA partition": ([folder / "list_eval_partition.txt", folder / "list_eval_partition.csv"], _celeba),
+        "CelebA partition": (
+            [folder / "list_eval_partition.txt", folder / "list_eval_partition.csv"],
+            _celeba,
+        ),
         "array of latents": ([folder / "z.npy"], _ingest),
         "array of images": ([folder / "images.npy"], _array),
         "Zarr metadata of images": ([folder / "images.zarr/zarr.json"], _zarr),
@@ -104,7 +116,9 @@ def _prepare(folder: Path) -> None:
     (folder / "list_attr_celeba.txt").write_text(f"{len(names)}\n{attributes}")
     (folder / "list_attr_celeba.csv").write_text("image_id," + attributes.replace(" ", ","))
     (folder / "list_eval_partition.txt").write_text("".join(f"{name} 0\n" for name in names))
-    (folder / "list_eval_partition.csv").write_text("image_id,partition\n" + "".join(f"{n},0\n" for n in names))
+    (folder / "list_eval_partition.csv").write_text(
+        "image_id,partition\n" + "".join(f"{n},0\n" for n in names)
+    )
     np.save(folder / "z.npy", random_points(0))
     images = random.integers(0, 256, (6, 9, 9, 3), np.uint8)
     np.save(folder / "images.npy", images)

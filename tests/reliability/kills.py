@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,11 +17,12 @@ import numpy as np
 from tests.reliability.campaign import Fault, Finding, Part, Verdict
 from tests.reliability.command import BAD_STORE, BAD_USAGE, DONE, FAILED, Said, run
 from tests.reliability.interposer import ERRORS, KILL, Calls, arm, calls
-from tests.reliability.nursery import Ended, forked
+from tests.reliability.nursery import Ended, answer_of, forked
 from tests.reliability.small_store import contents, difference, import_what_is_used, random_points
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.reliability.campaign import Bench
 
@@ -121,13 +120,12 @@ def _count(scenario: Scenario, begun: Path, ended: Path, kinds: Calls, _: Path) 
     """Run a scenario uninterrupted, and return how many calls it makes and what it leaves."""
     if not begun.exists():
         begun.mkdir(parents=True)
-        forked(partial(_begin, begun, scenario))  # whoever has run a command has threads, and may not fork
+        answer_of(
+            forked(partial(_begin, begun, scenario))
+        )  # whoever has run a command has threads, and may not fork
     shutil.rmtree(ended, ignore_errors=True)
     shutil.copytree(begun, ended)
-    count = forked(partial(_counted, ended, scenario.words, kinds))
-    if isinstance(count, Ended):
-        raise RuntimeError(f"{scenario.words}: {count}")
-    return count, contents(ended)
+    return answer_of(forked(partial(_counted, ended, scenario.words, kinds))), contents(ended)
 
 
 def _begin(folder: Path, scenario: Scenario) -> None:

@@ -1,6 +1,7 @@
 """Models: mutated model files, and the options of the verbs that load TensorFlow.
 
-A `.keras` file is an archive with a checksum of each member: a mutant that is taken must give the same latents.
+A `.keras` file is an archive with a checksum of each member: a mutant that is taken must give the same
+latents.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from tests.reliability.campaign import GIB, Fault, Finding, Part, Verdict
 from tests.reliability.command import BAD_USAGE, DONE, SOME_REJECTED, UNSAFE, Said, run
 from tests.reliability.mutations import mutated
-from tests.reliability.nursery import Ended, forked, tail_of
+from tests.reliability.nursery import answer_of, forked, tail_of
 from tests.reliability.options import WITH_TENSORFLOW, faults_of, verbs
 from tests.reliability.small_store import import_what_is_used
 
@@ -46,13 +47,11 @@ PART = Part("models", "mutated .keras files, options of encode and train", fault
 
 def _prepare(folder: Path) -> NDArray[np.float32]:
     """Write a small encoder and images, and return the latents that belong to them."""
-    made = forked(partial(_write, folder))
-    if isinstance(made, Ended):
-        raise RuntimeError(f"cannot write {MODEL}: {made}")
+    answer_of(forked(partial(_write, folder)))
     encoded = folder / "encoded"
     encoded.mkdir()
-    said = forked(partial(_encode, folder, (folder / MODEL).read_bytes(), encoded))
-    if isinstance(said, Ended) or said.code != DONE:
+    said = answer_of(forked(partial(_encode, folder, (folder / MODEL).read_bytes(), encoded)))
+    if said.code != DONE:
         raise RuntimeError(f"cannot encode: {said}")
     return _latents(encoded)
 
@@ -62,7 +61,9 @@ def _write(folder: Path) -> None:
 
     image = keras.Input((SIZE, SIZE, 3))
     flat = keras.layers.Flatten()(image)
-    keras.Model(image, [keras.layers.Dense(3, name=name)(flat) for name in ("mu", "logvar")]).save(folder / MODEL)
+    keras.Model(image, [keras.layers.Dense(3, name=name)(flat) for name in ("mu", "logvar")]).save(
+        folder / MODEL
+    )
     pixels = np.random.default_rng(0).integers(0, 256, (6, SIZE, SIZE, 3), np.uint8)
     np.save(folder / IMAGES, pixels)
 

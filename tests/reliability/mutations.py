@@ -6,8 +6,36 @@ import random
 
 MOST_SPLICED = 64  # bytes
 TELLING = (  # what parsers treat in a way of its own
-    *(b"\0", b"\xff", b"\x7f", b"\n", b"\r", b'"', b"'", b"[", b"]", b"{", b"}", b":", b",", b"&a", b"*a", b"!!"),
-    *(b"-1", b"0", b"9" * 30, b"1e999", b"nan", b"..", b"/", b"\xff\xff\xff\xff", b"\xef\xbb\xbf", b"\x1b[2J"),
+    *(
+        b"\0",
+        b"\xff",
+        b"\x7f",
+        b"\n",
+        b"\r",
+        b'"',
+        b"'",
+        b"[",
+        b"]",
+        b"{",
+        b"}",
+        b":",
+        b",",
+        b"&a",
+        b"*a",
+        b"!!",
+    ),
+    *(
+        b"-1",
+        b"0",
+        b"9" * 30,
+        b"1e999",
+        b"nan",
+        b"..",
+        b"/",
+        b"\xff\xff\xff\xff",
+        b"\xef\xbb\xbf",
+        b"\x1b[2J",
+    ),
 )
 
 

@@ -118,7 +118,9 @@ def _compare(folder: Path, arrays: Arrays, chunk_rows: int) -> Iterator[Quantity
         for name, values in (("a", z), ("b", other))
     }
     one, two = (np.sqrt((wide(values) ** 2).sum(axis=1)) for values in (z, other))
-    yield from of_compare(analyse(stores, "compare", array="z", sample=50, kmeans=False, tsne=False), (one, two))
+    yield from of_compare(
+        analyse(stores, "compare", array="z", sample=50, kmeans=False, tsne=False), (one, two)
+    )
 
 
 def _neighbours(folder: Path, arrays: Arrays, chunk_rows: int) -> Iterator[Quantity]:

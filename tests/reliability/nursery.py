@@ -130,6 +130,19 @@ def together(functions: Sequence[Callable[[], T]]) -> list[T | Ended]:
     return [_awaited(pid, pipe) for pid, pipe in begun]
 
 
+def answer_of(found: T | Ended) -> T:
+    """Return what a forked process answered.
+
+    Raises
+    ------
+    ChildProcessError
+        If it ended without an answer.
+    """
+    if isinstance(found, Ended):
+        raise ChildProcessError(str(found))
+    return found
+
+
 def virtual_bytes() -> int:
     """Return how much address space this process has."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])

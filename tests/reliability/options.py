@@ -1,8 +1,8 @@
 """Options: values at, past and far from each bound, for every option of every verb, alone and in pairs.
 
 The verbs and their options are read from the command line itself, bounds also from the models of parameters.
-Silently wrong is a value past a declared bound that is taken. A value that is taken must lead to an end, or to
-an estimate on stderr, within the limit.
+Silently wrong is a value past a declared bound that is taken. A value that is taken must lead to an end, or
+to an estimate on stderr, within the limit.
 """
 
 from __future__ import annotations
@@ -68,8 +68,35 @@ BESIDE = {  # what else makes the plain command one that ends well, and soon
 NUMBERS = ("-1", "0", "1", "1000000", "1e6", str(2**31), str(2**63 - 1), str(2**63), "9" * 30, "1.5", "", "x")
 FLOATS = ("-1", "0", "-0.0", "5e-324", "1e-300", "1e300", "1e999", "nan", "inf", "-inf", "", "x", "1_0", "９")
 TEXTS = (
-    *("", " ", "x", "none", ",", ":", "::", "1:2", "2:1", "1:2:3:4", "1,1", "1:1000000", "1:1000000:1", "0:5"),
-    *("nan:nan", "-inf:inf", "0", "-1", "1e999:1e999", "9" * 400, "\x1b[2J", "\udcff", "é" * 300, "../..", "/"),
+    *(
+        "",
+        " ",
+        "x",
+        "none",
+        ",",
+        ":",
+        "::",
+        "1:2",
+        "2:1",
+        "1:2:3:4",
+        "1,1",
+        "1:1000000",
+        "1:1000000:1",
+        "0:5",
+    ),
+    *(
+        "nan:nan",
+        "-inf:inf",
+        "0",
+        "-1",
+        "1e999:1e999",
+        "9" * 400,
+        "\x1b[2J",
+        "\udcff",
+        "é" * 300,
+        "../..",
+        "/",
+    ),
 )
 PAIRS = 20  # of each verb
 LONGEST_S = 20.0

@@ -1,7 +1,7 @@
 """What analyses should find, in extended precision and by the plainest formulas; each with its tolerance.
 
-`np.longdouble` has 64 bits of mantissa on x86 (unit roundoff 5.4e-20), and the exponent of a quadruple: no sum
-or square of float32 numbers overflows in it, and what it loses is thousands of times less than float64 does.
+`np.longdouble` has 64 bits of mantissa on x86 (unit roundoff 5.4e-20), and the exponent of a quadruple: no
+sum or square of float32 numbers overflows in it, and it loses a thousandth of what float64 does.
 """
 
 from __future__ import annotations

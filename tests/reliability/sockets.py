@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
     from tests.reliability.campaign import Bench
 
-LOCAL = "profiles:\n  here: {class: dask.distributed.LocalCluster, kwargs: {n_workers: 1, threads_per_worker: 1}}\n"
+LOCAL = """profiles:
+  here: {class: dask.distributed.LocalCluster, kwargs: {n_workers: 1, threads_per_worker: 1}}
+"""
 ON_CLUSTER = ("--cluster", "cluster.yaml", "--profile", "here")
 PATHS = "a local socket"  # is no address that another machine reaches
 
@@ -98,4 +100,6 @@ def _local(words: tuple[str, ...], folder: Path) -> Finding:
     if not found:
         return Finding(Verdict.UNEXPECTED, "nothing listens, not even a scheduler: nothing was measured")
     open_ones = sorted({one for one in found if one != PATHS and not ip_address(one).is_loopback})
-    return Finding(Verdict.SILENT if open_ones else Verdict.SURVIVED, f"listens on {open_ones}" if open_ones else "")
+    return Finding(
+        Verdict.SILENT if open_ones else Verdict.SURVIVED, f"listens on {open_ones}" if open_ones else ""
+    )

@@ -43,7 +43,7 @@ def crash(_: Path) -> Finding:
 
 
 def leave_a_process(folder: Path) -> Finding:
-    process = subprocess.Popen(["sleep", "600"])
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     return Finding(Verdict.SURVIVED, str(process.pid))
 
 

@@ -104,9 +104,7 @@ def _runs(folder: Path, commands: tuple[tuple[str, ...], ...]) -> None:
         run(*words)
 
 
-def _attempt(
-    race: Race, begun: Path, ends: list[dict[str, bytes]], delay_s: float, folder: Path
-) -> Finding:
+def _attempt(race: Race, begun: Path, ends: list[dict[str, bytes]], delay_s: float, folder: Path) -> Finding:
     shutil.copytree(begun, folder, dirs_exist_ok=True)
     said = together([partial(run, *race.first), partial(_later, race.second, delay_s)])
     if ended := next((one for one in said if isinstance(one, Ended)), None):
