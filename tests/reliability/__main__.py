@@ -1,9 +1,9 @@
 """Try what may go wrong with a store, with input and with numbers, and print a table of how each part ended.
 
-Run as `python -m tests.reliability [--quick | --full] [--part NAME]... [--seed N] [--only TEXT]`. It exits with
-1 if anything was silently wrong, unexpected, or without an end; each such fault is listed with the command
-that repeats it. A quick run takes about a minute and is part of the tests; a full one, about half an hour,
-belongs before a release.
+Run as `python -m tests.reliability [--quick | --full] [--part NAME]... [--seed N] [--only TEXT]`. It fails if
+anything was silently wrong, unexpected, or without an end; each such fault is listed with the command that
+repeats it. A quick run takes about a minute and is part of the tests; a full one, about half an hour, belongs
+before a release.
 """
 
 from __future__ import annotations

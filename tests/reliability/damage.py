@@ -78,8 +78,8 @@ PART = Part(
     "damage",
     "bytes flipped, files cut, removed, exchanged, rolled back",
     faults,
-    quick=44,
-    full=3000,
+    quick=24,
+    full=1600,
 )
 
 

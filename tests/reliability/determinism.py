@@ -71,7 +71,7 @@ def _fault(kind: str, detail: str, attempt: Callable[[Path], Finding]) -> Fault:
     return Fault(kind, detail, attempt, limit_s=PROCESS_S)
 
 
-PART = Part("determinism", "threads, processes, hash seeds, order, blocks", faults, quick=12, full=1000)
+PART = Part("determinism", "threads, processes, hash seeds, order, blocks", faults, quick=6, full=1000)
 
 
 def _use(folder: Path) -> None:

@@ -73,7 +73,7 @@ def faults(bench: Bench) -> Iterator[Fault]:
             )
 
 
-PART = Part("inputs", "mutated images, lists, arrays, jobs, clusters", faults, quick=90, full=40_000)
+PART = Part("inputs", "mutated images, lists, arrays, jobs, clusters", faults, quick=51, full=40_000)
 
 
 def _kinds(folder: Path) -> dict[str, tuple[list[Path], Callable[[Path, Path, str, Path], Finding]]]:

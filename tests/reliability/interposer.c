@@ -29,7 +29,7 @@ static char below[PATH_MAX];
 static size_t below_length;
 static int counted_kinds, action, is_sticky;
 static long chosen;
-static atomic_long calls;
+static atomic_long calls, calls_of[8]; /* in all, and by their kinds */
 
 void interposer_arm(const char *folder, int kinds, long number, int error, int sticky) {
     strncpy(below, folder, sizeof below - 1);
@@ -39,9 +39,16 @@ void interposer_arm(const char *folder, int kinds, long number, int error, int s
     action = error;
     is_sticky = sticky;
     atomic_store(&calls, 0);
+    for (int kind = 0; kind < 8; kind++) atomic_store(&calls_of[kind], 0);
 }
 
-long interposer_calls(void) { return atomic_load(&calls); }
+/* Return how many calls of some kinds there were. */
+long interposer_calls(int kinds) {
+    long count = 0;
+    for (int kind = 0; kind < 8; kind++)
+        if (kind & kinds) count += atomic_load(&calls_of[kind]);
+    return count;
+}
 
 static int is_below(int folder, const char *path) {
     char full[PATH_MAX * 2] = "", link[64];
@@ -60,6 +67,7 @@ static int is_below(int folder, const char *path) {
 /* Return whether this call is to fail; errno is set then. */
 static int fails(int kind, int folder, const char *path) {
     if (!(counted_kinds & kind) || !is_below(folder, path)) return 0;
+    atomic_fetch_add(&calls_of[kind], 1);
     long number = atomic_fetch_add(&calls, 1) + 1;
     if (!chosen || (is_sticky ? number < chosen : number != chosen)) return 0;
     if (action < 0) {

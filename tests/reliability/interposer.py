@@ -56,9 +56,9 @@ def arm(folder: Path, kinds: Calls, number: int = 0, action: int = KILL, *, stic
     _library().interposer_arm(os.fsencode(folder), int(kinds), ctypes.c_long(number), action, int(sticky))
 
 
-def calls() -> int:
-    """Return how many calls were counted since it was armed."""
-    found: int = _library().interposer_calls()
+def calls(kinds: Calls) -> int:
+    """Return how many calls of some kinds were counted since it was armed."""
+    found: int = _library().interposer_calls(int(kinds))
     return found
 
 

@@ -55,7 +55,7 @@ def faults(bench: Bench) -> Iterator[Fault]:
         yield Fault("padding", f"blocks of {rows}", partial(_padded, rows), limit_s=60)
 
 
-PART = Part("memory", "growth with the store, limits, padding", faults, quick=10, full=1000)
+PART = Part("memory", "growth with the store, limits, padding", faults, quick=6, full=1000)
 
 
 def _prepare(folder: Path) -> None:

@@ -42,7 +42,7 @@ def faults(bench: Bench) -> Iterator[Fault]:
     yield from faults_of(bench, [verb for verb in verbs() if verb.path[0] in WITH_TENSORFLOW])
 
 
-PART = Part("models", "mutated .keras files, options of encode and train", faults, quick=8, full=600)
+PART = Part("models", "mutated .keras files, options of encode and train", faults, quick=6, full=600)
 
 
 def _prepare(folder: Path) -> NDArray[np.float32]:

@@ -51,7 +51,7 @@ def faults(bench: Bench) -> Iterator[Fault]:
             sizes = CHUNKS if name in ("stats", "axes", "pca") else CHUNKS[1:2]
             for chunk_rows in sizes:
                 attempt = partial(_attempt, data, name, chunk_rows, bench.seed)
-                yield Fault(f"{name} of {data}", f"blocks of {chunk_rows}", attempt, limit_s=90)
+                yield Fault(name, f"{data}, blocks of {chunk_rows}", attempt, limit_s=90)
 
 
 def _normal(random: np.random.Generator) -> Points:
@@ -142,7 +142,7 @@ CHECKS: Mapping[str, Callable[[Path, Arrays, int], Iterator[Quantity]]] = {
     "compare": _compare,
     "neighbours": _neighbours,
 }
-PART = Part("numerics", "adversarial data against extended precision", faults, quick=30, full=10_000)
+PART = Part("numerics", "adversarial data against extended precision", faults, quick=18, full=10_000)
 
 
 def _use(folder: Path) -> None:

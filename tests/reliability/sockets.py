@@ -49,7 +49,7 @@ PART = Part(
     "sockets",
     "what listens, without a cluster and with a local one",
     faults,
-    quick=8,
+    quick=4,
     full=1000,
     needs_interposer=True,
 )
