@@ -57,7 +57,10 @@ PROGRESS_S = 10.0  # between lines
 MOST_LISTED = 5  # failures of a kind
 COLUMNS = ("part", "tried", "survived", "detected", "silent", "unexp.", "hangs", "s")
 FOLDER = "LATENTSCAN_RELIABILITY"  # the variable that names the folder to work in, once it exists
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # as many processes run as there are processors
+VARIABLES = {  # as many processes run as there are processors; and TensorFlow is silent
+    **{"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -103,7 +106,7 @@ def _interposed(where: Path | None, words: Sequence[str]) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="latentscan-", dir=where))
     library = compile_interposer(folder)
     if library is not None:
-        variables = {**os.environ, **dict.fromkeys(ONE_THREAD, "1"), FOLDER: str(folder)}
+        variables = {**os.environ, **VARIABLES, FOLDER: str(folder)}
         command = [sys.executable, "-m", "tests.reliability", *words]
         os.execve(sys.executable, command, {**variables, "LD_PRELOAD": str(library)})  # noqa: S606
     return folder

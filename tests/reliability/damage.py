@@ -187,7 +187,8 @@ def _same(one: Any, other: Any) -> bool:
     first, second = np.asarray(one), np.asarray(other)
     if first.dtype.kind in "OTU":
         return first.tolist() == second.tolist()
-    return first.dtype == second.dtype and first.shape == second.shape and first.tobytes() == second.tobytes()
+    is_alike = first.dtype == second.dtype and first.shape == second.shape
+    return is_alike and bool(first.tobytes() == second.tobytes())
 
 
 def _region(file: str) -> str:

@@ -82,7 +82,7 @@ def _use(folder: Path) -> None:
 
 
 def _stores(folder: Path, chunk_rows: int = CHUNK_ROWS) -> dict[str, LatentStore]:
-    shape = {"images": IMAGES, "components": COMPONENTS, "chunk_rows": chunk_rows}
+    shape: dict[str, Any] = {"images": IMAGES, "components": COMPONENTS, "chunk_rows": chunk_rows}
     return {
         name: build_store(folder / f"{name}.zarr", **shape, seed=seed) for name, seed in (("a", 0), ("b", 1))
     }

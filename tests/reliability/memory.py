@@ -8,7 +8,7 @@ from __future__ import annotations
 import resource
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -60,7 +60,11 @@ PART = Part("memory", "growth with the store, limits, padding", faults, quick=6,
 
 def _prepare(folder: Path) -> None:
     for name, blocks in (("small", BLOCKS), ("large", BLOCKS * LARGE)):
-        shape = {"images": blocks * CHUNK_ROWS, "components": COMPONENTS, "chunk_rows": CHUNK_ROWS}
+        shape: dict[str, Any] = {
+            "images": blocks * CHUNK_ROWS,
+            "components": COMPONENTS,
+            "chunk_rows": CHUNK_ROWS,
+        }
         build_store(folder / f"{name}.zarr", **shape, seed=0)
 
 

@@ -198,7 +198,11 @@ def _at_bounds(verb: Verb, option: Any, kind: type) -> Iterator[tuple[str, bool]
 def _models(verb: Verb) -> list[type[BaseModel]]:
     if verb.path[0] in ANALYSES:
         return [ANALYSES[verb.path[0]].parameters]
-    return {"encode": [EncodeParameters], "train": [TrainParameters, Preprocessing]}.get(verb.path[0], [])
+    made: dict[str, list[type[BaseModel]]] = {
+        "encode": [EncodeParameters],
+        "train": [TrainParameters, Preprocessing],
+    }
+    return made.get(verb.path[0], [])
 
 
 def _prepare(folder: Path) -> None:

@@ -59,7 +59,7 @@ def analysis_names() -> list[str]:
 
 def build_small_stores(folder: Path, *, seed: int) -> None:
     """Write the small store and another one."""
-    shape = {"images": IMAGES, "components": COMPONENTS, "chunk_rows": CHUNK_ROWS}
+    shape: dict[str, Any] = {"images": IMAGES, "components": COMPONENTS, "chunk_rows": CHUNK_ROWS}
     build_store(folder / STORE, **shape, labels=("smiling",), split=True, seed=seed)
     build_store(folder / OTHER, **shape, labels=("smiling",), split=True, seed=seed + 1)
 
