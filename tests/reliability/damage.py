@@ -1,0 +1,245 @@
+"""Damage: bytes of a small store flipped, files cut short, removed, exchanged, or of an older version.
+
+Silently wrong is an analysis that ends well with another result than that of the undamaged store, and a
+`check` that ends well although an analysis fails, or zarr or xarray cannot read an array or reads other
+values. A byte that nobody reads (in the date of a result, say) may be flipped without a word.
+"""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tests.reliability.campaign import Fault, Finding, Part, Verdict
+from tests.reliability.command import BAD_STORE, DONE, run
+from tests.reliability.small_store import (
+    OTHER,
+    STORE,
+    analysis_names,
+    analysis_words,
+    build_small_stores,
+    document_of,
+    import_what_is_used,
+    prepare_small_stores,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tests.reliability.campaign import Bench
+
+LATENTS = ("mu", "logvar", "z")
+DATA = ("latents", "the commit record", "other arrays")
+OLDER = "older"  # the folder of stores whose files are put in place of others
+SLOW = ("kmeans", "tsne", "compare")  # of these, each fault has one computed anew
+Arrays = dict[str, Any]  # values by path
+
+
+def faults(bench: Bench) -> Iterator[Fault]:
+    """List the faults."""
+    import_what_is_used(bench, _use)
+    expected, arrays, files = bench.made(partial(_prepare, seed=bench.seed))
+    number = 0
+
+    def fault(kind: str, file: str, detail: str, damage: Callable[[Path], None]) -> Fault:
+        nonlocal number
+        number += 1
+        commands = _commands(file, SLOW[number % len(SLOW)])
+        attempt = partial(_attempt, bench.folder, expected, arrays, damage, commands)
+        return Fault(kind, f"{file} {detail}".strip(), attempt, limit_s=60)
+
+    for file, size in files.items():
+        for at in range(size):
+            bit = (at * 7 + bench.seed) % 8
+            yield fault(
+                f"flip in {_region(file)}",
+                file,
+                f"byte {at} bit {bit}",
+                partial(_flip, file=file, at=at, bit=bit),
+            )
+        for length in sorted({0, 1, size // 2, size - 1} - {size, -1}):
+            yield fault("cut short", file, f"to {length}", partial(_cut, file=file, length=length))
+        yield fault("grow", file, "", partial(_grow, file=file))
+        yield fault("remove", file, "", partial(_remove, file=file))
+        yield fault("folder instead", file, "", partial(_obstruct, file=file))
+        if (bench.folder / OLDER / STORE / file).exists():
+            older = bench.folder / OLDER / STORE / file
+            yield fault("roll back", file, "", partial(_replace, file=file, by=older))
+    for one, other in _pairs(list(files)):
+        yield fault("exchange", one, f"with {other}", partial(_exchange, one=one, other=other))
+
+
+PART = Part(
+    "damage",
+    "bytes flipped, files cut, removed, exchanged, rolled back",
+    faults,
+    quick=24,
+    full=1600,
+)
+
+
+def _use(folder: Path) -> None:
+    """Do once all that an attempt does."""
+    expected = prepare_small_stores(folder, seed=0)
+    arrays = _read_all(folder / STORE)
+    work = folder / "work"
+    work.mkdir()
+    _attempt(folder, expected, arrays, partial(_grow, file="zarr.json"), _commands("z/c/0/0", SLOW[0]), work)
+
+
+def _prepare(folder: Path, seed: int) -> tuple[dict[str, Any], Arrays, dict[str, int]]:
+    """Write the stores, and return the documents of analyses, the arrays, and the sizes of files."""
+    older = folder / OLDER
+    older.mkdir()
+    build_small_stores(older, seed=seed + 2)  # other latents in the same shape; and the root, without results
+    expected = prepare_small_stores(folder, seed=seed)
+    shutil.copy(folder / OTHER / "zarr.json", older / STORE / "zarr.json")
+    store = folder / STORE
+    sizes = {
+        file.relative_to(store).as_posix(): file.stat().st_size
+        for file in sorted(store.rglob("*"))
+        if file.is_file()
+    }
+    return expected, _read_all(store), sizes
+
+
+def _attempt(
+    pristine: Path,
+    expected: dict[str, Any],
+    arrays: Arrays,
+    damage: Callable[[Path], None],
+    commands: Sequence[list[str]],
+    folder: Path,
+) -> Finding:
+    shutil.copytree(pristine / STORE, folder / STORE)
+    (folder / OTHER).symlink_to(pristine / OTHER)
+    damage(folder / STORE)
+    checked = run("check", "--store", STORE)
+    if breach := checked.breach(DONE, BAD_STORE):
+        return breach
+    is_whole = checked.code == DONE
+    if is_whole and (problem := _read_problem(folder / STORE, arrays)):
+        return Finding(Verdict.SILENT, f"check says whole, but {problem}")
+    fails = not is_whole
+    for words in commands:
+        said = run(*words)
+        if breach := said.breach(DONE, BAD_STORE):
+            return breach
+        if said.code == DONE and document_of(said.out, folder) != expected[words[0]]:
+            return Finding(Verdict.SILENT, f"{' '.join(words)} ends well with another result")
+        if said.code != DONE and is_whole:
+            return Finding(Verdict.SILENT, f"check says whole, but {words[0]} fails: {said.err.strip()}")
+        fails |= said.code != DONE
+    return Finding(Verdict.DETECTED if fails else Verdict.SURVIVED)
+
+
+def _commands(file: str, slow: str) -> list[list[str]]:
+    """Return the commands that damage of a file may mislead.
+
+    Damaged results mislead their own analysis, and those that build on it. Where data is damaged, analyses
+    are also computed anew, since what is cached is not read from the data; of the slow ones, one at a time.
+    """
+    region, owner = _region(file), file.split("/")[1].partition("-")[0] if "/" in file else ""
+    own = [name for name in analysis_names() if name in (owner, "compare") or not region.endswith("results")]
+    anew = own if region in DATA else []
+    return [analysis_words(name) for name in own] + [
+        [*analysis_words(name), "--force", "--results", "anew.zarr"]
+        for name in anew
+        if name not in SLOW or name == slow
+    ]
+
+
+def _read_all(store: Path) -> Arrays:
+    """Read every array of a store as zarr and as xarray do, each alone and by what the root says of it."""
+    import xarray
+    import zarr
+
+    found: Arrays = {}
+    root = zarr.open_group(store, mode="r")
+    for path, node in root.members(max_depth=None):
+        if isinstance(node, zarr.Array):
+            found[path] = node[...]
+            alone = zarr.open_array(store / path, mode="r")[...]
+            if not _same(alone, found[path]):
+                raise ValueError(f"{path} alone differs from {path} by the root")
+    with xarray.open_zarr(store) as dataset:
+        found |= {f"xarray {name}": array.to_numpy() for name, array in dataset.variables.items()}
+    return found
+
+
+def _read_problem(store: Path, expected: Arrays) -> str:
+    try:
+        found = _read_all(store)
+    except Exception as error:  # noqa: BLE001 (whatever it is, check should have seen it)
+        return f"zarr or xarray fails: {type(error).__name__}: {error}"
+    if found.keys() != expected.keys():
+        return f"zarr or xarray sees other arrays: {sorted(found.keys() ^ expected.keys())[:3]}"
+    other = [path for path, values in expected.items() if not _same(found[path], values)]
+    return f"zarr or xarray reads other values of {other[:3]}" if other else ""
+
+
+def _same(one: Any, other: Any) -> bool:
+    first, second = np.asarray(one), np.asarray(other)
+    if first.dtype.kind in "OTU":
+        return first.tolist() == second.tolist()
+    is_alike = first.dtype == second.dtype and first.shape == second.shape
+    return is_alike and bool(first.tobytes() == second.tobytes())
+
+
+def _region(file: str) -> str:
+    """Name what a file belongs to, for damage of one kind behaves alike."""
+    first = file.partition("/")[0]
+    if file == "zarr.json":
+        return "the root"
+    if first == "analyses":
+        return "metadata of results" if file.endswith("zarr.json") else "results"
+    if file.endswith("zarr.json"):
+        return "metadata"
+    return "latents" if first in LATENTS else "the commit record" if first == "commits" else "other arrays"
+
+
+def _pairs(files: list[str]) -> Iterator[tuple[str, str]]:
+    """Return pairs of files that could be taken for one another: neighbours of one name."""
+    by_name: dict[str, list[str]] = {}
+    for file in files:
+        by_name.setdefault(Path(file).name if "/c/" not in file else "chunk", []).append(file)
+    for alike in by_name.values():
+        yield from pairwise(alike)
+
+
+def _flip(store: Path, file: str, at: int, bit: int) -> None:
+    content = bytearray((store / file).read_bytes())
+    content[at] ^= 1 << bit
+    (store / file).write_bytes(content)
+
+
+def _cut(store: Path, file: str, length: int) -> None:
+    (store / file).write_bytes((store / file).read_bytes()[:length])
+
+
+def _grow(store: Path, file: str) -> None:
+    (store / file).write_bytes((store / file).read_bytes() + b"\0")
+
+
+def _remove(store: Path, file: str) -> None:
+    (store / file).unlink()
+
+
+def _obstruct(store: Path, file: str) -> None:
+    (store / file).unlink()
+    (store / file).mkdir()
+
+
+def _replace(store: Path, file: str, by: Path) -> None:
+    shutil.copy(by, store / file)
+
+
+def _exchange(store: Path, one: str, other: str) -> None:
+    (store / one).rename(store / "exchanged")
+    (store / other).rename(store / one)
+    (store / "exchanged").rename(store / other)
