@@ -18,7 +18,7 @@ from latentscan.analyses.tsne.repulsion import Convolution, Grid
 from latentscan.execution.executor import Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
@@ -102,7 +102,7 @@ def affinities(graph: NeighbourGraph, perplexity: float, threads: int) -> csr_ma
     return joint_probabilities_nn(near.indices, near.distances, [perplexity], n_jobs=threads)
 
 
-def initial_embedding(projection: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+def initial_embedding(projection: NDArray[np.float64], seed: int | Sequence[int]) -> NDArray[np.float64]:
     """Scale coordinates on the first principal axes, (n, 1 or 2), down to an initial embedding, (n, 2).
 
     It is rounded: the last digits of the axes come from the order in which blocks are merged.

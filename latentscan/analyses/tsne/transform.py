@@ -87,11 +87,16 @@ def transform(snapshot: Snapshot, fixed: Result, execution: Execution) -> Result
             on_done=lambda batch: advance(len(batch)),
         )
     numbers, points, radii = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return _result(fixed, numbers, points, radii)
+    found_by = {"transformed": len(numbers), "transformed_search_recall": index.recall}
+    return _result(fixed, numbers, points, radii, found_by)
 
 
 def _result(
-    fixed: Result, numbers: NDArray[np.int64], points: NDArray[np.float32], radii: NDArray[np.float32]
+    fixed: Result,
+    numbers: NDArray[np.int64],
+    points: NDArray[np.float32],
+    radii: NDArray[np.float32],
+    attributes: dict[str, Any],
 ) -> Result:
     images = np.concatenate([fixed["image"], numbers])
     order = np.argsort(images)
@@ -102,7 +107,7 @@ def _result(
         "radius": Variable(("point",), np.concatenate([fixed["radius"], radii])[order]),
         "in_sample": Variable(("point",), in_sample[order]),
     }
-    return Result(variables, {**fixed.attributes, "all": True, "transformed": len(numbers)})
+    return Result(variables, {**fixed.attributes, "all": True, **attributes})
 
 
 def batch_images(schema: Schema) -> int:
