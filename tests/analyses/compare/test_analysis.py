@@ -91,7 +91,7 @@ def test_a_rotated_cloud_is_the_same_cloud(tmp_path: Path) -> None:
     figures = pair(compare(stores, FAST), "a", "b")
     assert figures["cka"] == pytest.approx(1, abs=1e-5)
     assert figures["overlap"] == 1
-    assert figures["earth_movers_distance"] < 1e-3
+    assert figures["wasserstein_distance"] < 1e-3
     assert figures["difference"] == ""
     assert figures["shared"] == IMAGES
 
@@ -124,7 +124,7 @@ def test_figures_are_those_of_numpy(tmp_path: Path) -> None:
         assert figures["overlap"] == pytest.approx(plain_overlap(x[images], y[images], 5))
         assert figures["overlap_chance"] == pytest.approx(5 / 149)
         radii = [np.linalg.norm(z, axis=1) for z in (x, y)]
-        assert figures["earth_movers_distance"] == pytest.approx(wasserstein_distance(*radii), abs=0.02)
+        assert figures["wasserstein_distance"] == pytest.approx(wasserstein_distance(*radii), abs=0.02)
     edges, shares = found["radius_edge"], found["radius_share"]
     assert shares.shape == (3, len(edges) - 1)
     np.testing.assert_allclose(shares.sum(axis=1), 1, atol=0.01)
@@ -186,7 +186,7 @@ def test_different_images_are_named_and_the_rest_is_compared(tmp_path: Path) -> 
     for first, second in combinations(stores, 2):
         figures = pair(found, first, second)
         alike = (first, second) in {("a", "c"), ("b", "e")}
-        assert np.isfinite(figures["earth_movers_distance"])
+        assert np.isfinite(figures["wasserstein_distance"])
         assert (figures["difference"] == "") == alike
         assert (figures["shared"] == IMAGES) == alike
         assert all(np.isfinite(figures[name]) == alike for name in FIGURES)
@@ -265,7 +265,7 @@ def test_points_that_are_all_equal_have_no_figures(tmp_path: Path) -> None:
     found = compare(stores, FAST)
     assert np.isnan(pair(found, "a", "b")["cka"])
     radii = np.linalg.norm(cloud(), axis=1)
-    assert pair(found, "a", "b")["earth_movers_distance"] == pytest.approx(radii.mean(), rel=1e-3)
+    assert pair(found, "a", "b")["wasserstein_distance"] == pytest.approx(radii.mean(), rel=1e-3)
 
 
 def test_the_result_is_a_dataset(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_an_embedding_names_its_images_and_how_good_it_is(store: LatentStore, sm
     assert len(np.unique(small["image"])) == 300
     assert 7 not in small["image"]
     np.testing.assert_allclose(small["radius"], np.linalg.norm(rows()[small["image"]], axis=1), rtol=1e-6)
-    assert small.attributes["recall"] == 1
+    assert small.attributes["search_recall"] == 1
     assert small.attributes["trustworthiness"] > 0.9
     assert 0 < small.attributes["kl"] < 2
     dataset = xr.open_zarr(store.location, group=f"analyses/tsne/{small.attributes['key']}")
