@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.analyses.tsne.repulsion import Convolution, Grid
+from latentscan.analyses.tsne.repulsion import Convolution, Surroundings
 from latentscan.execution.executor import Stopped
 
 if TYPE_CHECKING:
@@ -207,9 +207,7 @@ class _Objective:
         points = np.asarray(embedding)
         threads, error_too = settings["n_jobs"], settings["should_eval_error"]
         total, divergence, gradient = attraction(joint, points, points, threads, error_too=error_too)
-        grid = Grid.over(points)
-        weights = grid.weights(points)
-        similarity, push = self._convolution.field(grid, weights).read(weights)
+        similarity, push = Surroundings(points, self._convolution).itself()
         pairs = similarity.sum(dtype=np.float64) - len(points)  # without those of a point and itself
         gradient *= self._exaggeration
         gradient -= push / pairs

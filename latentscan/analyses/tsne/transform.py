@@ -14,7 +14,7 @@ import numpy as np
 
 from latentscan.analyses.neighbours.index import build_index
 from latentscan.analyses.tsne.optimize import attraction
-from latentscan.analyses.tsne.repulsion import Convolution, Field, Grid
+from latentscan.analyses.tsne.repulsion import Convolution, Surroundings
 from latentscan.execution.executor import Stopped
 from latentscan.scan.rows import gather_rows, read_range, require_measurable
 from latentscan.store.results import Result, Variable
@@ -61,8 +61,7 @@ def transform(snapshot: Snapshot, fixed: Result, execution: Execution) -> Result
     near = min(NEIGHBOURS, len(rows))
     index = build_index(rows, near, fixed.attributes["seed"], execution)
     reference = fixed["embedding"].astype(np.float64)
-    grid = Grid.over(reference, PADDING)
-    field = Convolution().field(grid, grid.weights(reference))
+    field = Surroundings(reference, Convolution(), PADDING)
     schema = snapshot.schema
     step = batch_images(schema)
     batches = [range(start, min(start + step, schema.images)) for start in range(0, schema.images, step)]
@@ -132,7 +131,7 @@ def _embed(
     index: Index,
     near: int,
     reference: Floats,
-    field: Field,
+    field: Surroundings,
     control: Control,
 ) -> NDArray[np.float32]:
     """Embed latents (n, components) as points (n, 2)."""
