@@ -13,36 +13,32 @@ if TYPE_CHECKING:
 
 
 class Estimate(NamedTuple):
-    """A mean over a sample of points, and its standard error."""
+    """A mean over points, and its standard error."""
 
     value: float
     error: float
 
 
-def estimate(values: NDArray[np.floating], population: int) -> Estimate:
-    """Return the mean of a sample without replacement, and its standard error, 0 where it is of all.
+def estimate(values: NDArray[np.floating]) -> Estimate:
+    """Return the mean of figures of some points, and its standard error: s / √m.
 
-    Cochran, W. G. (1977), Sampling techniques, equation 2.20. Where there is one value alone, the error
-    is not known: NaN.
+    The points are taken for a sample of many more, also where they are all that there are. Where there is
+    one alone, the error is not known: NaN.
 
     Parameters
     ----------
     values
-        Of the sample, (m,).
-    population
-        How many the sample was drawn from.
+        Of the points, (m,).
 
     Examples
     --------
-    >>> estimate(np.array([1.0, 3.0]), 4)
-    Estimate(value=2.0, error=0.7071067811865476)
+    >>> estimate(np.array([1.0, 3.0]))
+    Estimate(value=2.0, error=1.0)
     """
     m = len(values)
-    if m == population:
-        return Estimate(float(values.mean()), 0.0)
     if m < 2:
-        return Estimate(float(values.mean()) if m else np.nan, np.nan)
-    return Estimate(float(values.mean()), float(values.std(ddof=1) * np.sqrt((1 - m / population) / m)))
+        return Estimate(float(values[0]) if m else np.nan, np.nan)
+    return Estimate(float(values.mean()), float(values.std(ddof=1) / np.sqrt(m)))
 
 
 def nearest_on_map(

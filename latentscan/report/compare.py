@@ -46,6 +46,7 @@ LONGEST_PAIR = 18  # letters of two names, beyond which stores are numbered
 STRIP_HEIGHT = (1.1, 0.22)  # inches of the figures of pairs: in all, and for each
 CURVES_HEIGHT = 3.6  # inches
 NARROWEST_MAP = 2.4  # inches
+ROOM = 0.09  # above the curves, for each store beyond the second that the legend names
 MOST_LINES = 8  # of a table of inertia
 DASHES = ("-", "--", ":", "-.")  # so that a curve shows below one that is the same
 INK = 0.25  # of a map's area, which its points would cover if none lay on another
@@ -133,15 +134,19 @@ def _tables(result: Result) -> list[RenderableType]:
         f"or scaled. Neighbours: share of the {nearest} nearest of an image that are the same"
         f"{sampled}; it depends on how many images they are searched among. Disparity (Procrustes): how much "
         "the shapes of two maps differ, 0 to 1. ±: standard error over the images: delta method, jackknife, "
-        "standard deviation of the images' shares, jackknife. The second line is what is found where there "
-        "is nothing: two samples of one distribution, shuffled images, shuffled images, and a second map of "
-        "the same store (the noise floor, where it was asked for)."
+        "standard deviation of the images' shares, jackknife. Floor: what is found where there is nothing to "
+        "find: two samples of one distribution, shuffled images, shuffled images, and another map of the "
+        "same store, where its noise floor was asked for."
     )
     arrays = _arrays(result)
-    points = "points: " + ", ".join(
-        f"{number}{name} {arrays[name]}" for name, number in zip(names, _numbers(result), strict=True)
-    )
-    notes = [Text(f"\n{note}", style="bold") for note in result.attributes["notes"]]
+    numbers = _numbers(result)
+    each = [f"{number}{name} {arrays[name]}" for name, number in zip(names, numbers, strict=True)]
+    points = "points: " + ("\n        " if any(numbers) else ", ").join(each)
+    notes = [
+        Text(f"\n{note}", style="bold")
+        for note in result.attributes["notes"]
+        if not note.startswith("points: ")  # they stand above
+    ]
     title = Text("\nevery two stores", style="bold cyan")
     return [*tables, title, points, _pair_table(result), Text(legend, style="dim"), *notes]
 
@@ -194,7 +199,7 @@ def _pair_table(result: Result) -> RenderableType:
         pair = _pair(result, number)
         table.add_row(name, *(with_error(*_value(pair, figure)) for figure in TITLES))
         beside = [with_error(pair[floor], None) for _, floor in TITLES.values()]
-        table.add_row(Text("  nothing", style="dim"), *(Text(cell, style="dim") for cell in beside))
+        table.add_row(Text("  floor", style="dim"), *(Text(cell, style="dim") for cell in beside))
     return table
 
 
@@ -218,7 +223,8 @@ def figure(results: Mapping[str, Result]) -> Figure:
     for draw, axes in zip(curves, rows[0].subplots(1, len(curves), squeeze=False)[0], strict=True):
         axes.spines[["top", "right"]].set_visible(False)
         draw(axes, pairs)
-        axes.set_ylim(bottom=0)
+        stores = len(pairs["store"])
+        axes.set_ylim(0, axes.get_ylim()[1] * (1 + ROOM * max(0, stores - 2)))
         axes.legend(frameon=False)
     _draw_pairs(rows[1], pairs)
     if maps:
@@ -247,14 +253,19 @@ def _draw_pairs(row: SubFigure, result: Result) -> None:
         axes.grid(axis="y", color="0.9")
     panels[0].set_yticks(lines, names)
     panels[0].set_ylim(len(names) - 0.5, -0.5)
-    row.supxlabel("bars: two standard errors; grey: where there is nothing to find", fontsize="small")
+    row.supxlabel("bars: two standard errors; grey: the floor, where there is nothing to find", fontsize="small")
+
+
+def _labels(result: Result) -> list[str]:
+    """Return the name of each store, with its number and the array of its points."""
+    numbers, arrays = _numbers(result), _arrays(result)
+    return [f"{number}{name}, {array}" for number, (name, array) in zip(numbers, arrays.items(), strict=True)]
 
 
 def _draw_radii(axes: Axes, pairs: Result) -> None:
-    edges, arrays = pairs["radius_edge"], _arrays(pairs)
-    stores = zip(pairs["store"].tolist(), _numbers(pairs), strict=True)
-    for (name, number), shares, style in zip(stores, pairs["radius_share"], _styles(), strict=False):
-        axes.stairs(100 * shares, edges, label=f"{number}{name}, {arrays[name]}", **style)
+    edges = pairs["radius_edge"]
+    for name, shares, style in zip(_labels(pairs), pairs["radius_share"], _styles(), strict=False):
+        axes.stairs(100 * shares, edges, label=name, **style)
     axes.set_xlabel("radius (L2 norm of a row)")
     axes.set_ylabel(f"images in a bin of {edges[1] - edges[0]:.2g} (%)")
 
@@ -264,11 +275,8 @@ def _draw_inertia(axes: Axes, pairs: Result) -> None:
 
     k = pairs["k"]
     mark = "o" if len(k) < 3 else ""
-    arrays = _arrays(pairs)
-    for name, shares, style in zip(
-        pairs["store"].tolist(), 100 * pairs["inertia_share"], _styles(), strict=False
-    ):
-        axes.plot(k, shares.mean(axis=1), marker=mark, label=f"{name}, {arrays[name]}", **style)
+    for name, shares, style in zip(_labels(pairs), 100 * pairs["inertia_share"], _styles(), strict=False):
+        axes.plot(k, shares.mean(axis=1), marker=mark, label=name, **style)
         lowest, highest = shares.min(axis=1), shares.max(axis=1)
         axes.fill_between(k, lowest, highest, color=style["color"], alpha=0.2, linewidth=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -285,7 +293,7 @@ def _draw_maps(row: SubFigure, pairs: Result, side: float) -> None:
     names = pairs["store"][pairs["store_of_map"]].tolist()
     found = (_pair(pairs, number) for number in range(len(pairs["first"])))
     disparity = {(pair["first"], pair["second"]): with_error(*_value(pair, "disparity")) for pair in found}
-    arrays = _arrays(pairs)
+    labels = dict(zip(pairs["store"].tolist(), _labels(pairs), strict=True))
     colours = _colours_by_place(pairs["embedding"][0])
     size = min(INK * (72 * side) ** 2 / len(colours), 20.0)
     panels = row.subplots(1, len(names), squeeze=False, sharex=True, sharey=True)[0]
@@ -293,7 +301,7 @@ def _draw_maps(row: SubFigure, pairs: Result, side: float) -> None:
         axes.scatter(*points.T, s=size, c=colours, linewidths=0, rasterized=True)
         left = disparity.get((names[0], name))
         below = "the others are aligned to it" if left is None else f"disparity {left}"
-        axes.set_title(f"{name}, {arrays[name]}\n{below}", fontsize="medium")
+        axes.set_title(f"{labels[name]}\n{below}", fontsize="medium")
         axes.set_aspect("equal")
         axes.set_axis_off()
     row.supxlabel(

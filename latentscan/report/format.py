@@ -54,12 +54,14 @@ def number_like(value: float, like: float) -> str:
 
 
 def with_error(value: float | None, error: float | None) -> str:
-    """Write a number and its standard error, to the digit that the error reaches, three decimals at least.
+    """Write a number and its standard error, to the digit that the error reaches, at most four decimals.
 
     Examples
     --------
-    >>> with_error(0.97123, 0.0018), with_error(14.0, 2.5), with_error(0.5, None), with_error(None, None)
-    ('0.971 ± 0.002', '14.0 ± 2.5', '0.500', '–')
+    >>> with_error(0.97123, 0.0018), with_error(14.0, 2.5), with_error(0.98776, 0.0002)
+    ('0.971 ± 0.002', '14.0 ± 2.5', '0.9878 ± 0.0002')
+    >>> with_error(0.5, None), with_error(None, None)
+    ('0.500', '–')
     """
     if value is None or not math.isfinite(value):
         return "–"
@@ -67,8 +69,12 @@ def with_error(value: float | None, error: float | None) -> str:
         return f"{value:.3f}" if abs(value) < 1000 else f"{value:.3g}"
     if max(abs(value), error) >= 1e5:
         return f"{value:.3g} ± {error:.2g}"
-    digits = 3 if max(abs(value), error) < 1 else max(0, 1 - math.floor(math.log10(error))) if error else 3
-    return f"{value:.{min(digits, 3)}f} ± {error:.{min(digits, 3)}f}"
+    reached = 1 - math.floor(math.log10(error)) if error else 3
+    if max(abs(value), error) < 1:
+        digits = 4 if 0 < error < 5e-4 else 3
+    else:
+        digits = min(max(reached, 0), 3)
+    return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
 def own_attributes(result: Result) -> dict[str, Any]:

@@ -46,8 +46,8 @@ def _finite(value: Any) -> Any:
 def table(results: Mapping[str, Result]) -> RenderableType:
     """Arrange how maps were made and how good they are.
 
-    A map of all images has a line for its sample alone, and one for the images of the sample and one for
-    the transformed ones among all images.
+    Below the line of a map of all images, which is of its sample alone, are one of the images of the sample
+    and one of the transformed ones, among all images.
 
     Parameters
     ----------
@@ -79,7 +79,12 @@ def table(results: Mapping[str, Result]) -> RenderableType:
         "images. The KL divergence compares maps of the same points and perplexity only; it stands in the "
         "picture and in the JSON document."
     )
-    return Group(table, *floors, Text(legend, style="dim"))
+    if any("transformed" in result.attributes for result in results.values()):
+        legend += (
+            " Below a map of all images: images of its sample, and transformed ones, each with its nearest "
+            "among all images of the map."
+        )
+    return Group(table, *floors, Text(f"\n{legend}", style="dim"))
 
 
 def _lines(name: str, result: Result) -> Iterator[list[str]]:
@@ -87,14 +92,13 @@ def _lines(name: str, result: Result) -> Iterator[list[str]]:
     a = result.attributes
     transformed = a.get("transformed")
     made = [f"{a['perplexity']:g}", f"{a['early_exaggeration']:g}", f"{a['iterations']:,}"]
-    title = f"{name}, {a['array']}" + ("" if transformed is None else ", sample")
-    yield [title, f"{a['points']:,}", *made, _recall(a.get("search_recall", a.get("recall"))), *_quality(a)]
+    yield [f"{name}, {a['array']}", f"{a['points']:,}", *made, _recall(a.get("search_recall", a.get("recall"))), *_quality(a)]
     if transformed is None:
         return
     among_all = a.get("among_all", {})
-    yield ["sample among all", f"{a['points']:,}", *[""] * 4, *_quality(among_all.get("sample"))]
+    yield ["  among all", f"{a['points']:,}", *[""] * 4, *_quality(among_all.get("sample"))]
     recall = _recall(a.get("transformed_search_recall"))
-    yield ["transformed among all", f"{transformed:,}", *[""] * 3, recall, *_quality(among_all.get("transformed"))]
+    yield ["  transformed", f"{transformed:,}", *[""] * 3, recall, *_quality(among_all.get("transformed"))]
 
 
 def _recall(value: float | None) -> str:
@@ -155,7 +159,7 @@ def _draw_map(axes: Axes, result: Result, norm: Normalize, side: float) -> None:
     axes.set(xlim=(centre[0] - reach, centre[0] + reach), ylim=(centre[1] - reach, centre[1] + reach))
     axes.set(xticks=[], yticks=[], aspect="equal")
     axes.spines[:].set_color("0.85")
-    axes.set_xlabel(_caption(result), color="0.3")
+    axes.set_xlabel(_caption(result), color="0.3", fontsize="small")
 
 
 def _caption(result: Result) -> str:
@@ -174,10 +178,10 @@ def _caption(result: Result) -> str:
     lines += [_caption_of_quality(f"{name} among all: ", part) for name, part in among_all.items() if part]
     if isinstance(floor := a.get("noise_floor"), dict):
         common, apart = (_beside(floor, name) for name in ("neighbours_in_common", "disparity"))
-        lines.append(f"second map: {common} neighbours in common, disparity {apart}")
+        lines.append(f"second map: {common} in common, disparity {apart}")
     return "\n".join(lines)
 
 
 def _caption_of_quality(title: str, figures: Mapping[str, Any]) -> str:
     trust, kept = _quality(figures)
-    return f"{title}trust {trust}, neighbours kept {kept}"
+    return f"{title}trust {trust}, kept {kept}"

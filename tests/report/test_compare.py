@@ -52,7 +52,7 @@ def test_the_tables_name_what_is_not_compared(whole: Result) -> None:
     assert "components: run-0.zarr 8, run-1.zarr 5, run-2.zarr 8" in joined
     for title in ("radius of z", "inertia (% of that of one cluster)", "every two stores", "linear CKA"):
         assert title in joined
-    assert "points: 1 run-0.zarr z, 2 run-1.zarr z, 3 run-2.zarr z" in joined
+    assert "points: 1 run-0.zarr z 2 run-1.zarr z 3 run-2.zarr z" in joined
     cells = next(line for line in text.splitlines() if line.startswith("2, 3")).split()
     assert cells[2:] == [cells[2], "±", cells[4], "–", "–", "–"]
     assert "same (n = 60)" in joined
@@ -89,8 +89,8 @@ def test_the_figure_names_stores_axes_and_maps(whole: Result) -> None:
     named = words_of(drawing)
     assert {"1 run-0.zarr, z", "2 run-1.zarr, z", "3 run-2.zarr, z"} <= named  # of the curves
     assert {"number of clusters k", "inertia (% of that of one cluster)"} <= named
-    assert any(text.startswith("run-1.zarr, z\ndisparity") for text in named)
-    assert not any(text.startswith("run-2.zarr, z\n") for text in named)
+    assert any(text.startswith("2 run-1.zarr, z\ndisparity") for text in named)
+    assert not any(text.startswith("3 run-2.zarr, z\n") for text in named)
     assert {"Wasserstein-1", "linear CKA", "neighbours (n = 60)", "1, 2"} <= named  # of the pairs
 
 

@@ -46,15 +46,15 @@ def test_the_table_has_a_line_for_each_map_and_says_how_good_it_is() -> None:
     }
     lines = shown(table(results)).splitlines()
     made = ["30", "12", "1,000"]
-    sample = next(line for line in lines if line.startswith("vae.zarr, z,")).split()
-    assert [word for word in sample if word not in {"vae.zarr,", "z,", "sample"}] == [
+    sample = next(line for line in lines if line.startswith("vae.zarr, z ")).split()
+    assert sample[2:] == [
         "140,000",
         *made,
         *"0.999 0.971 ± 0.002 0.356 ± 0.006".split(),
     ]
-    among_all = next(line for line in lines if line.startswith("sample among")).split()
+    among_all = next(line for line in lines if line.startswith("  among all")).split()
     assert among_all[-7:] == "140,000 0.964 ± 0.002 0.356 ± 0.006".split()
-    transformed = next(line for line in lines if line.startswith("transformed")).split()
+    transformed = next(line for line in lines if line.startswith("  transformed")).split()
     assert transformed[-8:] == "1,560,000 0.991 0.971 ± 0.002 0.067 ± 0.006".split()
     assert "2.944" not in "".join(lines)  # divergences of other perplexities do not compare
     assert any(line.startswith("map 2, z ") for line in lines)
@@ -67,7 +67,7 @@ def test_the_noise_floor_stands_below_the_map() -> None:
     assert "another map of the same images has 0.680 ± 0.005 of the neighbours in common" in said
     assert "disparity 0.031 ± 0.001" in said
     (axes, _) = figure(results).axes
-    assert "second map: 0.680 ± 0.005 neighbours in common, disparity 0.031 ± 0.001" in axes.get_xlabel()
+    assert "second map: 0.680 ± 0.005 in common, disparity 0.031 ± 0.001" in axes.get_xlabel()
 
 
 def test_a_map_of_an_older_version_is_still_shown() -> None:

@@ -155,7 +155,7 @@ def paired_variables(
             if enough:
                 sampled[pair] = len(both.images)
                 overlap = overlap_of(neighbours[a].indices, neighbours[b].indices)
-                figures[3:, pair] = *estimate(overlap, int(shared[pair])), nearest / (len(both.images) - 1)
+                figures[3:, pair] = *estimate(overlap), nearest / (len(both.images) - 1)
     found = {name: Variable(PAIR, values) for name, values in zip(FIGURES, figures, strict=True)}
     return {
         "shared": Variable(PAIR, shared),

@@ -49,7 +49,7 @@ def map_quality(rows: NDArray[np.float32], embedding: NDArray[np.floating]) -> d
     """Measure what an embedding (n, 2) of rows (n, components), in a random order, keeps of neighbours."""
     queries = np.arange(min(QUERIES, len(embedding)))
     near = nearest_on_map(embedding, queries, neighbours_of(len(embedding)))
-    return _figures(neighbour_ranks(rows, near, queries), len(rows), len(rows))
+    return _figures(neighbour_ranks(rows, near, queries), len(rows))
 
 
 def quality_among_all(snapshot: Snapshot, found: Result, execution: Execution) -> dict[str, Any]:
@@ -85,10 +85,9 @@ def quality_among_all(snapshot: Snapshot, found: Result, execution: Execution) -
     reduction: Reduction[NDArray[np.int64], NDArray[np.int64]] = Reduction((array,), chunk, np.add)
     ranks = ranks_of(reduce_store(snapshot, reduction, execution, label="quality of the map"), squares)
     parts = np.split(ranks, [len(groups["sample"])])
-    sizes = (int(found["in_sample"].sum()), int((~found["in_sample"]).sum()))
     return {
-        name: _figures(part, len(images), size) if size else None
-        for name, part, size in zip(groups, parts, sizes, strict=True)
+        name: _figures(part, len(images)) if len(part) else None
+        for name, part in zip(groups, parts, strict=True)
     }
 
 
@@ -98,7 +97,7 @@ def noise_floor(first: Result, second: Result) -> dict[str, Any]:
     points = len(maps[0])
     queries = np.arange(min(QUERIES, points))
     near = neighbours_of(points)
-    common = estimate(overlap_of(*(nearest_on_map(one, queries, near) for one in maps)), points)
+    common = estimate(overlap_of(*(nearest_on_map(one, queries, near) for one in maps)))
     disparity = map_disparity(*maps)
     return {
         "start_seed": second.attributes["start_seed"],
@@ -118,10 +117,9 @@ def map_disparity(first: NDArray[np.float64], second: NDArray[np.float64]) -> tu
     return procrustes(first, second).disparity, jackknife_error(len(without), squares)
 
 
-def _figures(ranks: NDArray[np.int64], points: int, population: int) -> dict[str, Any]:
-    """Return the figures of ranks (m, k) among some points, of queries drawn from a population."""
-    trust = estimate(trustworthiness_of(ranks, points), population)
-    kept = estimate(kept_of(ranks), population)
+def _figures(ranks: NDArray[np.int64], points: int) -> dict[str, Any]:
+    """Return the figures of ranks (m, k) among so many points."""
+    trust, kept = estimate(trustworthiness_of(ranks, points)), estimate(kept_of(ranks))
     return {
         "trustworthiness": trust.value,
         "trustworthiness_error": trust.error,
