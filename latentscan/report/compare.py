@@ -153,7 +153,9 @@ def _tables(result: Result) -> list[RenderableType]:
 
 def _sizes(result: Result) -> str:
     """Return of how many images the overlap is, in words."""
-    sizes = sorted({pair["sampled"] for pair in map(partial(_pair, result), range(len(result["first"])))} - {None, 0})
+    sizes = sorted(
+        {pair["sampled"] for pair in map(partial(_pair, result), range(len(result["first"])))} - {None, 0}
+    )
     return f" (n = {' or '.join(f'{size:,}' for size in sizes)})" if sizes else ""
 
 
@@ -168,7 +170,9 @@ def _numbers(result: Result) -> list[str]:
 def _pair_names(result: Result) -> list[str]:
     """Return the names of every two stores, or their numbers."""
     names = result["store"].tolist()
-    short = dict(zip(names, (n.strip() or name for n, name in zip(_numbers(result), names, strict=True)), strict=True))
+    short = dict(
+        zip(names, (n.strip() or name for n, name in zip(_numbers(result), names, strict=True)), strict=True)
+    )
     return [
         f"{short[first]}, {short[second]}"
         for first, second in zip(result["first"].tolist(), result["second"].tolist(), strict=True)
@@ -253,7 +257,9 @@ def _draw_pairs(row: SubFigure, result: Result) -> None:
         axes.grid(axis="y", color="0.9")
     panels[0].set_yticks(lines, names)
     panels[0].set_ylim(len(names) - 0.5, -0.5)
-    row.supxlabel("bars: two standard errors; grey: the floor, where there is nothing to find", fontsize="small")
+    row.supxlabel(
+        "bars: two standard errors; grey: the floor, where there is nothing to find", fontsize="small"
+    )
 
 
 def _labels(result: Result) -> list[str]:

@@ -70,10 +70,8 @@ def with_error(value: float | None, error: float | None) -> str:
     if max(abs(value), error) >= 1e5:
         return f"{value:.3g} ± {error:.2g}"
     reached = 1 - math.floor(math.log10(error)) if error else 3
-    if max(abs(value), error) < 1:
-        digits = 4 if 0 < error < 5e-4 else 3
-    else:
-        digits = min(max(reached, 0), 3)
+    small = max(abs(value), error) < 1
+    digits = min(max(reached, 3 if small else 0), 4 if small and error < 5e-4 else 3)
     return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 

@@ -74,8 +74,8 @@ def table(results: Mapping[str, Result]) -> RenderableType:
     near = next(iter(results.values())).attributes.get("neighbours", 15)
     legend = (
         "Search recall: share of the nearest neighbours that the index found. Trust (trustworthiness): "
-        f"whether neighbours on the map are neighbours in the latent space. Kept: share of the {near} nearest "
-        f"in the latent space that are among the {near} nearest on the map. ±: standard error over the "
+        f"whether neighbours on the map are neighbours in the latent space. Kept: share of the {near} "
+        f"nearest in the latent space that are among the {near} nearest on the map. ±: standard error over the "
         "images. The KL divergence compares maps of the same points and perplexity only; it stands in the "
         "picture and in the JSON document."
     )
@@ -92,7 +92,13 @@ def _lines(name: str, result: Result) -> Iterator[list[str]]:
     a = result.attributes
     transformed = a.get("transformed")
     made = [f"{a['perplexity']:g}", f"{a['early_exaggeration']:g}", f"{a['iterations']:,}"]
-    yield [f"{name}, {a['array']}", f"{a['points']:,}", *made, _recall(a.get("search_recall", a.get("recall"))), *_quality(a)]
+    yield [
+        f"{name}, {a['array']}",
+        f"{a['points']:,}",
+        *made,
+        _recall(a.get("search_recall", a.get("recall"))),
+        *_quality(a),
+    ]
     if transformed is None:
         return
     among_all = a.get("among_all", {})

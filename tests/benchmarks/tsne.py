@@ -81,7 +81,10 @@ def compared(
         for points in (found["embedding"].astype(np.float64), np.array(embedding))
     )
     return {
-        **{name: found.attributes[name] for name in ("points", "perplexity", "early_exaggeration", "search_recall")},
+        **{
+            name: found.attributes[name]
+            for name in ("points", "perplexity", "early_exaggeration", "search_recall")
+        },
         "trustworthiness": round(found.attributes["trustworthiness"], 4),
         "plain_s": round(min(seconds for seconds, _ in runs), 2),
         "plain_kl": round(theirs, 4),

@@ -46,7 +46,9 @@ def test_ranks_are_those_of_differences_in_float64(name: str) -> None:
     chosen = np.random.default_rng(0).integers(len(rows), size=(len(rows), 5))
     thresholds = np.array([squares_between(rows, row, at) for row, at in zip(rows, chosen, strict=True)])
     every = [squares_between(rows, row, np.arange(len(rows))) for row in rows]
-    expected = [[(own < limit).sum() for limit in wanted] for own, wanted in zip(every, thresholds, strict=True)]
+    expected = [
+        [(own < limit).sum() for limit in wanted] for own, wanted in zip(every, thresholds, strict=True)
+    ]
     assert count_nearer(rows, rows, thresholds).tolist() == np.array(expected).tolist()
 
 

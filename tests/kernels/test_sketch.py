@@ -12,7 +12,11 @@ numbers = st.lists(st.floats(0, 1e30), max_size=60)
 
 
 def same(a: Sketch, b: Sketch) -> bool:
-    return a.dropped == b.dropped and a.keys.tolist() == b.keys.tolist() and a.counts.tolist() == b.counts.tolist()
+    return (
+        a.dropped == b.dropped
+        and a.keys.tolist() == b.keys.tolist()
+        and a.counts.tolist() == b.counts.tolist()
+    )
 
 
 @settings(deadline=None)

@@ -40,7 +40,9 @@ def distance(a: np.ndarray, b: np.ndarray) -> Distance:
     return distance_of_samples(*counted[0], *counted[1])
 
 
-@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=20), st.lists(st.floats(0, 1e6), min_size=1, max_size=20))
+@given(
+    st.lists(st.floats(0, 1e6), min_size=1, max_size=20), st.lists(st.floats(0, 1e6), min_size=1, max_size=20)
+)
 def test_the_distance_of_samples_is_scipys(a: list[float], b: list[float]) -> None:
     found = distance(np.array(a), np.array(b))
     assert found.value == pytest.approx(wasserstein_distance(a, b), rel=1e-9, abs=1e-9)
@@ -49,6 +51,10 @@ def test_the_distance_of_samples_is_scipys(a: list[float], b: list[float]) -> No
 def test_its_error_is_how_far_samples_vary_and_its_floor_what_equal_ones_differ_by() -> None:
     rng = np.random.default_rng(0)
     apart = [distance(rng.gamma(9, size=300), 1.3 * rng.gamma(9, size=200)) for _ in range(300)]
-    assert np.mean([one.error for one in apart]) == pytest.approx(np.std([one.value for one in apart]), rel=0.15)
+    assert np.mean([one.error for one in apart]) == pytest.approx(
+        np.std([one.value for one in apart]), rel=0.15
+    )
     same = [distance(rng.gamma(9, size=300), rng.gamma(9, size=200)) for _ in range(300)]
-    assert np.mean([one.floor for one in same]) == pytest.approx(np.mean([one.value for one in same]), rel=0.1)
+    assert np.mean([one.floor for one in same]) == pytest.approx(
+        np.mean([one.value for one in same]), rel=0.1
+    )

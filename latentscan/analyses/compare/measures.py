@@ -151,7 +151,7 @@ def paired_variables(
             pair = pairs[group[a], group[b]]
             shared[pair] = both.covariance.count
             cka, chance = linear_cka(both.covariance, columns[a], columns[b])
-            figures[:3, pair] = cka, errors[number] if cka == cka else np.nan, chance
+            figures[:3, pair] = cka, np.nan if np.isnan(cka) else errors[number], chance
             if enough:
                 sampled[pair] = len(both.images)
                 overlap = overlap_of(neighbours[a].indices, neighbours[b].indices)

@@ -198,9 +198,7 @@ class Collection:
             candidates[short] = self._closest(block, wanted)[0][short]
         return candidates, None
 
-    def _closest(
-        self, block: NDArray[np.float32], k: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def _closest(self, block: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         squares, found = self.flat.search(block, k)
         return found, np.where(found[:, -1] < 0, np.inf, squares[:, -1])
 
@@ -290,7 +288,9 @@ def build_index(rows: NDArray[np.float32], k: int, seed: int, execution: Executi
         tried = [*(n for n in PROBES if n <= MOST_PROBED * cells.inverted.nlist), 0]
     queries = order[:RECALL_QUERIES]
     parts = [queries[start : start + RECALL_BLOCK] for start in range(0, len(queries), RECALL_BLOCK)]
-    held = execution.executor.run_tasks(partial(_recalled, collection, k=min(k, len(rows) - 1), tried=tried), parts)
+    held = execution.executor.run_tasks(
+        partial(_recalled, collection, k=min(k, len(rows) - 1), tried=tried), parts
+    )
     recalls = np.concatenate(held, axis=1).mean(axis=1).tolist()
     for probes, recall in zip(tried, recalls, strict=True):
         if recall >= RECALL:

@@ -167,9 +167,7 @@ class Surroundings:
         Around the grid, see `Grid.over`.
     """
 
-    def __init__(
-        self, points: NDArray[np.float64], convolution: Convolution, padding: float = 0.0
-    ) -> None:
+    def __init__(self, points: NDArray[np.float64], convolution: Convolution, padding: float = 0.0) -> None:
         self._points, self._is_far = points, _far(points)
         near = points[~self._is_far] if self._is_far.any() else points
         self._grid = Grid.over(near, padding)
@@ -224,7 +222,9 @@ def _over_pairs(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDA
     for start in range(0, len(points), height):
         across, up = points[start : start + height, np.newaxis].T - others.T[:, :, np.newaxis]
         near = 1 / (1 + across**2 + up**2)
-        sums[:, start : start + height] = [part.sum(axis=0) for part in (near, across * near**2, up * near**2)]
+        sums[:, start : start + height] = [
+            part.sum(axis=0) for part in (near, across * near**2, up * near**2)
+        ]
     return sums
 
 

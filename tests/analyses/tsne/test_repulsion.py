@@ -64,7 +64,9 @@ def test_points_at_one_place_push_nobody() -> None:
 
 def test_a_point_far_out_makes_no_larger_grid() -> None:
     rng = np.random.default_rng(1)
-    points = np.concatenate([15 * rng.standard_normal((800, 2)), [[2000.0, -70.0], [1e6, 1e6], [2000.5, -70.0]]])
+    points = np.concatenate(
+        [15 * rng.standard_normal((800, 2)), [[2000.0, -70.0], [1e6, 1e6], [2000.5, -70.0]]]
+    )
     found = Surroundings(points, Convolution())
     assert found._grid.nodes <= WIDEST
     similarity, push = found.itself()
@@ -84,5 +86,8 @@ def test_without_one_the_sums_are_those_of_the_grid() -> None:
     points = 20 * np.random.default_rng(2).standard_normal((500, 2))
     grid = Grid.over(points)
     expected = Convolution().field(grid, grid.weights(points)).at(points)
-    for found in (Surroundings(points, Convolution()).itself(), Surroundings(points, Convolution()).at(points)):
+    for found in (
+        Surroundings(points, Convolution()).itself(),
+        Surroundings(points, Convolution()).at(points),
+    ):
         assert all(one.tobytes() == two.tobytes() for one, two in zip(found, expected, strict=True))
