@@ -56,6 +56,22 @@ class SilentProgress:
 SILENT: Progress = SilentProgress()
 
 
+class _Labelled:
+    """Passes work on to another subscriber, with the name of what it is of before its label."""
+
+    def __init__(self, progress: Progress, name: str) -> None:
+        self._progress, self._name = progress, name
+
+    def task(self, label: str, total: int, unit: str, done: int = 0) -> AbstractContextManager[Advance]:
+        """Begin a piece of work."""
+        return self._progress.task(f"{self._name}: {label}", total, unit, done)
+
+
+def labelled(progress: Progress, name: str) -> Progress:
+    """Return a subscriber that shows what another does, with a name before each label."""
+    return _Labelled(progress, name)
+
+
 def terminal_progress() -> Progress:
     """Return the subscriber that suits where stderr goes."""
     if sys.stderr is None:  # closed; `print` would write to stdout then, where data goes

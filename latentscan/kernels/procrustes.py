@@ -77,3 +77,34 @@ def procrustes(reference: NDArray[np.floating], moving: NDArray[np.floating]) ->
     disparity = float(1 - common**2 / (spread * moving_spread)) if aligned else 1.0
     shift = mean - scale * (moving_mean @ rotation)
     return Alignment(rotation, scale, shift, min(max(disparity, 0.0), 1.0))
+
+
+def disparity_without_each(
+    reference: NDArray[np.floating], moving: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Compute what the disparity of two maps would be without each of their points, (n,).
+
+    Without point i, the products of both maps' deviations from their means lose n / (n − 1) times the
+    product of the point's own.
+
+    Parameters
+    ----------
+    reference, moving
+        (n, axes); row i of both is the same image.
+
+    Examples
+    --------
+    >>> reference = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
+    >>> moving = reference + np.array([[0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [3.0, 0.0]])
+    >>> int(disparity_without_each(reference, moving).argmin())
+    3
+    """
+    weight = len(reference) / (len(reference) - 1)
+    fixed = reference - reference.mean(axis=0, dtype=np.float64)
+    moved = moving - moving.mean(axis=0, dtype=np.float64)
+    products = moved.T @ fixed - weight * moved[:, :, np.newaxis] * fixed[:, np.newaxis]
+    common = np.linalg.svd(products, compute_uv=False).sum(axis=1)
+    spreads = [(own**2).sum() - weight * np.vecdot(own, own) for own in (fixed, moved)]
+    size = spreads[0] * spreads[1]
+    disparity = 1 - np.divide(common**2, size, out=np.zeros_like(size), where=size > 0)
+    return np.clip(disparity, 0.0, 1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -60,3 +60,76 @@ def wasserstein_distance(
     # where the difference changes its sign between two edges, its area is two triangles
     crossing = np.divide(left**2 + right**2, size, out=np.zeros_like(size), where=size > 0)
     return float(np.sum(np.diff(x) * np.where(left * right < 0, crossing, size)) / 2)
+
+
+class Distance(NamedTuple):
+    """A Wasserstein-1 distance between two samples.
+
+    Parameters
+    ----------
+    value
+        The distance.
+    error
+        Its standard error, with the rows of both samples independent.
+    floor
+        What two samples of these sizes from one distribution, that of both together, differ by on average.
+    """
+
+    value: float
+    error: float
+    floor: float
+
+
+def distance_of_samples(
+    values_a: NDArray[np.float64],
+    counts_a: NDArray[np.integer],
+    values_b: NDArray[np.float64],
+    counts_b: NDArray[np.integer],
+) -> Distance:
+    """Compute the Wasserstein-1 distance of two samples, ∫ |A(x) − B(x)| dx, with what it is uncertain by.
+
+    The standard error is that of the delta method: to move a row from x to y changes the distance by
+    ∫ sign(A − B) dt from y to x, over the size of its sample. The floor is the mean of ∫ |A − B| dx where A
+    and B are samples of n and m rows from one distribution H: √(2/π) ∫ √(H (1 − H) (1/n + 1/m)) dx.
+
+    del Barrio, E., Giné, E., Matrán, C. (1999), Central limit theorems for the Wasserstein distance between
+    the empirical and the true distributions.
+
+    Parameters
+    ----------
+    values_a, values_b
+        Ascending, (n,).
+    counts_a, counts_b
+        How many rows have each, (n,).
+
+    Examples
+    --------
+    >>> values, ones = np.array([0.0, 1.0, 5.0]), np.ones(3, np.int64)
+    >>> distance_of_samples(values, ones, values + 2.5, ones).value
+    2.5
+    """
+    x = np.union1d(values_a, values_b)
+    each = [_spread_over(x, *one) for one in ((values_a, counts_a), (values_b, counts_b))]
+    sizes = [int(counts.sum()) for counts in each]
+    a, b = (np.cumsum(counts)[:-1] / size for counts, size in zip(each, sizes, strict=True))
+    steps, difference = np.diff(x), a - b
+    moved = np.concatenate([[0.0], np.cumsum(np.sign(difference) * steps)])
+    variance = sum(_variance(moved, counts) / size for counts, size in zip(each, sizes, strict=True))
+    pooled = np.cumsum(each[0] + each[1])[:-1] / sum(sizes)
+    typical = np.sqrt(pooled * (1 - pooled) * sum(1 / size for size in sizes) * 2 / np.pi)
+    return Distance(
+        float(np.sum(np.abs(difference) * steps)), float(np.sqrt(variance)), float(np.sum(typical * steps))
+    )
+
+
+def _spread_over(
+    x: NDArray[np.float64], values: NDArray[np.float64], counts: NDArray[np.integer]
+) -> NDArray[np.int64]:
+    found = np.zeros(len(x), np.int64)
+    found[np.searchsorted(x, values)] = counts
+    return found
+
+
+def _variance(values: NDArray[np.float64], counts: NDArray[np.int64]) -> float:
+    mean = np.average(values, weights=counts)
+    return float(np.average((values - mean) ** 2, weights=counts))

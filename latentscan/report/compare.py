@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from latentscan.report import kmeans, stats
-from latentscan.report.format import finite
+from latentscan.report.format import finite, with_error
 from latentscan.report.style import series_colours
 
 if TYPE_CHECKING:
@@ -21,9 +22,31 @@ if TYPE_CHECKING:
 
     from latentscan.store.results import Result
 
-FIGURES = ("earth_movers_distance", "cka", "cka_chance", "overlap", "overlap_chance", "disparity")
+FIGURES = (
+    "wasserstein_distance",
+    "wasserstein_error",
+    "wasserstein_floor",
+    "cka",
+    "cka_error",
+    "cka_chance",
+    "overlap",
+    "overlap_error",
+    "overlap_chance",
+    "disparity",
+    "disparity_error",
+    "disparity_floor",
+)
+TITLES = {  # of the figures of two stores, with what they are where there is nothing to find
+    "wasserstein": ("Wasserstein-1", "wasserstein_floor"),
+    "cka": ("linear CKA", "cka_chance"),
+    "overlap": ("neighbours", "overlap_chance"),
+    "disparity": ("disparity", "disparity_floor"),
+}
+LONGEST_PAIR = 18  # letters of two names, beyond which stores are numbered
+STRIP_HEIGHT = (1.1, 0.22)  # inches of the figures of pairs: in all, and for each
 CURVES_HEIGHT = 3.6  # inches
 NARROWEST_MAP = 2.4  # inches
+ROOM = 0.09  # above the curves, for each store beyond the second that the legend names
 MOST_LINES = 8  # of a table of inertia
 DASHES = ("-", "--", ":", "-.")  # so that a curve shows below one that is the same
 INK = 0.25  # of a map's area, which its points would cover if none lay on another
@@ -35,26 +58,53 @@ def to_json(result: Result) -> dict[str, Any]:
     """Arrange a comparison as a JSON document."""
     names = result["store"].tolist()
     stores = {name: stats.to_json(found) for name, found in zip(names, result.parts["stats"], strict=True)}
+    for name, array in _arrays(result).items():
+        stores[name]["points_of"] = array
     if "inertia_share" in result:
         for name, found in zip(names, result.parts["kmeans"], strict=True):
             stores[name]["kmeans"] = kmeans.to_json(found)
     return {
         "stores": stores,
-        "pairs": [
-            {
-                **{name: str(result[name][pair]) for name in ("first", "second")},
-                "different_images": str(result["difference"][pair]) or None,
-                "shared": int(result["shared"][pair]),
-                **{name: finite(result[name][pair]) if name in result else None for name in FIGURES},
-            }
-            for pair in range(len(result["first"]))
-        ],
+        "pairs": [_pair(result, number) for number in range(len(result["first"]))],
         "radius": {
             "edges": result["radius_edge"].tolist(),
             "shares": dict(zip(names, result["radius_share"].tolist(), strict=True)),
         },
         "notes": list(result.attributes["notes"]),
     }
+
+
+def _pair(result: Result, number: int) -> dict[str, Any]:
+    """Return what is found of two stores; a result of an older version has fewer figures."""
+    found = {name: _figure_of(result, name, number) for name in FIGURES}
+    return {
+        **{name: str(result[name][number]) for name in ("first", "second")},
+        "different_images": str(result["difference"][number]) or None,
+        "shared": int(result["shared"][number]),
+        "sampled": int(result["sampled"][number]) if "sampled" in result else None,
+        **found,
+        "earth_movers_distance": found["wasserstein_distance"],  # its name in older documents
+    }
+
+
+def _figure_of(result: Result, name: str, number: int) -> float | None:
+    if name == "wasserstein_distance" and name not in result:
+        name = "earth_movers_distance"
+    if name not in result:
+        return None
+    if name == "disparity_floor":  # of each store: the higher one of both
+        names = result["store"].tolist()
+        both = [result[name][names.index(result[end][number])] for end in ("first", "second")]
+        return finite(np.max(both))
+    return finite(result[name][number])
+
+
+def _arrays(result: Result) -> dict[str, str]:
+    """Return the array of the points of each store."""
+    names = result["store"].tolist()
+    if "array" in result:
+        return dict(zip(names, result["array"].tolist(), strict=True))
+    return dict.fromkeys(names, str(result.attributes.get("array", "z")))
 
 
 def table(results: Mapping[str, Result]) -> RenderableType:
@@ -78,15 +128,55 @@ def _tables(result: Result) -> list[RenderableType]:
             f"{name}: {kmeans.gap_summary(found)}"
             for name, found in zip(names, result.parts["kmeans"], strict=True)
         ]
-    nearest = result.attributes["nearest"]
+    nearest, sampled = result.attributes["nearest"], _sizes(result)
     legend = (
-        "EMD: earth mover's distance between the radii. CKA: 1 for the same cloud, turned, moved or scaled. "
-        f"Neighbours: how many of the {nearest} nearest of an image are the same. In brackets: by chance, as "
-        "of shuffled images. Maps: how much their shapes differ, 0 to 1."
+        "Wasserstein-1: distance of the distributions of the radii. CKA: 1 for the same cloud, turned, moved "
+        f"or scaled. Neighbours: share of the {nearest} nearest of an image that are the same"
+        f"{sampled}; it depends on how many images they are searched among. Disparity (Procrustes): how much "
+        "the shapes of two maps differ, 0 to 1. ±: standard error over the images: delta method, jackknife, "
+        "standard deviation of the images' shares, jackknife. Floor: what is found where there is nothing to "
+        "find: two samples of one distribution, shuffled images, shuffled images, and another map of the "
+        "same store, where its noise floor was asked for."
     )
-    notes = [Text(f"\n{note}", style="bold") for note in result.attributes["notes"]]
+    arrays = _arrays(result)
+    numbers = _numbers(result)
+    each = [f"{number}{name} {arrays[name]}" for name, number in zip(names, numbers, strict=True)]
+    points = "points: " + ("\n        " if any(numbers) else ", ").join(each)
+    notes = [
+        Text(f"\n{note}", style="bold")
+        for note in result.attributes["notes"]
+        if not note.startswith("points: ")  # they stand above
+    ]
     title = Text("\nevery two stores", style="bold cyan")
-    return [*tables, title, _pair_table(result), Text(legend, style="dim"), *notes]
+    return [*tables, title, points, _pair_table(result), Text(legend, style="dim"), *notes]
+
+
+def _sizes(result: Result) -> str:
+    """Return of how many images the overlap is, in words."""
+    sizes = sorted(
+        {pair["sampled"] for pair in map(partial(_pair, result), range(len(result["first"])))} - {None, 0}
+    )
+    return f" (n = {' or '.join(f'{size:,}' for size in sizes)})" if sizes else ""
+
+
+def _numbers(result: Result) -> list[str]:
+    """Return what stores are numbered with; nothing where pairs of their names are short."""
+    pairs = zip(result["first"].tolist(), result["second"].tolist(), strict=True)
+    if all(len(first) + len(second) <= LONGEST_PAIR for first, second in pairs):
+        return [""] * len(result["store"])
+    return [f"{number + 1} " for number in range(len(result["store"]))]
+
+
+def _pair_names(result: Result) -> list[str]:
+    """Return the names of every two stores, or their numbers."""
+    names = result["store"].tolist()
+    short = dict(
+        zip(names, (n.strip() or name for n, name in zip(_numbers(result), names, strict=True)), strict=True)
+    )
+    return [
+        f"{short[first]}, {short[second]}"
+        for first, second in zip(result["first"].tolist(), result["second"].tolist(), strict=True)
+    ]
 
 
 def _inertia_table(result: Result) -> RenderableType:
@@ -103,24 +193,23 @@ def _inertia_table(result: Result) -> RenderableType:
 
 def _pair_table(result: Result) -> RenderableType:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("", overflow="fold")
-    for title in ("EMD", "linear CKA", "neighbours", "maps"):
+    for title, _ in TITLES.values():
         table.add_column(title, justify="right", no_wrap=True)
-    for pair in to_json(result)["pairs"]:
-        table.add_row(
-            f"{pair['first']}, {pair['second']}",
-            f"{pair['earth_movers_distance']:.3g}",
-            _beside_chance(pair["cka"], pair["cka_chance"]),
-            _beside_chance(pair["overlap"], pair["overlap_chance"]),
-            "–" if pair["disparity"] is None else f"{pair['disparity']:.3f}",
-        )
+    for number, name in enumerate(_pair_names(result)):
+        pair = _pair(result, number)
+        table.add_row(name, *(with_error(*_value(pair, figure)) for figure in TITLES))
+        beside = [with_error(pair[floor], None) for _, floor in TITLES.values()]
+        table.add_row(Text("  floor", style="dim"), *(Text(cell, style="dim") for cell in beside))
     return table
 
 
-def _beside_chance(value: float | None, chance: float | None) -> str:
-    return "–" if value is None or chance is None else f"{value:.3f} ({chance:.3f})"
+def _value(pair: Mapping[str, Any], figure: str) -> tuple[float | None, float | None]:
+    """Return a figure of two stores and its standard error."""
+    return pair.get(figure, pair.get(f"{figure}_distance")), pair[f"{figure}_error"]
 
 
 def figure(results: Mapping[str, Result]) -> Figure:
@@ -130,25 +219,60 @@ def figure(results: Mapping[str, Result]) -> Figure:
 
     maps = len(pairs["store_of_map"]) if "embedding" in pairs else 0
     width = max(10.0, maps * NARROWEST_MAP)
-    heights = [CURVES_HEIGHT, width / maps + 0.5] if maps else [CURVES_HEIGHT]
+    strip = STRIP_HEIGHT[0] + STRIP_HEIGHT[1] * len(pairs["first"])
+    heights = [CURVES_HEIGHT, strip, *([width / maps + 0.5] if maps else [])]
     drawing = Figure(figsize=(width, sum(heights)), layout="constrained")
     rows = drawing.subfigures(len(heights), 1, height_ratios=heights, hspace=0.03, squeeze=False)[:, 0]
     curves = [_draw_radii, _draw_inertia] if "inertia_share" in pairs else [_draw_radii]
     for draw, axes in zip(curves, rows[0].subplots(1, len(curves), squeeze=False)[0], strict=True):
         axes.spines[["top", "right"]].set_visible(False)
         draw(axes, pairs)
-        axes.set_ylim(bottom=0)
+        stores = len(pairs["store"])
+        axes.set_ylim(0, axes.get_ylim()[1] * (1 + ROOM * max(0, stores - 2)))
         axes.legend(frameon=False)
+    _draw_pairs(rows[1], pairs)
     if maps:
-        _draw_maps(rows[1], pairs, width / maps)
+        _draw_maps(rows[2], pairs, width / maps)
     return drawing
+
+
+def _draw_pairs(row: SubFigure, result: Result) -> None:
+    """Plot the figures of every two stores with two standard errors, and what they are of nothing."""
+    names = _pair_names(result)
+    pairs = [_pair(result, number) for number in range(len(names))]
+    figures = [name for name in TITLES if any(_value(pair, name)[0] is not None for pair in pairs)]
+    panels = row.subplots(1, len(figures), squeeze=False, sharey=True)[0]
+    lines = np.arange(len(names))
+    for axes, name in zip(panels, figures, strict=True):
+        title, floor = TITLES[name]
+        found = np.array([_value(pair, name) for pair in pairs], float)
+        bars = 2 * np.nan_to_num(found[:, 1])
+        axes.errorbar(found[:, 0], lines, xerr=bars, fmt="o", markersize=4, capsize=2)
+        axes.plot(np.array([pair[floor] for pair in pairs], float), lines, "|", color="0.5", markersize=10)
+        largest = np.nanmax([*(found[:, 0] + bars), 0.0])
+        axes.set_xlim(0, 1.05 if name != "wasserstein" else 1.08 * largest or 1.0)
+        sizes = _sizes(result) if name == "overlap" else ""
+        axes.set_title(f"{title}{sizes}", fontsize="medium")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", color="0.9")
+    panels[0].set_yticks(lines, names)
+    panels[0].set_ylim(len(names) - 0.5, -0.5)
+    row.supxlabel(
+        "bars: two standard errors; grey: the floor, where there is nothing to find", fontsize="small"
+    )
+
+
+def _labels(result: Result) -> list[str]:
+    """Return the name of each store, with its number and the array of its points."""
+    numbers, arrays = _numbers(result), _arrays(result)
+    return [f"{number}{name}, {array}" for number, (name, array) in zip(numbers, arrays.items(), strict=True)]
 
 
 def _draw_radii(axes: Axes, pairs: Result) -> None:
     edges = pairs["radius_edge"]
-    for name, shares, style in zip(pairs["store"], pairs["radius_share"], _styles(), strict=False):
+    for name, shares, style in zip(_labels(pairs), pairs["radius_share"], _styles(), strict=False):
         axes.stairs(100 * shares, edges, label=name, **style)
-    axes.set_xlabel(f"radius of {pairs.attributes['array']} (L2 norm of a row)")
+    axes.set_xlabel("radius (L2 norm of a row)")
     axes.set_ylabel(f"images in a bin of {edges[1] - edges[0]:.2g} (%)")
 
 
@@ -157,7 +281,7 @@ def _draw_inertia(axes: Axes, pairs: Result) -> None:
 
     k = pairs["k"]
     mark = "o" if len(k) < 3 else ""
-    for name, shares, style in zip(pairs["store"], 100 * pairs["inertia_share"], _styles(), strict=False):
+    for name, shares, style in zip(_labels(pairs), 100 * pairs["inertia_share"], _styles(), strict=False):
         axes.plot(k, shares.mean(axis=1), marker=mark, label=name, **style)
         lowest, highest = shares.min(axis=1), shares.max(axis=1)
         axes.fill_between(k, lowest, highest, color=style["color"], alpha=0.2, linewidth=0)
@@ -173,15 +297,17 @@ def _styles() -> Iterator[dict[str, Any]]:
 
 def _draw_maps(row: SubFigure, pairs: Result, side: float) -> None:
     names = pairs["store"][pairs["store_of_map"]].tolist()
-    disparity = dict(zip(zip(pairs["first"], pairs["second"], strict=True), pairs["disparity"], strict=True))
+    found = (_pair(pairs, number) for number in range(len(pairs["first"])))
+    disparity = {(pair["first"], pair["second"]): with_error(*_value(pair, "disparity")) for pair in found}
+    labels = dict(zip(pairs["store"].tolist(), _labels(pairs), strict=True))
     colours = _colours_by_place(pairs["embedding"][0])
     size = min(INK * (72 * side) ** 2 / len(colours), 20.0)
     panels = row.subplots(1, len(names), squeeze=False, sharex=True, sharey=True)[0]
     for axes, name, points in zip(panels, names, pairs["embedding"], strict=True):
         axes.scatter(*points.T, s=size, c=colours, linewidths=0, rasterized=True)
         left = disparity.get((names[0], name))
-        below = "the others are aligned to it" if left is None else f"disparity {left:.2f}"
-        axes.set_title(f"{name}\n{below}", fontsize="medium")
+        below = "the others are aligned to it" if left is None else f"disparity {left}"
+        axes.set_title(f"{labels[name]}\n{below}", fontsize="medium")
         axes.set_aspect("equal")
         axes.set_axis_off()
     row.supxlabel(

@@ -53,6 +53,28 @@ def number_like(value: float, like: float) -> str:
     return f"{value:,.{digits}f}" if digits < 10 else f"{value:.3g}"
 
 
+def with_error(value: float | None, error: float | None) -> str:
+    """Write a number and its standard error, to the digit that the error reaches, at most four decimals.
+
+    Examples
+    --------
+    >>> with_error(0.97123, 0.0018), with_error(14.0, 2.5), with_error(0.98776, 0.0002)
+    ('0.971 ± 0.002', '14.0 ± 2.5', '0.9878 ± 0.0002')
+    >>> with_error(0.5, None), with_error(None, None)
+    ('0.500', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    if error is None or not math.isfinite(error):
+        return f"{value:.3f}" if abs(value) < 1000 else f"{value:.3g}"
+    if max(abs(value), error) >= 1e5:
+        return f"{value:.3g} ± {error:.2g}"
+    reached = 1 - math.floor(math.log10(error)) if error else 3
+    small = max(abs(value), error) < 1
+    digits = min(max(reached, 3 if small else 0), 4 if small and error < 5e-4 else 3)
+    return f"{value:.{digits}f} ± {error:.{digits}f}"
+
+
 def own_attributes(result: Result) -> dict[str, Any]:
     """Return the attributes of a result without those that say which result it is."""
     return {name: value for name, value in result.attributes.items() if name not in IDENTITY}

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.report.format import finite, own_attributes
+from latentscan.report.format import finite, own_attributes, with_error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from matplotlib.axes import Axes
     from matplotlib.colors import Normalize
@@ -31,40 +31,93 @@ COLOUR_SHARES = (1.0, 99.0)  # percentiles of the radius at which the colours en
 
 def to_json(result: Result) -> dict[str, Any]:
     """Arrange a result of `tsne` as a JSON document, without the points."""
-    return {
-        name: finite(value) if isinstance(value, float) else value
-        for name, value in own_attributes(result).items()
-        if name != "coordinates"
-    }
+    found: dict[str, Any] = _finite(own_attributes(result))
+    found.pop("coordinates", None)
+    return found
+
+
+def _finite(value: Any) -> Any:
+    """Return attributes for JSON, with None for what is not finite."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    return finite(value) if isinstance(value, float) else value
 
 
 def table(results: Mapping[str, Result]) -> RenderableType:
-    """Arrange how maps were made and how good they are, one a line.
+    """Arrange how maps were made and how good they are.
+
+    Below the line of a map of all images, which is of its sample alone, are one of the images of the sample
+    and one of the transformed ones, among all images.
 
     Parameters
     ----------
     results
         Results of `tsne` by a name.
     """
+    from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
     table.add_column("map", overflow="fold")
-    columns = ("points", "perpl.", "exagg.", "iter.", "KL", "recall", "trust")
-    transformed = any("transformed" in result.attributes for result in results.values())
-    for title in (*columns, *(["transf."] if transformed else [])):
+    for title in ("points", "perpl.", "exagg.", "iter.", "search\nrecall", "trust", "kept"):
         table.add_column(title, justify="right", no_wrap=True)
     for name, result in results.items():
-        a = result.attributes
-        cells = [f"{a['points']:,}", f"{a['perplexity']:g}", f"{a['early_exaggeration']:g}"]
-        cells += [
-            f"{a['iterations']:,}",
-            f"{a['kl']:.3f}",
-            f"{a['recall']:.3f}",
-            f"{a['trustworthiness']:.3f}",
-        ]
-        table.add_row(name, *cells, *([f"{a.get('transformed', 0):,}"] if transformed else []))
-    return table
+        for cells in _lines(name, result):
+            table.add_row(*cells)
+    floors = [
+        f"{name}: another map of the same images has {_beside(floor, 'neighbours_in_common')} of the "
+        f"neighbours in common, Procrustes disparity {_beside(floor, 'disparity')}"
+        for name, result in results.items()
+        if isinstance(floor := result.attributes.get("noise_floor"), dict)
+    ]
+    near = next(iter(results.values())).attributes.get("neighbours", 15)
+    legend = (
+        "Search recall: share of the nearest neighbours that the index found. Trust (trustworthiness): "
+        f"whether neighbours on the map are neighbours in the latent space. Kept: share of the {near} "
+        f"nearest in the latent space that are among the {near} nearest on the map. ±: standard error over the "
+        "images. The KL divergence compares maps of the same points and perplexity only; it stands in the "
+        "picture and in the JSON document."
+    )
+    if any("transformed" in result.attributes for result in results.values()):
+        legend += (
+            " Below a map of all images: images of its sample, and transformed ones, each with its nearest "
+            "among all images of the map."
+        )
+    return Group(table, *floors, Text(f"\n{legend}", style="dim"))
+
+
+def _lines(name: str, result: Result) -> Iterator[list[str]]:
+    """Yield the lines of a map."""
+    a = result.attributes
+    transformed = a.get("transformed")
+    made = [f"{a['perplexity']:g}", f"{a['early_exaggeration']:g}", f"{a['iterations']:,}"]
+    yield [
+        f"{name}, {a['array']}",
+        f"{a['points']:,}",
+        *made,
+        _recall(a.get("search_recall", a.get("recall"))),
+        *_quality(a),
+    ]
+    if transformed is None:
+        return
+    among_all = a.get("among_all", {})
+    yield ["  among all", f"{a['points']:,}", *[""] * 4, *_quality(among_all.get("sample"))]
+    recall = _recall(a.get("transformed_search_recall"))
+    yield ["  transformed", f"{transformed:,}", *[""] * 3, recall, *_quality(among_all.get("transformed"))]
+
+
+def _recall(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _quality(figures: Mapping[str, Any] | None) -> list[str]:
+    return [_beside(figures or {}, name) for name in ("trustworthiness", "neighbours_kept")]
+
+
+def _beside(figures: Mapping[str, Any], name: str) -> str:
+    """Write a figure with its standard error; results of older versions have none."""
+    return with_error(figures.get(name), figures.get(f"{name}_error"))
 
 
 def figure(results: Mapping[str, Result]) -> Figure:
@@ -82,7 +135,7 @@ def figure(results: Mapping[str, Result]) -> Figure:
     norm = Normalize(*np.percentile(radii, COLOUR_SHARES))
     for (name, result), axes in zip(results.items(), panels, strict=False):
         _draw_map(axes, result, norm, side)
-        axes.set_title(name if len(results) > 1 else "", loc="left", fontsize="medium")
+        axes.set_title(f"{name}, {result.attributes['array']}", loc="left", fontsize="medium")
     for axes in panels[len(results) :]:
         axes.set_axis_off()
     colours = ScalarMappable(norm, COLOURS)
@@ -112,9 +165,29 @@ def _draw_map(axes: Axes, result: Result, norm: Normalize, side: float) -> None:
     axes.set(xlim=(centre[0] - reach, centre[0] + reach), ylim=(centre[1] - reach, centre[1] + reach))
     axes.set(xticks=[], yticks=[], aspect="equal")
     axes.spines[:].set_color("0.85")
+    axes.set_xlabel(_caption(result), color="0.3", fontsize="small")
+
+
+def _caption(result: Result) -> str:
+    """Return how a map was made, and how good it is."""
     a = result.attributes
-    on_map = f"{len(across):,} points" + (
-        f", {a['transformed']:,} of them transformed" if "transformed" in a else ""
-    )
-    made = f"perplexity {a['perplexity']:g}, exaggeration {a['early_exaggeration']:g}"
-    axes.set_xlabel(f"{on_map}, {a['iterations']:,} iterations\n{made}, KL {a['kl']:.3f}", color="0.3")
+    transformed = a.get("transformed")
+    on_map = f"{len(result['image']):,} points"
+    if transformed is not None:
+        on_map += f", {transformed:,} of them transformed"
+    lines = [
+        f"{on_map}, {a['iterations']:,} iterations",
+        f"perplexity {a['perplexity']:g}, exaggeration {a['early_exaggeration']:g}, KL {a['kl']:.3f}",
+        _caption_of_quality("" if transformed is None else "sample: ", a),
+    ]
+    among_all = a.get("among_all", {})
+    lines += [_caption_of_quality(f"{name} among all: ", part) for name, part in among_all.items() if part]
+    if isinstance(floor := a.get("noise_floor"), dict):
+        common, apart = (_beside(floor, name) for name in ("neighbours_in_common", "disparity"))
+        lines.append(f"second map: {common} in common, disparity {apart}")
+    return "\n".join(lines)
+
+
+def _caption_of_quality(title: str, figures: Mapping[str, Any]) -> str:
+    trust, kept = _quality(figures)
+    return f"{title}trust {trust}, kept {kept}"

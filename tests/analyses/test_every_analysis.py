@@ -183,6 +183,7 @@ def test_what_a_cluster_is_sent_grows_with_the_blocks_and_never_with_the_rows(
     monkeypatch.setattr("latentscan.analyses.kmeans.gap.MOST", 5)
     monkeypatch.setattr("latentscan.analyses.compare.shared_images.DEFAULT_CHUNK_ROWS", 10)
     monkeypatch.setattr("latentscan.analyses.tsne.transform.BATCH_IMAGES", 10)
+    monkeypatch.setattr("latentscan.analyses.tsne.quality.QUERIES_AMONG_ALL", 20)
     inputs = request_.analysis.inputs
     if not set(given(inputs)) <= {"store", "stores"}:
         pytest.skip("it is of more than stores")

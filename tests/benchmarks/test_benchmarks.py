@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
         ("encode", 300, ("ratio_to_bound", "ratio_to_study")),
         ("pca", 1000, ("ratio", "tenfold_ratio", "tenfold_peak_ratio")),
         ("kmeans --components 8 --k 2:6:2", 1000, ("ratio", "ratio_process", "inertia_ratio_mean")),
-        ("tsne --components 16 --points 300 --iterations 60", 600, ("ratio", "kl_ratio", "recall")),
+        ("tsne --components 16 --points 300 --iterations 60", 600, ("ratio", "kl_ratio", "search_recall")),
         ("scale --k 2:6:2 --landmarks 0 --verbs axes,kmeans", 1000, ()),
         ("cluster --components 8 --points 300 --k 2:4 --encoded 0", 600, ("scheduling_ms_per_block",)),
     ],

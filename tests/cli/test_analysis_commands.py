@@ -221,7 +221,7 @@ def test_tsne_map(found: dict[str, Any], points: Numbers, store: Path) -> None:
     assert not np.isin(image, REJECTED).any()
     assert np.isfinite(embedding).all()
     assert trustworthiness(points[image], embedding.values, n_neighbors=10) > 0.9
-    assert found["tsne"]["recall"] >= 0.99
+    assert found["tsne"]["search_recall"] >= 0.99
     affinities = exact_affinities(points[image])
     flat = embedding.values.astype(np.float64)
     near = 1 / (1 + np.sum((flat[:, np.newaxis] - flat) ** 2, axis=2))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from latentscan.kernels.alignment import linear_cka
+from latentscan.kernels.alignment import cka_without_each, jackknife_error, linear_cka
 from latentscan.kernels.covariance import covariance
 
 Floats = NDArray[np.float32]
@@ -51,3 +51,40 @@ def test_chance_is_what_shuffled_rows_give() -> None:
 
 def test_cka_of_a_single_point_is_not_a_number() -> None:
     assert np.isnan(cka(np.ones((5, 2)), cloud(5, 2, 0))).all()
+
+
+def without_each(x: Floats, y: Floats) -> NDArray[np.float64]:
+    columns = x.shape[1]
+    both = np.hstack([x, y]).astype(np.float64)
+    joint = covariance(both)
+    return cka_without_each(joint, slice(columns), slice(columns, both.shape[1]), both - joint.mean)
+
+
+def test_cka_without_each_row_is_that_of_the_other_rows() -> None:
+    x = cloud(40, 5, 0)
+    y = np.hstack([x[:, :2], cloud(40, 2, 1)])
+    found = without_each(x, y)
+    expected = [plain_cka(np.delete(x, row, axis=0), np.delete(y, row, axis=0)) for row in range(40)]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_the_jackknife_is_how_far_cka_of_samples_varies() -> None:
+    def drawn(seed: int) -> tuple[Floats, Floats]:
+        x = cloud(300, 4, seed)
+        return x, np.hstack([x[:, 2:] / 4, cloud(300, 2, 1000 + seed)])
+
+    several = [drawn(seed) for seed in range(150)]
+    found = np.array([plain_cka(*one) for one in several])
+    errors = []
+    for one in several:
+        without = without_each(*one)
+        errors.append(jackknife_error(300, float(((without - without.mean()) ** 2).sum())))
+    assert np.mean(errors) == pytest.approx(found.std(), rel=0.15)
+
+
+def test_one_row_that_decides_shows_in_the_error() -> None:
+    x, y = cloud(200, 3, 0), cloud(200, 3, 1)
+    x[5], y[5] = 1e12, 1e12
+    assert cka(x, y)[0] == pytest.approx(1)
+    without = without_each(x, y)
+    assert jackknife_error(200, float(((without - without.mean()) ** 2).sum())) > 0.9

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial import procrustes as scipy_procrustes
 
-from latentscan.kernels.procrustes import procrustes
+from latentscan.kernels.procrustes import disparity_without_each, procrustes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,3 +92,14 @@ def test_a_map_of_one_point_is_laid_on_the_mean(collapsed: str) -> None:
     np.testing.assert_allclose(
         alignment.apply(maps["moving"]).mean(axis=0), maps["reference"].mean(axis=0), atol=1e-12
     )
+
+
+def test_the_disparity_without_each_point_is_that_of_the_others() -> None:
+    rng = np.random.default_rng(3)
+    reference = rng.standard_normal((30, 2)) + 50
+    moving = reference @ np.array([[0.0, 2.0], [-2.0, 0.0]]) + rng.standard_normal((30, 2))
+    expected = [
+        procrustes(np.delete(reference, row, axis=0), np.delete(moving, row, axis=0)).disparity
+        for row in range(30)
+    ]
+    np.testing.assert_allclose(disparity_without_each(reference, moving), expected, rtol=1e-9)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.manifold import trustworthiness as sklearn_trustworthiness
 
-from latentscan.kernels.ranks import QUERY_TILE, neighbour_overlap, trustworthiness
+from latentscan.kernels.ranks import (
+    estimate,
+    kept_of,
+    nearest_on_map,
+    neighbour_ranks,
+    overlap_of,
+    trustworthiness_of,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,10 +26,17 @@ def cloud(seed: int, n: int, away: float = 0.0) -> NDArray[np.float32]:
     return (rng.standard_normal((n, 12)) * np.linspace(3, 0.1, 12) + away).astype(np.float32)
 
 
+def trustworthiness(
+    rows: NDArray[np.float32], embedding: NDArray[Any], queries: NDArray[Any], neighbours: int
+) -> float:
+    near = nearest_on_map(embedding, queries, neighbours)
+    return float(trustworthiness_of(neighbour_ranks(rows, near, queries), len(rows)).mean())
+
+
 @pytest.mark.parametrize("neighbours", [1, 7, 40])
 @pytest.mark.parametrize("quality", ["good", "bad", "random"])
 def test_on_all_points_it_is_scikit_learns(neighbours: int, quality: str) -> None:
-    rows = cloud(1, 5 * QUERY_TILE + 3)
+    rows = cloud(1, 323)
     columns = {"good": rows[:, :2], "bad": rows[:, 7:9], "random": cloud(2, len(rows))[:, :2]}
     embedding = columns[quality].astype(np.float64)
     found = trustworthiness(rows, embedding, np.arange(len(rows)), neighbours)
@@ -73,5 +87,37 @@ def test_the_overlap_is_that_of_the_sets(seed: int, n: int, k: int) -> None:
     rng = np.random.default_rng(seed)
     a, b = (np.array([rng.choice(20, k, replace=False) for _ in range(n)]) for _ in "ab")
     shares = [len(set(x) & set(y)) / k for x, y in zip(a.tolist(), b.tolist(), strict=True)]
-    assert neighbour_overlap(a, b) == pytest.approx(np.mean(shares))
-    assert neighbour_overlap(a, a[:, ::-1]) == 1
+    assert overlap_of(a, b).tolist() == pytest.approx(shares)
+    assert (overlap_of(a, a[:, ::-1]) == 1).all()
+
+
+def test_what_is_kept_is_the_share_of_both_lists_of_neighbours() -> None:
+    rows = cloud(8, 300)
+    embedding = rows[:, :2].astype(np.float64)
+    queries, k = np.arange(0, 300, 3), 9
+    found = kept_of(neighbour_ranks(rows, nearest_on_map(embedding, queries, k), queries))
+
+    def lists(points: NDArray[Any]) -> NDArray[np.int64]:
+        apart = ((points[queries, np.newaxis].astype(np.float64) - points) ** 2).sum(axis=2)
+        apart[np.arange(len(queries)), queries] = np.inf
+        return np.asarray(np.argsort(apart, axis=1)[:, :k])
+
+    np.testing.assert_allclose(found, overlap_of(lists(rows), lists(embedding)))
+
+
+def test_a_row_far_out_or_a_far_cloud_changes_no_rank_of_the_others() -> None:
+    rows = (np.round(cloud(9, 200) * 256) / 256).astype(np.float32)
+    embedding, queries = rows[:, :2], np.arange(200)
+    near = nearest_on_map(embedding, queries, 7)
+    expected = neighbour_ranks(rows, near, queries)
+    assert (neighbour_ranks(rows + np.float32(512), near, queries) == expected).all()
+    far = np.concatenate([rows, np.full((1, 12), 1e12, np.float32)])
+    assert (neighbour_ranks(far, near, queries) == expected).all()
+
+
+def test_the_error_is_how_far_samples_vary() -> None:
+    rng = np.random.default_rng(0)
+    samples = [estimate(rng.gamma(2, size=200)) for _ in range(400)]
+    spread = np.std([one.value for one in samples])
+    assert np.mean([one.error for one in samples]) == pytest.approx(spread, rel=0.12)
+    assert np.isnan(estimate(np.ones(1)).error)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from latentscan.kernels.transport import cumulative, wasserstein_distance
+from latentscan.kernels.transport import Distance, cumulative, distance_of_samples, wasserstein_distance
 
 counts = st.lists(st.integers(0, 50), min_size=2, max_size=12).filter(any)
 
@@ -28,3 +28,28 @@ def test_nothing_lies_between_a_distribution_and_itself(a: list[int]) -> None:
     edges, shares = np.arange(len(a) + 1.0), cumulative(np.array(a))
     assert wasserstein_distance(edges, shares, edges, shares) == 0
     assert wasserstein_distance(edges, shares, edges + 3, shares) == pytest.approx(3)
+
+
+def distance(a: np.ndarray, b: np.ndarray) -> Distance:
+    counted = [np.unique(one, return_counts=True) for one in (a, b)]
+    return distance_of_samples(*counted[0], *counted[1])
+
+
+@given(
+    st.lists(st.floats(0, 1e6), min_size=1, max_size=20), st.lists(st.floats(0, 1e6), min_size=1, max_size=20)
+)
+def test_the_distance_of_samples_is_scipys(a: list[float], b: list[float]) -> None:
+    found = distance(np.array(a), np.array(b))
+    assert found.value == pytest.approx(stats.wasserstein_distance(a, b), rel=1e-9, abs=1e-9)
+
+
+def test_its_error_is_how_far_samples_vary_and_its_floor_what_equal_ones_differ_by() -> None:
+    rng = np.random.default_rng(0)
+    apart = [distance(rng.gamma(9, size=300), 1.3 * rng.gamma(9, size=200)) for _ in range(300)]
+    assert np.mean([one.error for one in apart]) == pytest.approx(
+        np.std([one.value for one in apart]), rel=0.15
+    )
+    same = [distance(rng.gamma(9, size=300), rng.gamma(9, size=200)) for _ in range(300)]
+    assert np.mean([one.floor for one in same]) == pytest.approx(
+        np.mean([one.value for one in same]), rel=0.1
+    )

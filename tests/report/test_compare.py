@@ -52,14 +52,16 @@ def test_the_tables_name_what_is_not_compared(whole: Result) -> None:
     assert "components: run-0.zarr 8, run-1.zarr 5, run-2.zarr 8" in joined
     for title in ("radius of z", "inertia (% of that of one cluster)", "every two stores", "linear CKA"):
         assert title in joined
-    cells = next(line for line in text.splitlines() if line.startswith("run-1.zarr, run-2.zarr")).split()
-    assert cells[3:] == ["–", "–", "–"]
+    assert "points: 1 run-0.zarr z 2 run-1.zarr z 3 run-2.zarr z" in joined
+    cells = next(line for line in text.splitlines() if line.startswith("2, 3")).split()
+    assert cells[2:] == [cells[2], "±", cells[4], "–", "–", "–"]
+    assert "same (n = 60)" in joined
 
 
 def test_many_stores_fit_a_terminal(tmp_path: Path) -> None:
     many = compared(tmp_path, ((60, 3),) * 5, sample=30, tsne=False, k=(2,))
     text = shown(table({"run-0.zarr": many}))
-    assert text.count("\nrun-3.zarr, run-4.zarr") == 1
+    assert text.count("\n4, 5 ") == 1
 
 
 def test_the_document_has_every_pair(whole: Result) -> None:
@@ -71,10 +73,12 @@ def test_the_document_has_every_pair(whole: Result) -> None:
     assert 0 < first["cka"] < 1
     assert 0 < first["overlap"] < 1
     assert 0 < first["disparity"] <= 1
+    assert all(0 < first[f"{name}_error"] < 0.3 for name in ("wasserstein", "cka", "overlap", "disparity"))
+    assert (first["sampled"], first["disparity_floor"]) == (60, None)
     for pair in (second, third):
         assert "holds 200 images" in pair["different_images"]
         assert [pair[name] for name in ("cka", "overlap", "disparity")] == [None] * 3
-        assert pair["earth_movers_distance"] > 0
+        assert pair["earth_movers_distance"] == pair["wasserstein_distance"] > 0
     assert document["stores"]["run-1.zarr"]["components"] == 5
     assert document["stores"]["run-1.zarr"]["kmeans"]["k"] == [1, 2, 4]
     assert len(document["radius"]["edges"]) == 1 + len(document["radius"]["shares"]["run-0.zarr"])
@@ -83,19 +87,23 @@ def test_the_document_has_every_pair(whole: Result) -> None:
 def test_the_figure_names_stores_axes_and_maps(whole: Result) -> None:
     drawing = figure({"run-0.zarr": whole})
     named = words_of(drawing)
-    assert {"run-0.zarr", "run-1.zarr", "run-2.zarr"} <= named  # of the curves
+    assert {"1 run-0.zarr, z", "2 run-1.zarr, z", "3 run-2.zarr, z"} <= named  # of the curves
     assert {"number of clusters k", "inertia (% of that of one cluster)"} <= named
-    assert any(text.startswith("run-1.zarr\ndisparity") for text in named)
-    assert not any(text.startswith("run-2.zarr\n") for text in named)
+    assert any(text.startswith("2 run-1.zarr, z\ndisparity") for text in named)
+    assert not any(text.startswith("3 run-2.zarr, z\n") for text in named)
+    assert {"Wasserstein-1", "linear CKA", "neighbours (n = 60)", "1, 2"} <= named  # of the pairs
 
 
 def test_the_figure_draws_curves_and_maps_whose_points_keep_their_colours(whole: Result) -> None:
-    curves, maps = (part.axes for part in figure({"run-0.zarr": whole}).subfigs)
+    curves, pairs, maps = (part.axes for part in figure({"run-0.zarr": whole}).subfigs)
     radii, inertia = curves
     for patch, shares in zip(radii.patches, whole["radius_share"], strict=True):
         np.testing.assert_allclose(patch.get_data().values, 100 * shares)  # type: ignore[attr-defined]
     drawn = [np.asarray(line.get_ydata(), float) for line in inertia.lines]
     np.testing.assert_allclose(drawn, 100 * whole["inertia_share"].mean(axis=2))
+    drawn = [np.asarray(axes.containers[0][0].get_xdata(), float) for axes in pairs]
+    for points, name in zip(drawn, ("wasserstein_distance", "cka", "overlap", "disparity"), strict=True):
+        np.testing.assert_array_equal(points, whole[name])
     assert len(maps) == 2
     colours = [np.asarray(axes.collections[0].get_facecolor()) for axes in maps]
     assert np.array_equal(colours[0], colours[1])
@@ -105,7 +113,7 @@ def test_the_figure_draws_curves_and_maps_whose_points_keep_their_colours(whole:
 def test_parts_that_are_left_out_leave_no_gap(tmp_path: Path) -> None:
     found = compared(tmp_path, ((90, 3), (90, 3)), kmeans=False, tsne=False)
     drawing = figure({"run-0.zarr": found})
-    assert [len(part.axes) for part in drawing.subfigs] == [1]
+    assert [len(part.axes) for part in drawing.subfigs] == [1, 3]
     assert "inertia" not in shown(table({"run-0.zarr": found}))
     assert to_json(found)["pairs"][0]["disparity"] is None
 

@@ -90,7 +90,7 @@ def compare_stores(task: CompareTask) -> Result:
             notes.append(f"maps are left out: {spelled(error.problem, 'python')}")
     attributes = {
         **parameters.model_dump(include={"array", "sample", "nearest"}),
-        "notes": [*_notes(variables), *_assumed(members), *notes],
+        "notes": [*_points_note(members), *_notes(variables), *_assumed(members), *notes],
         "coordinates": "first second",  # so that xarray reads them as such
     }
     return Result(variables, attributes)
@@ -127,14 +127,22 @@ LABELS = {  # what each variable is, and its unit
     "shared": ("images that are good in both", "1"),
     "radius_edge": ("edges of the bins of radii", "1"),
     "radius_share": ("share of the images by radius", "1"),
-    "earth_movers_distance": ("earth mover's distance of the radii", "1"),
+    "wasserstein_distance": ("Wasserstein-1 distance of the radii", "1"),
+    "wasserstein_error": ("standard error of the Wasserstein-1 distance", "1"),
+    "wasserstein_floor": ("Wasserstein-1 distance of two samples of one distribution", "1"),
     "cka": ("linear CKA", "1"),
+    "cka_error": ("standard error of linear CKA, by the jackknife", "1"),
     "cka_chance": ("linear CKA by chance", "1"),
+    "sampled": ("images whose nearest neighbours are compared", "1"),
+    "search_recall": ("share of the nearest neighbours that the search found", "1"),
     "overlap": ("share of the nearest neighbours that are the same", "1"),
+    "overlap_error": ("standard error of the share, over the images", "1"),
     "overlap_chance": ("share that is the same by chance", "1"),
     "k": ("number of clusters", "1"),
     "inertia_share": ("inertia as a share of that of one cluster", "1"),
     "disparity": ("Procrustes disparity of the embeddings", "1"),
+    "disparity_error": ("standard error of the Procrustes disparity, by the jackknife", "1"),
+    "disparity_floor": ("Procrustes disparity of two embeddings of one store", "1"),
     "embedding": ("coordinates of an embedding, aligned to the first", "1"),
     "image": ("row of the point's image", "1"),
     "store_of_map": ("position of the store of an embedding", "1"),
@@ -142,7 +150,7 @@ LABELS = {  # what each variable is, and its unit
 
 COMPARE = Analysis(
     name="compare",
-    version=2,
+    version=3,
     parameters=CompareParameters,
     inputs=SeveralStores,
     requires=_requires,
@@ -172,6 +180,7 @@ def compare(
     perplexity: float = 30.0,
     early_exaggeration: float = 12.0,
     iterations: int = 1000,
+    noise_floor: bool = False,
     sample: int = 10_000,
     nearest: int = 10,
     kmeans: bool = True,
@@ -188,7 +197,7 @@ def compare(
         As of `stats`.
     k, seeds, batch_rows, passes, reference
         As of `kmeans`.
-    points, perplexity, early_exaggeration, iterations
+    points, perplexity, early_exaggeration, iterations, noise_floor
         As of `tsne`.
     seed
         Seed of the samples and embeddings, and the first one of k-means.
@@ -205,10 +214,12 @@ def compare(
 
     Returns
     -------
-    For every two stores, `first` and `second` (pair): `earth_movers_distance` of the radii; `difference`, in
+    For every two stores, `first` and `second` (pair): `wasserstein_distance` of the radii; `difference`, in
     what the images differ (text, empty if they are the same); how many images are good in both, `shared`;
-    `cka` and `cka_chance`, `overlap` and `overlap_chance` of the nearest neighbours, and the `disparity` of
-    the aligned embeddings, NaN where images differ. Besides, `images` that are good and `components`
+    `cka`, `overlap` of the nearest neighbours (of `sampled` images), and the `disparity` of the aligned
+    embeddings, NaN where images differ. Each has a standard error, `wasserstein_error` and so on, and what
+    it is where there is nothing to find: `wasserstein_floor`, `cka_chance`, `overlap_chance`, and with
+    `noise_floor` `disparity_floor` (store). Besides, `images` that are good, `array` and `components`
     (store); `radius_share` (store, bin) with `radius_edge` (edge); `inertia_share` (store, k, seed), of the
     inertia of one cluster; `embedding` (map, point, axis), aligned to the first one, with the rows `image`
     (point) and the positions `store_of_map` (map) of their stores; and in the attribute `notes` what to know
@@ -240,6 +251,7 @@ def compare(
         "perplexity": perplexity,
         "early_exaggeration": early_exaggeration,
         "iterations": iterations,
+        "noise_floor": noise_floor,
         "sample": sample,
         "nearest": nearest,
         "kmeans": kmeans,
@@ -259,6 +271,14 @@ def _pair_variables(
     return {
         name: Variable(("pair",), np.array(values)) for name, values in {**named, "difference": texts}.items()
     }
+
+
+def _points_note(members: Sequence[Member]) -> list[str]:
+    """Return a note on which array of each store was looked at, where that is not the same of all."""
+    of = {array: [m.name for m in members if m.array == array] for array in ("mu", "z")}
+    if not all(of.values()):
+        return []
+    return ["points: " + "; ".join(f"{array} of {', '.join(names)}" for array, names in of.items())]
 
 
 def _assumed(members: Sequence[Member]) -> list[str]:

@@ -29,7 +29,8 @@ def compare_cost(setting: Setting, parameters: CompareParameters) -> Cost:
         compared = [at for at in same[1:] if have_paths[0] and have_paths[at]]
         own += [_side_by_side((first, schemas[at]), ((), ()), PATH_BYTES) for at in compared]
         both = [schemas[at] for at in same]
-        own.append(_side_by_side(both, [(parameters.points_of(schema),) for schema in both], 0))
+        arrays = [(parameters.points_of(schema),) for schema in both]
+        own += 2 * [_side_by_side(both, arrays, 0)]  # linear CKA, and its standard error
         shared = min(parameters.sample, first.images)
         for at in same if shared > parameters.nearest else ():
             own.append(gathering(schemas[at], shared, parameters.points_of(schemas[at])))

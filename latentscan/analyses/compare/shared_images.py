@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from latentscan.kernels.alignment import cka_without_each, jackknife_error
 from latentscan.kernels.covariance import Covariance, covariance
+from latentscan.kernels.moments import Moments, moments
 from latentscan.kernels.sampling import Sample, sample
 from latentscan.scan.reduce import map_reduce
 from latentscan.scan.rows import read_range
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from latentscan.scan.snapshot import Snapshot
 
 P = TypeVar("P")
+JACKKNIFE_ROWS = 1024  # whose deviations, in float64, are held at once
 
 
 @dataclass(frozen=True)
@@ -105,16 +109,56 @@ def shared_rows(members: Sequence[Member], size: int, seed: int, execution: Exec
     """
 
     def leaf(rows: range) -> tuple[Covariance, Sample]:
-        read = [read_range(member.snapshot, member.array, rows) for member in members]
-        good = np.logical_and.reduce([good for _, good in read])
-        side_by_side = np.hstack([values[good] for values, _ in read])
-        return covariance(side_by_side), sample(rows.start + np.flatnonzero(good), size, seed)
+        side_by_side, images = _good_side_by_side(members, rows)
+        return covariance(side_by_side), sample(images, size, seed)
 
     def combine(a: tuple[Covariance, Sample], b: tuple[Covariance, Sample]) -> tuple[Covariance, Sample]:
         return a[0].merge(b[0]), a[1].merge(b[1])
 
     found, sampled = _over_ranges(members, leaf, combine, "rows side by side", execution)
     return Shared(found, sampled.images)
+
+
+def cka_errors(
+    members: Sequence[Member], joint: Covariance, columns: Sequence[slice], execution: Execution
+) -> list[float]:
+    """Return the jackknife's standard error of linear CKA of every two stores, from one pass over all rows.
+
+    Parameters
+    ----------
+    members
+        The stores.
+    joint
+        The covariance of their components side by side, from `shared_rows`.
+    columns
+        The components of each store.
+    execution
+        Where tasks run.
+    """
+    pairs = list(combinations(columns, 2))
+
+    def leaf(rows: range) -> Moments:
+        good = _good_side_by_side(members, rows)[0]
+        found = Moments.empty(len(pairs))
+        for start in range(0, len(good), JACKKNIFE_ROWS):
+            deviations = good[start : start + JACKKNIFE_ROWS] - joint.mean
+            without = [cka_without_each(joint, a, b, deviations) for a, b in pairs]
+            found = found.merge(moments(np.stack(without, axis=1)))
+        return found
+
+    if joint.count < 3:
+        return [float("nan")] * len(pairs)
+    found = _over_ranges(members, leaf, Moments.merge, "standard error of CKA", execution)
+    return [jackknife_error(found.count, squares) for squares in found.m2.tolist()]
+
+
+def _good_side_by_side(
+    members: Sequence[Member], rows: range
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Read the rows of a range that are good in all stores, side by side, and the numbers of their images."""
+    read = [read_range(member.snapshot, member.array, rows) for member in members]
+    good = np.logical_and.reduce([good for _, good in read])
+    return np.hstack([values[good] for values, _ in read]), rows.start + np.flatnonzero(good)
 
 
 def _difference(first: Member, second: Member, execution: Execution) -> str | None:

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from latentscan.analyses.analysis import Analysis, PointsParameters
-from latentscan.analyses.neighbours.index import BLOCK, EXACT_ROWS, RECALL_QUERIES, build_index
+from latentscan.analyses.neighbours.index import BLOCK, RECALL_BLOCK, RECALL_QUERIES, build_index
 from latentscan.errors import TooFewImagesError, UsageError
 from latentscan.scan.cost import Cost, gathering, in_turn, one_pass
 from latentscan.scan.rows import gather_rows, sample_images
@@ -37,7 +37,7 @@ class NeighbourGraph:
     distances
         Their Euclidean distances, (n, k) float32.
     recall
-        The share of the true neighbours that were found, measured on a sample of rows; 1 where exact.
+        The share of the true neighbours that were found, measured on a sample of rows in float64.
     method
         How they were searched.
     """
@@ -51,7 +51,7 @@ class NeighbourGraph:
     def of_result(cls, result: Result) -> NeighbourGraph:
         """Read the graph from the result of `find_neighbours`."""
         known = result.attributes
-        return cls(result["indices"], result["distances"], known["recall"], known["method"])
+        return cls(result["indices"], result["distances"], known["search_recall"], known["method"])
 
     def first(self, k: int) -> NeighbourGraph:
         """Return the graph of the k nearest.
@@ -102,7 +102,7 @@ def find_neighbours(task: Task[GraphParameters, OneStore]) -> Result:
         "indices": Variable(("point", "neighbour"), graph.indices),
         "distances": Variable(("point", "neighbour"), graph.distances),
     }
-    return Result(variables, {"recall": graph.recall, "method": graph.method})
+    return Result(variables, {"search_recall": graph.recall, "method": graph.method})
 
 
 def _cost(setting: Setting, parameters: GraphParameters) -> Cost:
@@ -124,7 +124,7 @@ LABELS = {  # what each variable is, and its unit
 
 NEIGHBOURS = Analysis(
     name="tsne-neighbours",
-    version=1,
+    version=2,
     parameters=GraphParameters,
     compute=find_neighbours,
     cost=_cost,
@@ -141,10 +141,8 @@ def search_cost(schema: Schema, rows: int, neighbours: int) -> Cost:
 
 
 def indexing_cost(rows: int) -> Cost:
-    """Return the cost of an index of some rows."""
-    if rows <= EXACT_ROWS:
-        return Cost()
-    return Cost(1 + 2 * -(-RECALL_QUERIES // BLOCK))
+    """Return the cost of an index of some rows, whose recall is measured."""
+    return Cost(-(-min(RECALL_QUERIES, rows) // RECALL_BLOCK))
 
 
 def require_rows(rows: int, neighbours: int) -> None:

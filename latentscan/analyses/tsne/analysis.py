@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,10 +23,10 @@ from latentscan.analyses.tsne.optimize import (
     optimize,
 )
 from latentscan.analyses.tsne.parameters import TsneParameters
+from latentscan.analyses.tsne.quality import map_quality, noise_floor, quality_among_all
 from latentscan.analyses.tsne.transform import transform
 from latentscan.errors import TooFewImagesError
 from latentscan.kernels.procrustes import procrustes
-from latentscan.kernels.ranks import trustworthiness
 from latentscan.scan.rows import gather_rows, sample_images
 from latentscan.store.results import Result, Results, Variable
 
@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 
     TsneTask = Task[TsneParameters, OneStore]
 
-TRUST_POINTS = 500
-TRUST_NEIGHBOURS = 12
 LEAST_SHARED = 3  # points that two embeddings must share to be aligned
 
 
@@ -58,16 +56,26 @@ def embed(tasks: Sequence[TsneTask]) -> list[Result]:
     TooFewImagesError
         If the perplexity is too large for the number of images.
     """
-    samples = iter(_embed_samples([task for task in tasks if not task.parameters.all]))
-    return [_transformed(task) if task.parameters.all else next(samples) for task in tasks]
+    samples = iter(_embed_samples([task for task in tasks if task.parameters.is_of_sample]))
+    return [next(samples) if task.parameters.is_of_sample else _from_maps(task) for task in tasks]
 
 
-def _transformed(task: TsneTask) -> Result:
-    sample = task.result_of(_of_sample(task.parameters))
-    return transform(task.inputs.snapshot, sample, task.execution)
+def _from_maps(task: TsneTask) -> Result:
+    """Return what is made from other maps: that of all images, or a map beside its noise floor."""
+    parameters, snapshot = task.parameters, task.inputs.snapshot
+    sample = _of_sample(parameters)
+    if not parameters.noise_floor:
+        found = transform(snapshot, task.result_of(sample), task.execution)
+        among_all = quality_among_all(snapshot, found, task.execution)
+        return replace(found, attributes={**found.attributes, "among_all": among_all})
+    own, again, first = task.results_of([_without_floor(parameters), _second(parameters), sample])
+    return replace(own, attributes={**own.attributes, "noise_floor": noise_floor(first, again)})
 
 
 def _requires(parameters: TsneParameters) -> list[Request]:
+    if parameters.noise_floor:
+        own = [_without_floor(parameters), _second(parameters), _of_sample(parameters)]
+        return list(dict.fromkeys(own))
     return [_of_sample(parameters)] if parameters.all else [_cloud(parameters), _graph(parameters)]
 
 
@@ -89,7 +97,18 @@ def _cloud(parameters: TsneParameters) -> Request:
 
 def _of_sample(parameters: TsneParameters) -> Request:
     """Return the request of the embedding of the sample alone."""
-    return Request(TSNE, parameters.model_copy(update={"all": False}))
+    return Request(TSNE, parameters.model_copy(update={"all": False, "noise_floor": False}))
+
+
+def _second(parameters: TsneParameters) -> Request:
+    """Return the request of another map of the sample, from another start."""
+    return Request(
+        TSNE, _of_sample(parameters).parameters.model_copy(update={"start_seed": parameters.start_seed + 1})
+    )
+
+
+def _without_floor(parameters: TsneParameters) -> Request:
+    return Request(TSNE, parameters.model_copy(update={"noise_floor": False}))
 
 
 def align(results: Sequence[Result]) -> list[Result]:
@@ -110,7 +129,7 @@ LABELS = {  # what each variable is, and its unit
 
 TSNE = Analysis(
     name="tsne",
-    version=1,
+    version=2,
     parameters=TsneParameters,
     requires=_requires,
     compute_together=embed,
@@ -129,6 +148,8 @@ def tsne(
     early_exaggeration: float = 12.0,
     iterations: int = 1000,
     seed: int = 0,
+    start_seed: int = 0,
+    noise_floor: bool = False,
     array: PointsChoice = "auto",
     all: bool = False,  # noqa: A002 (the option of the command)
     **options: Unpack[Options],
@@ -151,6 +172,10 @@ def tsne(
         Iterations of the optimization.
     seed
         Seed of the sample and of the index of neighbours.
+    start_seed
+        Seed of the small random part of the start of the map.
+    noise_floor
+        Whether a second map of the same images is made, with the next `start_seed`, and compared with it.
     array
         The points: ``"mu"``, ``"z"``, or ``"auto"``: mu where the store has one, else z.
     all
@@ -161,8 +186,12 @@ def tsne(
     Returns
     -------
     `embedding` (point, axis), with the row numbers as coordinate `image` (point), and `radius` (point). The
-    attributes have the divergence `kl`, the `recall` of the search for neighbours, and the
-    `trustworthiness`.
+    attributes have the divergence `kl`, which compares maps of the same points and perplexity only; the
+    `search_recall` of the search for neighbours; and how good the map is, over a sample of points:
+    `trustworthiness`, and `neighbours_kept`, the share of each point's nearest 15 in the latent space that
+    are among its nearest 15 on the map; each with its standard error, `..._error`. With `all`, `among_all`
+    has the same for images of the sample and for transformed ones, among all images; with `noise_floor`,
+    `noise_floor` has how much two maps that differ in their start alone have in common.
 
     Raises
     ------
@@ -177,6 +206,8 @@ def tsne(
         "early_exaggeration": early_exaggeration,
         "iterations": iterations,
         "seed": seed,
+        "start_seed": start_seed,
+        "noise_floor": noise_floor,
         "array": array,
         "all": all,
     }
@@ -218,7 +249,8 @@ class _Input:
     def initial_state(self) -> State:
         """Return the state that the optimization begins with."""
         projection = (self.rows - self.mean) @ self.axes.T
-        return State.start(initial_embedding(projection, self.task.parameters.seed))
+        parameters = self.task.parameters
+        return State.start(initial_embedding(projection, (parameters.seed, parameters.start_seed)))
 
 
 def _embed_samples(tasks: Sequence[TsneTask]) -> list[Result]:
@@ -324,19 +356,17 @@ def _optimize_one(
 
 
 def _result(one: _Input, embedding: NDArray[np.float32], divergence: float) -> Result:
-    queries = np.arange(min(TRUST_POINTS, len(embedding)))  # points are in a random order
-    near = min(TRUST_NEIGHBOURS, (len(embedding) - 1) // 3)
     variables = {
         "embedding": Variable(("point", "axis"), embedding),
         "image": Variable(("point",), one.images),
         "radius": Variable(("point",), np.linalg.norm(one.rows, axis=1)),
     }
     attributes = {
-        **one.task.parameters.model_dump(mode="json"),
+        **one.task.parameters.model_dump(mode="json", exclude={"noise_floor"}),
         "points": len(embedding),
         "kl": divergence,
-        "recall": one.graph.recall,
-        "trustworthiness": trustworthiness(one.rows, embedding, queries, near),
+        "search_recall": one.graph.recall,
+        **map_quality(one.rows, embedding),
         "coordinates": "image",  # so that xarray reads it as one
     }
     return Result(variables, attributes)

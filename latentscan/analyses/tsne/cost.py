@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from latentscan.analyses.neighbours.graph import indexing_cost
+from latentscan.analyses.tsne.quality import QUERIES_AMONG_ALL, neighbours_of
 from latentscan.analyses.tsne.transform import BATCH_IMAGES, NEIGHBOURS, batch_images
+from latentscan.kernels.nearest import PRODUCT_ROWS, TILE_DISTANCES
+from latentscan.kernels.reduction import Footprint
 from latentscan.scan.cost import Cost, gathering, in_turn, one_pass, ranges
 
 if TYPE_CHECKING:
@@ -24,8 +27,9 @@ GRID_BYTES = 116_000_000  # of an embedding that is spread far; it grows with th
 def tsne_cost(setting: Setting, parameters: Sequence[TsneParameters]) -> Cost:
     """Return the cost of several embeddings: rows that they share, and a task each."""
     schema = setting.schema
-    optimized = list(dict.fromkeys(one for one in parameters if not one.all))
-    parts = [_transforming(schema, one) for one in dict.fromkeys(parameters) if one.all]
+    optimized = list(dict.fromkeys(one for one in parameters if one.is_of_sample))
+    transformed = [one for one in dict.fromkeys(parameters) if one.all and not one.noise_floor]
+    parts = [_transforming(schema, one) for one in transformed]
     rows: dict[tuple[Points, int], int] = {}
     graphs: dict[tuple[Points, int, int, int], None] = {}
     for one in optimized:
@@ -44,8 +48,11 @@ def tsne_cost(setting: Setting, parameters: Sequence[TsneParameters]) -> Cost:
 
 
 def _transforming(schema: Schema, parameters: TsneParameters) -> Cost:
-    points = min(parameters.points, schema.images)
-    read = ranges(schema, batch_images(schema), (parameters.points_of(schema),))
+    points, array = min(parameters.points, schema.images), parameters.points_of(schema)
+    read = ranges(schema, batch_images(schema), (array,))
     held = 2 * points * schema.components * 4 + BATCH_IMAGES * NEIGHBOURS * 100
     transforming = Cost(read.tasks, read.bytes_read, read.task_bytes + held)
-    return gathering(schema, points, parameters.points_of(schema)) + indexing_cost(points) + transforming
+    looked_at = 2 * QUERIES_AMONG_ALL * (1 + neighbours_of(schema.images))
+    footprint = Footprint(task_bytes=8 * TILE_DISTANCES + 8 * PRODUCT_ROWS * schema.components)
+    measured = gathering(schema, looked_at, array) + one_pass(schema, (array,), footprint)
+    return gathering(schema, points, array) + indexing_cost(points) + transforming + measured

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.analyses.tsne.repulsion import Convolution, Grid
+from latentscan.analyses.tsne.repulsion import Convolution, Surroundings
 from latentscan.execution.executor import Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
@@ -102,7 +102,7 @@ def affinities(graph: NeighbourGraph, perplexity: float, threads: int) -> csr_ma
     return joint_probabilities_nn(near.indices, near.distances, [perplexity], n_jobs=threads)
 
 
-def initial_embedding(projection: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+def initial_embedding(projection: NDArray[np.float64], seed: int | Sequence[int]) -> NDArray[np.float64]:
     """Scale coordinates on the first principal axes, (n, 1 or 2), down to an initial embedding, (n, 2).
 
     It is rounded: the last digits of the axes come from the order in which blocks are merged.
@@ -207,9 +207,7 @@ class _Objective:
         points = np.asarray(embedding)
         threads, error_too = settings["n_jobs"], settings["should_eval_error"]
         total, divergence, gradient = attraction(joint, points, points, threads, error_too=error_too)
-        grid = Grid.over(points)
-        weights = grid.weights(points)
-        similarity, push = self._convolution.field(grid, weights).read(weights)
+        similarity, push = Surroundings(points, self._convolution).itself()
         pairs = similarity.sum(dtype=np.float64) - len(points)  # without those of a point and itself
         gradient *= self._exaggeration
         gradient -= push / pairs

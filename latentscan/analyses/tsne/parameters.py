@@ -29,6 +29,10 @@ class SampleParameters(PointsParameters):
     seed: int = Field(
         default=0, ge=0, lt=2**63, description="seed of the sample and of the index of neighbours"
     )
+    noise_floor: bool = Field(
+        default=False,
+        description="also make a second map of the same images, from another start, and how alike they are",
+    )
 
     @property
     def neighbours(self) -> int:
@@ -50,4 +54,12 @@ class SampleParameters(PointsParameters):
 class TsneParameters(SampleParameters):
     """How an embedding is made, and of what."""
 
+    start_seed: int = Field(
+        default=0, ge=0, lt=2**62, description="seed of the small random part of the start of a map"
+    )
     all: bool = Field(default=False, description="also embed every other image among those of the sample")
+
+    @property
+    def is_of_sample(self) -> bool:
+        """Whether it is the map of a sample alone, which needs no other map."""
+        return not (self.all or self.noise_floor)

@@ -31,6 +31,9 @@ FEWEST = 100  # nodes along it at least
 STEPS = 4  # of the spacing, to half of it, and
 STEP = 16  # of the number of nodes: so that spectra can be used again
 MARGIN = 12  # nodes beyond the points, where the ends of the kernels ring
+WIDEST = 1536  # nodes of a grid: beyond it, single points far out are left to sums over pairs
+MOST_FAR = 64  # of them: of a map with more, which is wide itself, the grid is as large as it needs
+PAIRS = 1 << 19  # summed at once
 SUPPORT = np.arange(-1, 3, dtype=np.int32)  # nodes that a point touches, from the one below it
 
 
@@ -64,6 +67,11 @@ class Grid:
         needed = extent * (1 + 2 * padding) / spacing + MARGIN
         nodes = STEP * next_fast_len(int(np.ceil(needed / STEP)), real=True)
         return cls(nodes, spacing, low - padding * extent - 2 * spacing)
+
+    def holds(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Mark the points (n, 2) that lie on the grid, with all nodes that they touch."""
+        position = (points - self.origin) / self.spacing
+        return np.asarray(((position >= 1) & (position <= self.nodes - 3)).all(axis=1))
 
     def weights(self, points: NDArray[np.float64]) -> csr_matrix:
         """Return the share of every node in every point (n, 2): cubic B-splines, (n, nodes * nodes).
@@ -144,6 +152,80 @@ class Convolution:
             columns = ifft(product, axis=0, overwrite_x=True)[:nodes]
             potential[...] = irfft(columns, n=2 * nodes, axis=1)[:, :nodes]
         return Field(grid, potentials.reshape(3, -1))
+
+
+class Surroundings:
+    """What points (n, 2) do to one another and to others: by a grid, and pair by pair where one lies far out.
+
+    Parameters
+    ----------
+    points
+        (n, 2).
+    convolution
+        Computes the field on the grid.
+    padding
+        Around the grid, see `Grid.over`.
+    """
+
+    def __init__(self, points: NDArray[np.float64], convolution: Convolution, padding: float = 0.0) -> None:
+        self._points, self._is_far = points, _far(points)
+        near = points[~self._is_far] if self._is_far.any() else points
+        self._grid = Grid.over(near, padding)
+        self._weights = self._grid.weights(near)
+        self._field = convolution.field(self._grid, self._weights)
+
+    def itself(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the sum of the similarities (n,) and of the repulsions (n, 2) at the points themselves."""
+        similarity, push = self._field.read(self._weights)
+        return self._with_far(self._points, ~self._is_far, similarity, push)
+
+    def at(self, points: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the sum of the similarities (m,) and of the repulsions (m, 2) at other points (m, 2)."""
+        if not self._is_far.any():
+            return self._field.at(points)
+        held = self._grid.holds(points)
+        return self._with_far(points, held, *self._field.at(points[held]))
+
+    def _with_far(
+        self,
+        points: NDArray[np.float64],
+        held: NDArray[np.bool_],
+        similarity: NDArray[np.float32],
+        push: NDArray[np.float32],
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Add what the grid lacks to what it gives at the points that it holds."""
+        if not self._is_far.any():
+            return similarity, push
+        sums = np.empty((3, len(points)), np.float32)
+        sums[:, held] = _over_pairs(points[held], self._points[self._is_far])
+        sums[0, held] += similarity
+        sums[1:, held] += push.T
+        sums[:, ~held] = _over_pairs(points[~held], self._points)
+        return sums[0], np.ascontiguousarray(sums[1:].T)
+
+
+def _far(points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Mark the points (n, 2) that are so far from most that a grid over all would be too large."""
+    none = np.zeros(len(points), bool)
+    reach = (WIDEST - 2 * MARGIN) * SPACING
+    across = points.T.copy()
+    if float((across.max(axis=1) - across.min(axis=1)).max()) <= reach:
+        return none
+    far = np.asarray((np.abs(points - np.median(points, axis=0)) > reach / 2).any(axis=1))
+    return far if np.count_nonzero(far) <= MOST_FAR else none
+
+
+def _over_pairs(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum the similarities and the repulsions at points (n, 2) from others (m, 2), (3, n)."""
+    sums = np.empty((3, len(points)))
+    height = max(1, PAIRS // max(1, len(others)))
+    for start in range(0, len(points), height):
+        across, up = points[start : start + height, np.newaxis].T - others.T[:, :, np.newaxis]
+        near = 1 / (1 + across**2 + up**2)
+        sums[:, start : start + height] = [
+            part.sum(axis=0) for part in (near, across * near**2, up * near**2)
+        ]
+    return sums
 
 
 def _spectra(nodes: int, spacing: float) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from latentscan.analyses.neighbours.index import build_index
 from latentscan.analyses.tsne.optimize import attraction
-from latentscan.analyses.tsne.repulsion import Convolution, Field, Grid
+from latentscan.analyses.tsne.repulsion import Convolution, Surroundings
 from latentscan.execution.executor import Stopped
 from latentscan.scan.rows import gather_rows, read_range, require_measurable
 from latentscan.store.results import Result, Variable
@@ -61,8 +61,7 @@ def transform(snapshot: Snapshot, fixed: Result, execution: Execution) -> Result
     near = min(NEIGHBOURS, len(rows))
     index = build_index(rows, near, fixed.attributes["seed"], execution)
     reference = fixed["embedding"].astype(np.float64)
-    grid = Grid.over(reference, PADDING)
-    field = Convolution().field(grid, grid.weights(reference))
+    field = Surroundings(reference, Convolution(), PADDING)
     schema = snapshot.schema
     step = batch_images(schema)
     batches = [range(start, min(start + step, schema.images)) for start in range(0, schema.images, step)]
@@ -87,11 +86,16 @@ def transform(snapshot: Snapshot, fixed: Result, execution: Execution) -> Result
             on_done=lambda batch: advance(len(batch)),
         )
     numbers, points, radii = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return _result(fixed, numbers, points, radii)
+    found_by = {"transformed": len(numbers), "transformed_search_recall": index.recall}
+    return _result(fixed, numbers, points, radii, found_by)
 
 
 def _result(
-    fixed: Result, numbers: NDArray[np.int64], points: NDArray[np.float32], radii: NDArray[np.float32]
+    fixed: Result,
+    numbers: NDArray[np.int64],
+    points: NDArray[np.float32],
+    radii: NDArray[np.float32],
+    attributes: dict[str, Any],
 ) -> Result:
     images = np.concatenate([fixed["image"], numbers])
     order = np.argsort(images)
@@ -102,7 +106,7 @@ def _result(
         "radius": Variable(("point",), np.concatenate([fixed["radius"], radii])[order]),
         "in_sample": Variable(("point",), in_sample[order]),
     }
-    return Result(variables, {**fixed.attributes, "all": True, "transformed": len(numbers)})
+    return Result(variables, {**fixed.attributes, "all": True, **attributes})
 
 
 def batch_images(schema: Schema) -> int:
@@ -127,7 +131,7 @@ def _embed(
     index: Index,
     near: int,
     reference: Floats,
-    field: Field,
+    field: Surroundings,
     control: Control,
 ) -> NDArray[np.float32]:
     """Embed latents (n, components) as points (n, 2)."""

@@ -91,9 +91,67 @@ def test_a_rotated_cloud_is_the_same_cloud(tmp_path: Path) -> None:
     figures = pair(compare(stores, FAST), "a", "b")
     assert figures["cka"] == pytest.approx(1, abs=1e-5)
     assert figures["overlap"] == 1
-    assert figures["earth_movers_distance"] < 1e-3
+    assert figures["wasserstein_distance"] < 1e-3
     assert figures["difference"] == ""
     assert figures["shared"] == IMAGES
+
+
+@pytest.mark.parametrize("change", ["moved", "one far out", "tiny", "copies"])
+def test_a_rotated_cloud_is_the_same_cloud_wherever_it_lies(tmp_path: Path, change: str) -> None:
+    turn = [3, 0, 5, 1, 4, 2]  # exactly
+    z = cloud().astype(np.float64)
+    if change == "moved":
+        z += 1e6
+    elif change == "one far out":
+        z[7] *= 1e12
+    elif change == "tiny":
+        z *= 1e-24
+    else:
+        z = np.repeat(z[: IMAGES // 20], 20, axis=0)
+    z = z.astype(np.float32)
+    stores = {"a": stored(tmp_path, "a", z), "b": stored(tmp_path, "b", z[:, turn])}
+    found = compare(stores, FAST)
+    figures = pair(found, "a", "b")
+    assert figures["overlap"] > 0.99
+    assert found["search_recall"].tolist() == [1, 1]
+    images = sample(np.arange(IMAGES), FAST["sample"], 0).images
+    if change != "copies":  # of which any few are the nearest
+        both = {**stores, "c": stored(tmp_path, "c", noisy(z) if change == "one far out" else cloud(8))}
+        assert pair(compare(both, FAST), "a", "c")["overlap"] == pytest.approx(
+            plain_overlap(z[images], np.asarray(both["c"].z[:])[images], 5), abs=0.005
+        )
+    assert figures["cka"] == pytest.approx(1, abs=1e-5)
+    assert figures["wasserstein_distance"] == pytest.approx(0, abs=1e-6 * float(np.abs(z).max()))
+
+
+def test_one_image_far_out_does_not_hide_the_distance_of_radii(tmp_path: Path) -> None:
+    from scipy.stats import wasserstein_distance
+
+    a, b = cloud(), 1.5 * cloud(5)
+    for out in (1e3, 1e12):
+        a[7], b[7] = out, out
+        stores = {name: stored(tmp_path / f"{out:g}", name, z) for name, z in (("a", a), ("b", b))}
+        radii = [np.linalg.norm(z.astype(np.float64), axis=1) for z in (a, b)]
+        found = pair(compare(stores, FAST), "a", "b")
+        assert found["wasserstein_distance"] == pytest.approx(wasserstein_distance(*radii), rel=1e-3)
+        assert found["wasserstein_floor"] > found["wasserstein_distance"]  # one image decides
+        assert found["cka_error"] > 0.5
+
+
+def test_figures_stand_beside_their_errors_and_floors(tmp_path: Path) -> None:
+    stores = {"a": stored(tmp_path, "a", cloud()), "b": stored(tmp_path, "b", noisy(cloud()))}
+    found = compare(stores, {**WHOLE, "kmeans": False, "noise_floor": True})
+    figures = pair(found, "a", "b")
+    for name in ("cka", "overlap", "disparity", "wasserstein"):
+        assert 0 < figures[f"{name}_error"] < 0.2
+    assert figures["sampled"] == 150
+    floors = [
+        analyse(store, "tsne", points=120, perplexity=8, iterations=60, noise_floor=True, cached_only=True)
+        for store in stores.values()
+    ]
+    assert found["disparity_floor"].tolist() == [
+        floor.attributes["noise_floor"]["disparity"] for floor in floors
+    ]
 
 
 def test_mu_of_a_store_is_compared_with_z_of_one_without(tmp_path: Path) -> None:
@@ -106,6 +164,7 @@ def test_mu_of_a_store_is_compared_with_z_of_one_without(tmp_path: Path) -> None
     )
     found = compare({"ae": stored(tmp_path, "ae", rotated(mu)), "vae": vae}, FAST)
     assert found["array"].tolist() == ["z", "mu"]
+    assert "points: mu of vae; z of ae" in found.attributes["notes"]
     assert pair(found, "ae", "vae")["cka"] == pytest.approx(1, abs=1e-5)
     assert pair(found, "ae", "vae")["overlap"] == 1
 
@@ -124,7 +183,7 @@ def test_figures_are_those_of_numpy(tmp_path: Path) -> None:
         assert figures["overlap"] == pytest.approx(plain_overlap(x[images], y[images], 5))
         assert figures["overlap_chance"] == pytest.approx(5 / 149)
         radii = [np.linalg.norm(z, axis=1) for z in (x, y)]
-        assert figures["earth_movers_distance"] == pytest.approx(wasserstein_distance(*radii), abs=0.02)
+        assert figures["wasserstein_distance"] == pytest.approx(wasserstein_distance(*radii), abs=0.02)
     edges, shares = found["radius_edge"], found["radius_share"]
     assert shares.shape == (3, len(edges) - 1)
     np.testing.assert_allclose(shares.sum(axis=1), 1, atol=0.01)
@@ -186,7 +245,7 @@ def test_different_images_are_named_and_the_rest_is_compared(tmp_path: Path) -> 
     for first, second in combinations(stores, 2):
         figures = pair(found, first, second)
         alike = (first, second) in {("a", "c"), ("b", "e")}
-        assert np.isfinite(figures["earth_movers_distance"])
+        assert np.isfinite(figures["wasserstein_distance"])
         assert (figures["difference"] == "") == alike
         assert (figures["shared"] == IMAGES) == alike
         assert all(np.isfinite(figures[name]) == alike for name in FIGURES)
@@ -265,7 +324,7 @@ def test_points_that_are_all_equal_have_no_figures(tmp_path: Path) -> None:
     found = compare(stores, FAST)
     assert np.isnan(pair(found, "a", "b")["cka"])
     radii = np.linalg.norm(cloud(), axis=1)
-    assert pair(found, "a", "b")["earth_movers_distance"] == pytest.approx(radii.mean(), rel=1e-3)
+    assert pair(found, "a", "b")["wasserstein_distance"] == pytest.approx(radii.mean(), rel=1e-3)
 
 
 def test_the_result_is_a_dataset(tmp_path: Path) -> None:

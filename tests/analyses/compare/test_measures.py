@@ -44,14 +44,14 @@ def test_radii_are_shares_in_common_bins(tmp_path: Path) -> None:
     assert len(edges) - 1 <= MOST_BINS
     assert found["images"].values.tolist() == [299, 299, 299]
     np.testing.assert_allclose(shares.sum(axis=1), 1, atol=0.02)
-    same, third, also = found["earth_movers_distance"].values
+    same, third, also = found["wasserstein_distance"].values
     assert same == 0
     assert third == also > 1
 
 
 def test_the_scale_of_points_changes_no_pair(tmp_path: Path) -> None:
     found = paired_variables(members(tmp_path, 1, 4), [[0, 1]], 60, 5, 0, Execution())
-    assert set(found) == {"shared", *FIGURES}
+    assert set(found) == {"shared", "sampled", "search_recall", *FIGURES}
     assert found["shared"].values.tolist() == [299]
     np.testing.assert_allclose(found["cka"].values, 1, atol=1e-5)
     assert found["overlap"].values.tolist() == [1]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.spatial import procrustes as scipy_procrustes
 
 from latentscan.analyses.analysis import Request
 from latentscan.analyses.cache import Cache, CachePolicy
@@ -73,12 +74,44 @@ def test_an_embedding_names_its_images_and_how_good_it_is(store: LatentStore, sm
     assert len(np.unique(small["image"])) == 300
     assert 7 not in small["image"]
     np.testing.assert_allclose(small["radius"], np.linalg.norm(rows()[small["image"]], axis=1), rtol=1e-6)
-    assert small.attributes["recall"] == 1
+    assert small.attributes["search_recall"] == 1
     assert small.attributes["trustworthiness"] > 0.9
     assert 0 < small.attributes["kl"] < 2
     dataset = xr.open_zarr(store.location, group=f"analyses/tsne/{small.attributes['key']}")
     assert dataset["embedding"].dims == ("point", "axis")
     assert dataset.coords["image"].values.tolist() == small["image"].tolist()
+
+
+def test_the_noise_floor_is_what_another_start_changes(store: LatentStore, small: Result) -> None:
+    found = analyse(store, "tsne", **SMALL, noise_floor=True)
+    again = analyse(store, "tsne", **SMALL, start_seed=1, cached_only=True)
+    floor = found.attributes["noise_floor"]
+    assert found["embedding"].tobytes() == small["embedding"].tobytes()
+    assert again["image"].tolist() == small["image"].tolist()
+    assert floor["disparity"] == pytest.approx(scipy_procrustes(small["embedding"], again["embedding"])[2])
+
+    def nearest(points: np.ndarray) -> np.ndarray:
+        apart = np.linalg.norm(points[:, np.newaxis].astype(np.float64) - points, axis=2)
+        return np.argsort(apart, axis=1)[:, 1:16]
+
+    both = zip(nearest(small["embedding"]), nearest(again["embedding"]), strict=True)
+    common = np.mean([len(np.intersect1d(a, b)) / 15 for a, b in both])
+    assert floor["neighbours_in_common"] == pytest.approx(common)
+    assert 0.2 < common < 1
+    assert floor["neighbours_in_common_error"] > 0
+
+
+@pytest.mark.parametrize("change", [1e-24, 1e6, "one far out"])
+def test_a_map_is_good_wherever_the_cloud_lies(tmp_path: Path, small: Result, change: float | str) -> None:
+    values = rows().astype(np.float64)
+    if change == "one far out":
+        values[11] *= 1e12
+    else:
+        values = values * change if change < 1 else values + change
+    found = analyse(store_of(tmp_path, values.astype(np.float32)), "tsne", **SMALL).attributes
+    assert found["search_recall"] == 1
+    assert found["trustworthiness"] == pytest.approx(small.attributes["trustworthiness"], abs=0.02)
+    assert found["neighbours_kept"] == pytest.approx(small.attributes["neighbours_kept"], abs=0.06)
 
 
 def test_no_state_is_left_once_the_embedding_is_saved(store: LatentStore, small: Result) -> None:

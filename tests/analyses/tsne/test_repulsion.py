@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latentscan.analyses.tsne.repulsion import SPACING, Convolution, Grid
+from latentscan.analyses.tsne.repulsion import SPACING, WIDEST, Convolution, Grid, Surroundings
 
 
 def exact(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -60,3 +60,34 @@ def test_points_at_one_place_push_nobody() -> None:
     similarity, push = Convolution().field(grid, grid.weights(points)).at(points)
     np.testing.assert_allclose(similarity, 5, rtol=0.02)
     np.testing.assert_allclose(push, 0, atol=1e-3)
+
+
+def test_a_point_far_out_makes_no_larger_grid() -> None:
+    rng = np.random.default_rng(1)
+    points = np.concatenate(
+        [15 * rng.standard_normal((800, 2)), [[2000.0, -70.0], [1e6, 1e6], [2000.5, -70.0]]]
+    )
+    found = Surroundings(points, Convolution())
+    assert found._grid.nodes <= WIDEST
+    similarity, push = found.itself()
+    expected, expected_push = exact(points)
+    np.testing.assert_allclose(similarity, expected, rtol=0.01)
+    assert relative_error(push, expected_push) < 0.02
+    np.testing.assert_allclose(push[-3:], expected_push[-3:], rtol=1e-4)
+    others = np.concatenate([points[:50] + 0.1, [[900.0, 3.0], [2001.0, -70.0]]])
+    similarity, push = found.at(others)
+    apart = others[:, None] - points
+    near = 1 / (1 + (apart**2).sum(axis=2))
+    np.testing.assert_allclose(similarity, near.sum(axis=1), rtol=0.01)
+    assert relative_error(push, (apart * near[..., None] ** 2).sum(axis=1)) < 0.02
+
+
+def test_without_one_the_sums_are_those_of_the_grid() -> None:
+    points = 20 * np.random.default_rng(2).standard_normal((500, 2))
+    grid = Grid.over(points)
+    expected = Convolution().field(grid, grid.weights(points)).at(points)
+    for found in (
+        Surroundings(points, Convolution()).itself(),
+        Surroundings(points, Convolution()).at(points),
+    ):
+        assert all(one.tobytes() == two.tobytes() for one, two in zip(found, expected, strict=True))

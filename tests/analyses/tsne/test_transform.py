@@ -89,7 +89,32 @@ def test_images_of_blocks_that_are_not_written_are_left_out(tmp_path: Path) -> N
     assert found["image"].tolist() == [n for n in range(700) if n != 50 and not 200 <= n < 300]
 
 
+def test_the_quality_among_all_images_is_that_of_plain_numpy(everything: Result) -> None:
+    rows_, points = rows()[everything["image"]], everything["embedding"].astype(np.float64)
+
+    def squares(of: np.ndarray) -> np.ndarray:
+        apart = ((of[:, np.newaxis].astype(np.float64) - of) ** 2).sum(axis=2)
+        np.fill_diagonal(apart, np.inf)
+        return apart
+
+    near = np.argsort(squares(points), axis=1)[:, :15]
+    ranks = 1 + np.argsort(np.argsort(squares(rows_), axis=1), axis=1)
+    ranks = np.take_along_axis(ranks, near, axis=1)
+    n = len(points)
+    trust = 1 - 2 / (15 * (2 * n - 46)) * np.maximum(ranks - 15, 0).sum(axis=1)
+    kept = (ranks <= 15).mean(axis=1)
+    among_all = everything.attributes["among_all"]
+    for name, of in (("sample", everything["in_sample"]), ("transformed", ~everything["in_sample"])):
+        found, m = among_all[name], int(of.sum())
+        assert found["queries"] == m
+        assert found["trustworthiness"] == pytest.approx(trust[of].mean(), abs=1e-9)
+        assert found["neighbours_kept"] == pytest.approx(kept[of].mean(), abs=1e-9)
+        assert found["neighbours_kept_error"] == pytest.approx(kept[of].std(ddof=1) / np.sqrt(m))
+    assert everything.attributes["transformed_search_recall"] == 1
+
+
 def test_a_sample_of_all_leaves_nothing_to_transform(store: LatentStore) -> None:
     found = analyse(store, "tsne", **{**ALL, "points": 900, "iterations": 20})
     assert found["in_sample"].all()
     assert found.attributes["transformed"] == 0
+    assert found.attributes["among_all"]["transformed"] is None
