@@ -268,5 +268,5 @@ def console(stream: Any) -> Console:
                     yield Segment(printable(segment.text), segment.style)
 
     stream = getattr(stream, "rich_proxied_file", stream)  # while another bar is shown
-    file = _Styled(stream) if isinstance(stream, Stream) else stream
+    file: Any = _Styled(stream) if isinstance(stream, Stream) else stream
     return Escaping(file=file, highlight=False, markup=False, emoji=False)

@@ -47,7 +47,7 @@ def literal(drawing: Figure) -> Figure:
         id(text) for axis in axes for text in (*axis.get_ticklabels(which="both"), axis.get_offset_text())
     }
     for text in drawing.findobj(Text):
-        if isinstance(text, Text) and id(text) not in ticks:
+        if id(text) not in ticks:
             text.set_parse_math(False)
             text.set_text(printable(text.get_text()))
     return drawing

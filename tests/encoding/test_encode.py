@@ -25,7 +25,7 @@ from latentscan.encoding.encode import (
     open_source,
 )
 from latentscan.encoding.parameters import EncodeParameters, Noise
-from latentscan.errors import SOME_REJECTED, ParameterError, StoreError, UsageError, spelled
+from latentscan.errors import SOME_REJECTED, ParameterError, StoreError, UsageError
 from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.images.source import Status
