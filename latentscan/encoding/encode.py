@@ -354,8 +354,7 @@ def _provenance(
         "encoder": {
             "name": encoder.name,
             "sha256": encoder.sha256,
-            "outputs": {head.array: head.recorded for head in encoder.heads},
-            "output_names": {head.array: head.name for head in encoder.heads},
+            "outputs": dict(zip(encoder.outputs, encoder.positions, strict=True)),
         },
         "source": source.describe(),
         "preprocessing": as_recorded(encoder.default_preprocessing, begun),

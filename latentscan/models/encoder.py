@@ -87,8 +87,8 @@ class Encoder:
 
     @property
     def positions(self) -> tuple[Source, ...]:
-        """Return the position of each of `outputs` among those of the model, or the name of its layer."""
-        return tuple(head.source for head in self.heads)
+        """What each of `outputs` is of the model: a position, or a layer's name; and what it is made of."""
+        return tuple(head.recorded for head in self.heads)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel as the model's file and what was found out about it."""

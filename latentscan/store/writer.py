@@ -207,7 +207,7 @@ def _require_same(store: LatentStore, schema: Schema, provenance: Mapping[str, A
 
 def _difference(where: str, before: Any, now: Any) -> tuple[str, str, str] | None:
     """Return the first entry that differs, apart from what does not decide any row."""
-    if where.rpartition(".")[2] in {"name", "output_names", "versions"}:
+    if where.rpartition(".")[2] in {"name", "versions"}:
         return None
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted(before.keys() | now.keys()):

@@ -57,7 +57,7 @@ def test_a_dictionary_is_read_by_its_keys(tmp_path: Path, eights: NDArray[np.uin
     np.testing.assert_allclose(found["mu"], truth["z_mean"], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found["logvar"], 2 * truth["log_sigma"], rtol=1e-5, atol=1e-6)
     assert "log_sigma is log_std, not logvar" in encoder.notes[0]
-    assert {head.array: head.recorded for head in encoder.heads} == {"mu": 1, "logvar": "0 (log_std)"}
+    assert dict(zip(encoder.outputs, encoder.positions, strict=True)) == {"mu": 1, "logvar": "0 (log_std)"}
 
 
 @pytest.mark.parametrize(

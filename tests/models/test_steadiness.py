@@ -57,7 +57,7 @@ def test_mu_and_logvar_in_front_of_a_sampled_z_are_taken_by_their_names(
     np.testing.assert_allclose(found["mu"], mu, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found["logvar"], 2 * spread, rtol=1e-5, atol=1e-6)
     assert "taken from the layers z_mean and z_log_sigma" in encoder.notes[0]
-    assert encoder.positions == ("z_mean", "z_log_sigma")
+    assert encoder.positions == ("z_mean", "z_log_sigma (log_std)")
 
 
 @pytest.mark.parametrize("fixed", [False, True])
