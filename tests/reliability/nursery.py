@@ -6,6 +6,7 @@ be killed, and may have its memory limited.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import pickle
 import resource
@@ -163,6 +164,7 @@ def _fork(function: Callable[[], None]) -> int:
     if pid:
         return pid
     code = 1
+    faulthandler.disable()  # it would write to the streams of the program above
     try:
         function()
         code = 0
