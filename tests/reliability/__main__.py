@@ -58,7 +58,8 @@ MOST_LISTED = 5  # failures of a kind
 COLUMNS = ("part", "tried", "survived", "detected", "silent", "unexp.", "hangs", "s")
 FOLDER = "LATENTSCAN_RELIABILITY"  # the variable that names the folder to work in, once it exists
 VARIABLES = {  # as many processes run as there are processors; and TensorFlow is silent
-    "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 

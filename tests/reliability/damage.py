@@ -186,7 +186,7 @@ def _read_problem(store: Path, expected: Arrays) -> str:
 def _same(one: Any, other: Any) -> bool:
     first, second = np.asarray(one), np.asarray(other)
     if first.dtype.kind in "OTU":
-        return first.tolist() == second.tolist()
+        return bool(first.tolist() == second.tolist())
     is_alike = first.dtype == second.dtype and first.shape == second.shape
     return is_alike and bool(first.tobytes() == second.tobytes())
 

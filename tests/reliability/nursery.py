@@ -6,6 +6,7 @@ be killed, and may have its memory limited.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import pickle
 import resource
@@ -163,6 +164,7 @@ def _fork(function: Callable[[], None]) -> int:
     if pid:
         return pid
     code = 1
+    faulthandler.disable()  # it would write to the streams of the program above
     try:
         function()
         code = 0
@@ -205,6 +207,7 @@ def _answer(folder: Path, fault: Fault) -> None:
         (ERR, 2, os.O_RDWR | os.O_CREAT),
     ):
         os.dup2(os.open(file, mode, 0o600), number)
+    sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_FILE_BYTES, MOST_FILE_BYTES))
     most = virtual_bytes() + fault.memory_bytes
