@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from latentscan.models.parameters import TrainParameters
     from latentscan.progress import Progress
 
-PROBE_IMAGES = 1024  # at most: of more training images, every second, third ... one
+# At most: of more training images, every second, third ... one. Measured: 30 % of the time of training on
+# 1,024 images, 16 % on 3,072.
+PROBE_IMAGES = 1024
 
 
 @dataclass(frozen=True)
