@@ -194,15 +194,15 @@ def test_standard_errors_are_as_large_as_figures_differ_between_samples() -> Non
     scales = np.r_[2.0, 1.0, 1.0, 0.5, 0.2]
     reduction = pca_reduction(StoreFacts(Schema(1500, 5, ("z",))), PcaParameters())
     results = []
-    for _ in range(40):
+    for _ in range(24):
         z = rng.standard_normal((1500, 5)) * scales * (1 + (rng.random((1500, 1)) < 0.1))
         found = reduction.chunk(LatentBlock(np.arange(1500), {"z": z.astype(np.float32)}))
         results.append(reduction.finalize(found, Counts(1500, 0)))
     ratios = np.array([result.attributes["participation_ratio"] for result in results])
     errors = np.array([result.attributes["participation_ratio_error"] for result in results])
-    assert 0.7 < np.sqrt(np.mean(errors**2)) / ratios.std(ddof=1) < 1.4
+    assert 0.65 < np.sqrt(np.mean(errors**2)) / ratios.std(ddof=1) < 1.5
     distances = np.array([result["wasserstein_distance"] for result in results])
     errors = np.array([result["wasserstein_error"] for result in results])
     relative = np.sqrt(np.mean(errors**2, axis=0)) / distances.std(axis=0, ddof=1)
-    assert (relative > 0.7).all()
+    assert (relative > 0.65).all()
     assert (relative < 1.5).all()
