@@ -145,7 +145,8 @@ class RelativeHistogram:
             return np.full_like(share, np.nan)
         ranks = np.ceil(share * self.count).clip(1, self.count)
         at = np.searchsorted(np.cumsum(self.counts), ranks)
-        return np.asarray((_lower_edges(self.bins[at]) + _lower_edges(self.bins[at] + 1)) / 2)
+        middles = (_lower_edges(self.bins[at]) + _lower_edges(self.bins[at] + 1)) / 2
+        return np.where(self.bins[at] == 0, 0.0, middles)  # the first bin holds 0, and what is below 1e-311
 
     @property
     def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
