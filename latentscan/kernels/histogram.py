@@ -196,6 +196,8 @@ def even_edges(low: float, high: float, most: int) -> NDArray[np.float64]:
     >>> even_edges(3.1, 5.0, 4)
     array([3. , 3.5, 4. , 4.5, 5. , 5.5])
     """
+    if high <= 0:
+        return np.array([0.0, 1.0])
     span = max((high - low) / most, high * 2.0**-MANTISSA, np.finfo(np.float64).tiny)
     width = 2.0 ** np.ceil(np.log2(span))
     first, last = np.floor(low / width), np.floor(high / width) + 1
