@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 SHARES = (0.9, 0.95, 0.99)
 MOST_BINS = 250  # of the radii
-RUNS = 10  # of images that follow one another, in a group that is left out for a standard error
+RUNS = 4  # of images that follow one another, in a group that is left out for a standard error
 LONGEST_RUN = 4096
 OUTERMOST = 5e-4  # share of the radii at either end that need not lie in the bins of the others
 SHOWN_TAIL = 4.0  # largest standard deviations to either side of a law that they reach over

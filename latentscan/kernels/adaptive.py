@@ -67,10 +67,11 @@ class AdaptiveHistogram:
         """Count in wider bins."""
         bins = _bin_of(self.lowest, self.exponents)[:, None] + np.arange(BINS)
         places = (bins >> (exponents - self.exponents)[:, None]) - firsts[:, None]
-        columns, _ = held = np.nonzero(self.counts)
-        counts = np.zeros(self.counts.shape, np.int64)
-        np.add.at(counts, (columns, places[held]), self.counts[held].astype(np.int64))
-        return counts
+        held = np.flatnonzero(self.counts)
+        places += np.arange(len(places))[:, None] * BINS
+        # in float64, whose whole numbers are exact as far as there are images
+        counts = np.bincount(places.ravel()[held], self.counts.ravel()[held], self.counts.size)
+        return counts.astype(np.int64).reshape(self.counts.shape)
 
 
 def adaptive_histogram(x: NDArray[np.floating]) -> AdaptiveHistogram:

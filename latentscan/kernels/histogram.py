@@ -145,7 +145,8 @@ class RelativeHistogram:
             return np.full_like(share, np.nan)
         ranks = np.ceil(share * self.count).clip(1, self.count)
         at = np.searchsorted(np.cumsum(self.counts), ranks)
-        return np.asarray((_lower_edges(self.bins[at]) + _lower_edges(self.bins[at] + 1)) / 2)
+        middles = (_lower_edges(self.bins[at]) + _lower_edges(self.bins[at] + 1)) / 2
+        return np.where(self.bins[at] == 0, 0.0, middles)  # the first bin holds 0, and what is below 1e-311
 
     @property
     def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -195,6 +196,8 @@ def even_edges(low: float, high: float, most: int) -> NDArray[np.float64]:
     >>> even_edges(3.1, 5.0, 4)
     array([3. , 3.5, 4. , 4.5, 5. , 5.5])
     """
+    if high <= 0:
+        return np.array([0.0, 1.0])
     span = max((high - low) / most, high * 2.0**-MANTISSA, np.finfo(np.float64).tiny)
     width = 2.0 ** np.ceil(np.log2(span))
     first, last = np.floor(low / width), np.floor(high / width) + 1

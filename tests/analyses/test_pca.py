@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from latentscan.analyses.pca import bin_edges
+from latentscan.analyses.pca import PcaParameters, bin_edges, pca_reduction
 from latentscan.errors import ParameterError, StoreError
 from latentscan.kernels.histogram import relative_histogram
+from latentscan.kernels.reduction import Counts, LatentBlock
 from latentscan.kernels.transport import cumulative
+from latentscan.scan.snapshot import StoreFacts
+from latentscan.store.schema import Schema
 from tests.builders import analyse, build_store
 
 if TYPE_CHECKING:
@@ -122,8 +125,9 @@ def test_each_law_knows_less_than_the_one_before(tmp_path: Path) -> None:
 )
 def test_a_cloud_of_any_shape_has_axes(tmp_path: Path, z: NDArray[Any]) -> None:
     found = analyse(store_of(tmp_path, z), "pca")
-    for variable in found.variables.values():
-        assert variable.values.dtype.kind not in "fc" or np.isfinite(variable.values).all()
+    for name, variable in found.variables.items():
+        if variable.values.dtype.kind in "fc" and (name != "wasserstein_error" or len(z) > 1):
+            assert np.isfinite(variable.values).all(), name
     assert (found["eigenvalue"] >= 0).all()
     exact = z.astype(np.float32).astype(np.float64)
     largest = np.linalg.norm(np.cov(exact, rowvar=False, bias=True)) if len(z) > 1 else 0.0
@@ -185,20 +189,20 @@ def test_a_row_far_out_leaves_the_other_axes_as_they_are(tmp_path: Path) -> None
     np.testing.assert_allclose(analyse(store_of(tmp_path, z), "pca")["eigenvalue"], expected, rtol=1e-6)
 
 
-def test_standard_errors_are_as_large_as_figures_differ_between_samples(tmp_path: Path) -> None:
+def test_standard_errors_are_as_large_as_figures_differ_between_samples() -> None:
     rng = np.random.default_rng(5)
     scales = np.r_[2.0, 1.0, 1.0, 0.5, 0.2]
+    reduction = pca_reduction(StoreFacts(Schema(1500, 5, ("z",))), PcaParameters())
     results = []
-    for number in range(40):
+    for _ in range(24):
         z = rng.standard_normal((1500, 5)) * scales * (1 + (rng.random((1500, 1)) < 0.1))
-        results.append(
-            analyse(build_store(tmp_path / f"{number}.zarr", arrays={"z": z}, chunk_rows=400), "pca")
-        )
+        found = reduction.chunk(LatentBlock(np.arange(1500), {"z": z.astype(np.float32)}))
+        results.append(reduction.finalize(found, Counts(1500, 0)))
     ratios = np.array([result.attributes["participation_ratio"] for result in results])
     errors = np.array([result.attributes["participation_ratio_error"] for result in results])
-    assert 0.7 < np.sqrt(np.mean(errors**2)) / ratios.std(ddof=1) < 1.4
+    assert 0.65 < np.sqrt(np.mean(errors**2)) / ratios.std(ddof=1) < 1.5
     distances = np.array([result["wasserstein_distance"] for result in results])
     errors = np.array([result["wasserstein_error"] for result in results])
     relative = np.sqrt(np.mean(errors**2, axis=0)) / distances.std(axis=0, ddof=1)
-    assert (relative > 0.7).all()
+    assert (relative > 0.65).all()
     assert (relative < 1.5).all()

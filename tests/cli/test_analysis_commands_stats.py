@@ -178,10 +178,10 @@ def test_radii_against_one_another(full_stats: Any, good: dict[str, NDArray[np.f
 
 
 def test_radii_within_ranges(
-    latentscan: Command, full: Latents, good: dict[str, NDArray[np.float64]]
+    latentscan: Command, full: Latents, good: dict[str, NDArray[np.float64]], tmp_path: Path
 ) -> None:
     radius, images = np.linalg.norm(good["z"], axis=1), IMAGES - len(REJECTED)
-    options = ("--ranges", "14:19,12:24")
+    options = ("--ranges", "14:19,12:24", "--results", tmp_path / "results.zarr")
     found = document(latentscan("stats", "--store", full.store, "--json", *options))
     assert found["radius"]["within"] == {
         "[14,19)": pytest.approx(np.sum((radius >= 14) & (radius < 19)) / images, rel=1e-12),
@@ -200,9 +200,9 @@ def test_histogram_loses_no_image(full_stats: Any, good: dict[str, NDArray[np.fl
 
 
 def test_histogram_of_given_bins_loses_no_image(
-    latentscan: Command, full: Latents, good: dict[str, NDArray[np.float64]]
+    latentscan: Command, full: Latents, good: dict[str, NDArray[np.float64]], tmp_path: Path
 ) -> None:
-    options = ("--upper", "35")
+    options = ("--upper", "35", "--results", tmp_path / "results.zarr")
     found = document(latentscan("stats", "--store", full.store, "--json", *options))["radius"]["histogram"]
     edges = np.arange(0, 35.5, 0.5)
     assert found["width"] == 0.5
