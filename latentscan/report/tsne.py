@@ -76,8 +76,8 @@ def table(results: Mapping[str, Result]) -> RenderableType:
     legend = (
         "Search recall: share of the nearest neighbours that the index found. Trust (trustworthiness): "
         "whether neighbours on the map are neighbours in the latent space. "
-        f"Kept: share of the {near} nearest in the latent space that are among the {near} nearest on the map. "
-        "±: standard error over the images. The KL divergence compares maps of the same points and "
+        f"Kept: share of the {near} nearest in the latent space that are among the {near} nearest on the "
+        "map. ±: standard error over the images. The KL divergence compares maps of the same points and "
         "perplexity only; it stands in the picture and in the JSON document."
     )
     if any("transformed" in result.attributes for result in results.values()):
@@ -131,7 +131,7 @@ def figure(results: Mapping[str, Result]) -> Figure:
     rows = math.ceil(len(results) / columns)
     side = PANEL_INCHES[min(columns, len(PANEL_INCHES)) - 1]
     lines = max(_caption(result).count("\n") + 1 for result in results.values())
-    height = side + 0.6 + LINE_INCHES * lines
+    height = side + 0.45 + LINE_INCHES * lines
     drawing = Figure(figsize=(columns * side + 0.9, rows * height), layout="constrained")
     panels = drawing.subplots(rows, columns, squeeze=False).ravel()
     radii = np.concatenate([result["radius"] for result in results.values()])

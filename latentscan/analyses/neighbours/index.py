@@ -150,7 +150,8 @@ class Collection:
             if reach is not None and exact[order[-1]] > 0:
                 (indices[query],), (found,) = nearest(self.rows, row, k)
                 squares[query] = np.ldexp(found, -2 * self.frame.exponent)
-        return indices, np.ldexp(np.sqrt(squares), self.frame.exponent).astype(np.float32)
+        distances = np.ldexp(np.sqrt(squares), self.frame.exponent)
+        return indices.astype(np.int32), distances.astype(np.float32)
 
     def _in_doubt(
         self, block: NDArray[np.float32], last: NDArray[np.float64], reach: NDArray[np.float32] | None
