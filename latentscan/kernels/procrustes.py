@@ -107,4 +107,4 @@ def disparity_without_each(
     spreads = [(own**2).sum() - weight * np.vecdot(own, own) for own in (fixed, moved)]
     size = spreads[0] * spreads[1]
     disparity = 1 - np.divide(common**2, size, out=np.zeros_like(size), where=size > 0)
-    return np.clip(disparity, 0.0, 1.0)
+    return np.asarray(np.clip(disparity, 0.0, 1.0))

@@ -46,7 +46,7 @@ LONGEST_PAIR = 18  # letters of two names, beyond which stores are numbered
 STRIP_HEIGHT = (1.1, 0.22)  # inches of the figures of pairs: in all, and for each
 CURVES_HEIGHT = 3.6  # inches
 NARROWEST_MAP = 2.4  # inches
-ROOM = 0.09  # above the curves, for each store beyond the second that the legend names
+ROOM = 0.16  # above the curves of radii, for each store beyond the second that the legend names
 MOST_LINES = 8  # of a table of inertia
 DASHES = ("-", "--", ":", "-.")  # so that a curve shows below one that is the same
 INK = 0.25  # of a map's area, which its points would cover if none lay on another
@@ -227,8 +227,8 @@ def figure(results: Mapping[str, Result]) -> Figure:
     for draw, axes in zip(curves, rows[0].subplots(1, len(curves), squeeze=False)[0], strict=True):
         axes.spines[["top", "right"]].set_visible(False)
         draw(axes, pairs)
-        stores = len(pairs["store"])
-        axes.set_ylim(0, axes.get_ylim()[1] * (1 + ROOM * max(0, stores - 2)))
+        room = ROOM * max(0, len(pairs["store"]) - 2) if draw is _draw_radii else 0
+        axes.set_ylim(0, axes.get_ylim()[1] * (1 + room))
         axes.legend(frameon=False)
     _draw_pairs(rows[1], pairs)
     if maps:

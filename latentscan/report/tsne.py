@@ -24,6 +24,7 @@ PANEL_INCHES = (6.4, 4.6, 3.6)  # the side of a map where there is one, where th
 INK = 0.3  # share of a panel that all points would cover side by side
 LARGEST, SMALLEST = 16.0, 0.1  # areas of a point, in square points (1/72 inch)
 FAINTEST = 0.35
+LINE_INCHES = 0.17  # the height of a line below a map
 MARGIN = 0.02  # of the extent of a map, around it
 COLOURS = "viridis"
 COLOUR_SHARES = (1.0, 99.0)  # percentiles of the radius at which the colours end
@@ -74,10 +75,10 @@ def table(results: Mapping[str, Result]) -> RenderableType:
     near = next(iter(results.values())).attributes.get("neighbours", 15)
     legend = (
         "Search recall: share of the nearest neighbours that the index found. Trust (trustworthiness): "
-        f"whether neighbours on the map are neighbours in the latent space. Kept: share of the {near} "
-        f"nearest in the latent space that are among the {near} nearest on the map. ±: standard error over the "
-        "images. The KL divergence compares maps of the same points and perplexity only; it stands in the "
-        "picture and in the JSON document."
+        "whether neighbours on the map are neighbours in the latent space. "
+        f"Kept: share of the {near} nearest in the latent space that are among the {near} nearest on the "
+        "map. ±: standard error over the images. The KL divergence compares maps of the same points and "
+        "perplexity only; it stands in the picture and in the JSON document."
     )
     if any("transformed" in result.attributes for result in results.values()):
         legend += (
@@ -129,12 +130,17 @@ def figure(results: Mapping[str, Result]) -> Figure:
     columns = math.ceil(math.sqrt(len(results)))
     rows = math.ceil(len(results) / columns)
     side = PANEL_INCHES[min(columns, len(PANEL_INCHES)) - 1]
-    drawing = Figure(figsize=(columns * side + 0.9, rows * (side + 0.75)), layout="constrained")
+    lines = max(_caption(result).count("\n") + 1 for result in results.values())
+    height = side + 0.45 + LINE_INCHES * lines
+    drawing = Figure(figsize=(columns * side + 0.9, rows * height), layout="constrained")
     panels = drawing.subplots(rows, columns, squeeze=False).ravel()
     radii = np.concatenate([result["radius"] for result in results.values()])
     norm = Normalize(*np.percentile(radii, COLOUR_SHARES))
     for (name, result), axes in zip(results.items(), panels, strict=False):
         _draw_map(axes, result, norm, side)
+        caption = _caption(result)
+        # of as many lines everywhere, so that maps of a row have one height
+        axes.set_xlabel(caption + "\n" * (lines - 1 - caption.count("\n")), color="0.3", fontsize="small")
         axes.set_title(f"{name}, {result.attributes['array']}", loc="left", fontsize="medium")
     for axes in panels[len(results) :]:
         axes.set_axis_off()
@@ -165,7 +171,6 @@ def _draw_map(axes: Axes, result: Result, norm: Normalize, side: float) -> None:
     axes.set(xlim=(centre[0] - reach, centre[0] + reach), ylim=(centre[1] - reach, centre[1] + reach))
     axes.set(xticks=[], yticks=[], aspect="equal")
     axes.spines[:].set_color("0.85")
-    axes.set_xlabel(_caption(result), color="0.3", fontsize="small")
 
 
 def _caption(result: Result) -> str:

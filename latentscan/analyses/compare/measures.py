@@ -62,7 +62,8 @@ def radius_variables(members: Sequence[Member], execution: Execution) -> dict[st
     images = np.array([int(one.counts.sum()) for one in sketches])
     ends = np.array([one.quantiles(np.array([TAIL, 1 - TAIL])) for one in sketches])
     low, high = ends[:, 0].min(), ends[:, 1].max()
-    span = max(high - low, abs(high) * NARROWEST) or 1.0
+    span = max(high - low, high * NARROWEST)
+    span = span if span > np.finfo(np.float64).tiny else 1.0  # all radii are 0
     width = np.maximum(np.diff(ends, axis=1)[:, 0] / (2 * np.cbrt(images)), span / MOST_BINS)  # Rice's rule
     common = np.linspace(low, low + span, 1 + min(MOST_BINS, int(np.ceil(span / width.min()))))
     shares = [np.histogram(one.values, common, weights=one.counts)[0] / one.counts.sum() for one in sketches]

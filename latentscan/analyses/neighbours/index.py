@@ -141,16 +141,19 @@ class Collection:
         candidates, reach = self._candidates(block, k, probes)
         candidates = np.sort(candidates[: len(queries)], axis=1)
         indices, squares = self._nearest(block, candidates, k)
+        distances = np.ldexp(np.sqrt(squares), self.frame.exponent)
+        missed = []  # of what is not equal to k candidates
         for query in np.flatnonzero(self._in_doubt(block[: len(queries)], squares[:, -1], reach)):
-            row = queries[query : query + 1]
             held = candidates[query][candidates[query] >= 0]
-            exact = squares_between(self.rows, row[0], held)
+            exact = squares_between(self.rows, queries[query], held)
             order = np.argsort(exact, kind="stable")[:k]
-            indices[query], squares[query] = held[order], np.ldexp(exact[order], -2 * self.frame.exponent)
+            indices[query], distances[query] = held[order], np.sqrt(exact[order])
             if reach is not None and exact[order[-1]] > 0:
-                (indices[query],), (found,) = nearest(self.rows, row, k)
-                squares[query] = np.ldexp(found, -2 * self.frame.exponent)
-        return indices, np.ldexp(np.sqrt(squares), self.frame.exponent).astype(np.float32)
+                missed.append(query)
+        if missed:
+            indices[missed], exact = nearest(self.rows, queries[missed], k)
+            distances[missed] = np.sqrt(exact)
+        return indices.astype(np.int32), distances.astype(np.float32)
 
     def _in_doubt(
         self, block: NDArray[np.float32], last: NDArray[np.float64], reach: NDArray[np.float32] | None

@@ -99,16 +99,16 @@ def test_a_rotated_cloud_is_the_same_cloud(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", ["moved", "one far out", "tiny", "copies"])
 def test_a_rotated_cloud_is_the_same_cloud_wherever_it_lies(tmp_path: Path, change: str) -> None:
     turn = [3, 0, 5, 1, 4, 2]  # exactly
-    z = cloud().astype(np.float64)
+    exact = cloud().astype(np.float64)
     if change == "moved":
-        z += 1e6
+        exact += 1e6
     elif change == "one far out":
-        z[7] *= 1e12
+        exact[7] *= 1e12
     elif change == "tiny":
-        z *= 1e-24
+        exact *= 1e-24
     else:
-        z = np.repeat(z[: IMAGES // 20], 20, axis=0)
-    z = z.astype(np.float32)
+        exact = np.repeat(exact[: IMAGES // 20], 20, axis=0)
+    z = exact.astype(np.float32)
     stores = {"a": stored(tmp_path, "a", z), "b": stored(tmp_path, "b", z[:, turn])}
     found = compare(stores, FAST)
     figures = pair(found, "a", "b")

@@ -95,7 +95,7 @@ def test_the_quality_among_all_images_is_that_of_plain_numpy(everything: Result)
     def squares(of: np.ndarray) -> np.ndarray:
         apart = ((of[:, np.newaxis].astype(np.float64) - of) ** 2).sum(axis=2)
         np.fill_diagonal(apart, np.inf)
-        return apart
+        return np.asarray(apart)
 
     near = np.argsort(squares(points), axis=1)[:, :15]
     ranks = 1 + np.argsort(np.argsort(squares(rows_), axis=1), axis=1)
