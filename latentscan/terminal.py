@@ -54,6 +54,8 @@ _PLAIN = {  # what the package itself writes, in ASCII
     "←": "<-",
     "↑": "^",
     "↓": "v",
+    "▼": "v",
+    "₁": "1",
     "•": "*",
     "‘": "'",
     "’": "'",
