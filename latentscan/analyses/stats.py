@@ -297,7 +297,7 @@ def _radius_variables(
     parts = radii.values()
     edges = settings.bins.edges if settings.bins is not None else _edges([part.values for part in parts])
     binned = [_binned(part, edges) for part in parts]
-    middles = (edges[1:] + edges[:-1]) / 2
+    middles = edges[1:] / 2 + edges[:-1] / 2  # the sum might overflow
     shares = np.array(SHARES)
     intervals = np.stack([quantile_interval(part.values, shares) for part in parts])
     peaks = [middles[list(peak_interval(inside))] for _, inside, _ in binned]

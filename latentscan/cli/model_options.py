@@ -116,7 +116,9 @@ def from_text(name: str, value: Any, kind: Any) -> Any:
         return value
     first, second = get_args(kind)
     if second is Ellipsis:
-        return [from_text(name, part, first) for part in value.split(",")] if value else []
+        if not value:
+            raise ParameterError("expected at least 1 of them, got 0", field=name, value=value)
+        return [from_text(name, part, first) for part in value.split(",")]
     if value.count(":") != 1:
         raise ParameterError("expected two numbers, LOW:HIGH", field=name, value=value)
     return value.split(":")

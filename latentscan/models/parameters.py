@@ -47,9 +47,7 @@ class TrainParameters(BaseModel):
         default=24, ge=1, le=1_000_000, description="epochs in all, those before a resume included"
     )
     batch_size: int = Field(default=128, ge=1, le=1_048_576, description="images in one training step")
-    learning_rate: float = Field(
-        default=5e-4, gt=0, le=1000, allow_inf_nan=False, description="learning rate of Adam"
-    )
+    learning_rate: float = Field(default=5e-4, gt=0, allow_inf_nan=False, description="learning rate of Adam")
     seed: int = Field(
         default=0, ge=0, lt=2**63, description="seed of the first weights, the order of images, and epsilon"
     )

@@ -113,8 +113,8 @@ def test_its_results_are_read(folder: Path) -> None:
 def test_it_is_analysed_as_before(folder: Path) -> None:
     cached = Results(str(folder / "complete")).load(STATS)
     assert cached is not None
-    asked = {"upper": 35.0, "width": 0.5, "ranges": ((14.0, 19.0), (12.0, 24.0))}  # its defaults
-    found = analyse(open_store(str(folder / "complete")), "stats", **asked)
+    store, ranges = open_store(str(folder / "complete")), ((14.0, 19.0), (12.0, 24.0))
+    found = analyse(store, "stats", upper=35.0, width=0.5, ranges=ranges)  # its defaults
     for name, variable in cached.variables.items():
         if variable.values.dtype.kind == "f":
             np.testing.assert_allclose(found[name], variable.values, rtol=1e-15)
