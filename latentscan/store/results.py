@@ -318,7 +318,7 @@ class Results:
         except _UNREADABLE as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             return None, f"cannot be read: {reason or type(error).__name__}"
-        if content != _content(result):
+        if content not in (_content(result), _content_of_format_1(result)):
             return result, "is not what was saved"
         state = self._own_attributes(path).get(UNLISTED, path)
         if state not in (path, True):  # True is what earlier versions wrote
@@ -479,10 +479,24 @@ def _as_v3(array: zarr.AsyncArray[Any]) -> ArrayV3Metadata:
 
 
 def _content(result: Result) -> str:
-    """Hash a result."""
+    """Hash a result: its attributes, and of each variable the values, their type, shape and attributes."""
+    return _hash_of([dict(result.attributes), {name: _described(v) for name, v in result.variables.items()}])
+
+
+def _content_of_format_1(result: Result) -> str:
+    """Hash a result as stores of format 1, and the first ones of format 2, do: of its values alone."""
     digests = {name: digest_of(variable.values).hex() for name, variable in result.variables.items()}
-    document = json.dumps([dict(result.attributes), digests], sort_keys=True)
-    return hashlib.sha256(document.encode()).hexdigest()
+    return _hash_of([dict(result.attributes), digests])
+
+
+def _described(variable: Variable) -> list[Any]:
+    values = variable.values
+    kind = "text" if values.dtype.kind in "OUT" else values.dtype.str
+    return [digest_of(values).hex(), kind, values.shape, list(variable.dims), dict(variable.attributes)]
+
+
+def _hash_of(document: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def _is_refusal(error: BaseException | None) -> bool:

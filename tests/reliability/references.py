@@ -144,8 +144,12 @@ def of_neighbours(result: Result, points: NDArray[np.float32]) -> Iterator[Quant
     np.fill_diagonal(squares, np.inf)
     count = result["distances"].shape[1]
     exact = np.sqrt(np.sort(squares, axis=1)[:, :count])
-    # float32 differences of float32 coordinates, in the unit of the distance itself
-    yield Quantity("distances", np.sort(result["distances"], axis=1), exact, 1e-5 * exact)
+    # they are float32, and squares of float32 products, which round in the unit of a row's own square
+    radii = np.sqrt(((values - np.median(values, axis=0)) ** 2).sum(axis=1))[:, None]
+    rounding = np.finfo(np.float32).eps * radii**2 / np.maximum(exact, np.finfo(np.float32).tiny)
+    stored = np.finfo(np.float32).smallest_subnormal
+    tolerance = 1e-5 * exact + 4 * np.minimum(rounding, 1e-2 * exact) + stored
+    yield Quantity("distances", np.sort(result["distances"], axis=1), exact, tolerance)
 
 
 def nearest_squares(values: Wide, centres: Wide) -> Wide:
