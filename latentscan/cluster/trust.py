@@ -57,8 +57,11 @@ _NAMING_CODE = frozenset(
     {
         *("preload", "preload_argv", "preload_nanny", "preload_nanny_argv", "plugins", "extensions"),
         *("worker_class", "scheduler_class", "scheduler_cls", "job_cls", "proxy_command", "callbacks"),
+        "pre_import",
     }
 )
+# the same as words of a command line, alone or joined to their value
+_CODE_FLAG = re.compile(r"--(preload|worker-class|scheduler-class|pre-import)([-=].*)?")
 _VARIABLES = frozenset({"env", "environ", "environment"})
 _WAYS_TO_SIGN_IN = frozenset({"kerberos", "jupyterhub", "basic"})
 
@@ -95,6 +98,9 @@ def require_known(
             raise _refused(f"{where}: config: {key}: {shown(value)}: a setting that can run code")
     for variable in env:
         _require_harmless(f"{where}: env: {variable}", variable)
+    for text in _texts(keywords):
+        if any(_CODE_FLAG.fullmatch(word.strip("'\"")) for word in text.split()):
+            raise _refused(f"{where}: kwargs: {shown(text)}: an argument that runs code")
     for at, key, value in _nested(keywords):
         if key in _NAMING_CODE and value not in (None, [], {}):
             raise _refused(f"{where}: kwargs: {at}: {shown(value)}: an argument that runs code")
@@ -185,6 +191,18 @@ def _nested(value: Any, at: str = "") -> Iterator[tuple[str, str, Any]]:
     elif isinstance(value, list | tuple):
         for part in value:
             yield from _nested(part, at)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text in arguments."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from _texts(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _texts(part)
 
 
 def _is_private(status: os.stat_result) -> bool:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOCAL = "class: dask.distributed.LocalCluster"
+SLURM = "class: dask_jobqueue.SLURMCluster, scale: 1"
 RUNS_CODE = {
     "class: this.s": "class: this.s: expected a known class",
     "class: os.system": "class: os.system: expected a known class",
@@ -36,6 +37,10 @@ RUNS_CODE = {
     f"{LOCAL}, kwargs: {{preload: [a.py]}}": "kwargs: preload",
     f"{LOCAL}, kwargs: {{scheduler_kwargs: {{preload-argv: a}}}}": "kwargs: scheduler_kwargs.preload-argv",
     f"{LOCAL}, kwargs: {{worker_class: mod.Worker}}": "kwargs: worker_class",
+    f"{LOCAL}, kwargs: {{pre_import: mod}}": "kwargs: pre_import",
+    f"{SLURM}, kwargs: {{worker_extra_args: [--preload, a.py]}}": "--preload",
+    f"{SLURM}, kwargs: {{worker_extra_args: [--preload=a.py]}}": "--preload=a",
+    f"{SLURM}, kwargs: {{worker_command: dask worker --preload a.py}}": "worker --preload",
     f"{LOCAL}, kwargs: {{env: {{PYTHONSTARTUP: a.py}}}}": "kwargs: env.PYTHONSTARTUP",
     "class: dask.distributed.SSHCluster, kwargs: {connect_options: [{proxy_command: rm}]}": "proxy_command",
     "class: dask_gateway.GatewayCluster, scale: 1, kwargs: {auth: mod.Auth}": "kwargs: auth: mod.Auth",
