@@ -86,6 +86,9 @@ def test_the_document_has_every_pair(whole: Result) -> None:
 
 def test_the_figure_names_stores_axes_and_maps(whole: Result) -> None:
     drawing = figure({"run-0.zarr": whole})
+    for axes in drawing.subfigs[1].axes:  # the floors too are inside
+        floors = np.asarray(axes.lines[-1].get_xdata(), float)
+        assert np.nanmax(floors, initial=0) <= axes.get_xlim()[1]
     named = words_of(drawing)
     assert {"1 run-0.zarr, z", "2 run-1.zarr, z", "3 run-2.zarr, z"} <= named  # of the curves
     assert {"number of clusters k", "inertia (% of that of one cluster)"} <= named
