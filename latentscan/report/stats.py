@@ -550,9 +550,9 @@ _SECTIONS: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
         "(z − mu) / exp(logvar / 2)",
         "noise",
         (
-            ("mean", lambda d: number(d["noise"]["mean"])),
+            ("mean, expected 0", lambda d: number(d["noise"]["mean"])),
             ("mean square", _noise_variance),
-            ("expected", lambda d: number(d["noise"]["expected_variance"])),
+            ("  expected", lambda d: number(d["noise"]["expected_variance"])),
         ),
     ),
 )

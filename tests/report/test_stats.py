@@ -196,7 +196,7 @@ def test_noise_whose_mean_is_off_is_said_of_its_mean(tmp_path: Path) -> None:
     (said,) = document["noticed"]
     assert said.endswith(f"(z − mu) / exp(logvar / 2) has the mean {mean:.2f}, expected 0.")
     text = " ".join(shown(table({"z.zarr": result})).split())
-    assert f"mean {mean:.2f} mean square {document['noise']['variance']:.2f}" in text
+    assert f"mean, expected 0 {mean:.2f} mean square {document['noise']['variance']:.2f}" in text
 
 
 def test_one_row_that_repeats_in_a_sample(tmp_path: Path) -> None:
