@@ -66,6 +66,10 @@ class _Labelled:
         """Begin a piece of work."""
         return self._progress.task(f"{self._name}: {label}", total, unit, done)
 
+    def log(self, line: str) -> None:
+        """Report a line."""
+        remark(self._progress, f"{self._name}: {line}")
+
 
 def labelled(progress: Progress, name: str) -> Progress:
     """Return a subscriber that shows what another does, with a name before each label."""
@@ -91,7 +95,8 @@ class _Lines:
 
     def log(self, line: str) -> None:
         """Write a line."""
-        print(line, file=sys.stderr, flush=True)  # noqa: T201
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
 class BarProgress(_Lines):
@@ -136,7 +141,7 @@ class PlainProgress(_Lines):
             left = clock.left(total - int(state["done"]))
             words = [f"{label}: {int(state['done']):,} of {total:,} {unit}", clock.rate(), left]
             line = ", ".join(word for word in (*words, _in_words(figures)) if word)
-            print(one_line(line), file=sys.stderr, flush=True)  # noqa: T201
+            self.log(one_line(line))
             state["said"] = time.monotonic()
 
         one_at_a_time = threading.Lock()  # tasks in several threads report

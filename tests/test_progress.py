@@ -12,6 +12,8 @@ from latentscan.progress import (
     PlainProgress,
     Progress,
     as_progress,
+    labelled,
+    remark,
     terminal_progress,
 )
 from latentscan.terminal import Stream
@@ -107,3 +109,10 @@ def test_nothing_is_shown_where_stderr_is_closed(
     monkeypatch.setattr(sys, "stderr", None)
     assert terminal_progress() is SILENT
     assert capsys.readouterr().out == ""
+
+
+def test_a_remark_on_labelled_progress_arrives(capsys: pytest.CaptureFixture[str]) -> None:
+    remark(labelled(PlainProgress(), "vae.zarr"), "a line")
+    assert capsys.readouterr().err == "vae.zarr: a line\n"
+    remark(labelled(SILENT, "vae.zarr"), "a line")
+    assert capsys.readouterr().err == ""

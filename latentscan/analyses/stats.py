@@ -163,7 +163,11 @@ LABELS = {  # what each variable is, and its unit
     "active_by_variance": ("components with a larger variance", "1"),
     "kl_threshold": ("threshold of the KL divergence", "nat"),
     "active_by_kl": ("components with a larger KL divergence", "1"),
-    "valley_score": ("depth of the deepest valley between two groups, in standard deviations", "1"),
+    "valley_score": (
+        "by how many standard deviations of the counts the deepest valley lies below the lower of its two "
+        "peaks (chance reaches about 4; above 5 it is noticed)",
+        "1",
+    ),
     "valley_position": ("where it is", "1"),
     "valley_share": ("share of the images in the smaller group", "1"),
     "repeat_images": ("images with equal rows, of the largest groups", "1"),
@@ -232,12 +236,13 @@ def stats(
     `active_by_kl` (kl_threshold), as `collapse` counts them. What needs an array that the store lacks is
     absent.
 
-    Of the points, the attribute `points`: `valley_score` (component), by how many standard deviations the
-    deepest valley between two groups of values is deeper than chance, its `valley_position`, and the share
-    of images in the smaller group, `valley_share`, from `shape_rows` rows. `repeat_images` and
-    `repeat_first_image` (group) are the largest groups of rows that are equal to the bit; `repeated_rows` of
-    `followed_rows` repeat an earlier one. `noise_variance` with its standard error `noise_variance_error` is
-    that of (z - mu) / exp(logvar / 2) over `noise_values` values, to be compared with
+    Of the points, the attribute `points`: `valley_score` (component), by how many standard deviations of
+    the counts the deepest valley between two groups of values lies below the lower of its two peaks (chance
+    reaches about 4), its `valley_position`, and the share of images in the smaller group, `valley_share`,
+    from `shape_rows` rows. `repeat_images` and `repeat_first_image` (group) are the largest groups of rows
+    that are equal to the bit; `repeated_rows` of `followed_rows` repeat an earlier one. `noise_mean` and
+    `noise_variance`, a mean square with its standard error `noise_variance_error`, are those of
+    (z - mu) / exp(logvar / 2) over `noise_values` values, to be compared with 0 and
     `expected_noise_variance`; `noise_readings` are what it would be if logvar were something else.
 
     Raises

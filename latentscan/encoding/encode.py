@@ -326,8 +326,10 @@ def _probe(encoder: Encoder, source: ImageSource) -> None:
 
 def _range_notes(encoder: Encoder, source: ImageSource, parameters: EncodeParameters) -> list[str]:
     """Return what to say of the range of pixels of a model whose training is not known."""
-    probe = source.read(0, min(PROBE_ROWS, len(source)))
     asked = "value_range" in parameters.preprocessing
+    if encoder.takes.value_range is not None:
+        return encoder.range_notes(None, asked=asked)
+    probe = source.read(0, min(PROBE_ROWS, len(source)))
     return encoder.range_notes(probe.values[probe.status == Status.GOOD], asked=asked)
 
 

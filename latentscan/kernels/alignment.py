@@ -91,7 +91,7 @@ def _without(
     return norm - 2 * weight * products + weight**2 * lengths, norm
 
 
-def jackknife_error(count: int, squares: float) -> float:
+def jackknife_error_of_squares(count: int, squares: float) -> float:
     """Return the standard error of a statistic of n rows from what it is without each of them.
 
     Efron, B., Stein, C. (1981), The jackknife estimate of variance, equation 1.4.
@@ -107,7 +107,7 @@ def jackknife_error(count: int, squares: float) -> float:
     --------
     >>> x = np.array([0.0, 1.0, 5.0])
     >>> without_each = (x.sum() - x) / 2
-    >>> error = jackknife_error(3, ((without_each - without_each.mean()) ** 2).sum())
+    >>> error = jackknife_error_of_squares(3, ((without_each - without_each.mean()) ** 2).sum())
     >>> bool(np.isclose(error, x.std(ddof=1) / 3**0.5))
     True
     """

@@ -1,4 +1,4 @@
-"""Where a cloud lies and how large it is: its rows moved near the origin and scaled to about 1, exactly."""
+"""Where a cloud lies and how large it is: its rows moved near the origin and scaled to about 1."""
 
 from __future__ import annotations
 

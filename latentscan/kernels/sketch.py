@@ -21,7 +21,8 @@ class Sketch:
     A bin is named by the first bits of its numbers, which ascend as they do. How many bits that takes
     depends on the set of numbers alone, and not on the order in which its parts were merged; a number far
     out takes a bin of its own. With 100,000 different numbers within a factor of two, bins are 1e-5 of
-    a value wide.
+    a value wide. `histogram.RelativeHistogram` is a sixteenth of the size for such numbers, but its bins are
+    1/8192 wide, too wide for the distance of distributions that hardly differ.
 
     Parameters
     ----------

@@ -158,13 +158,13 @@ class Encoder:
                 )
         return found
 
-    def range_notes(self, pixels: NDArray[np.uint8], *, asked: bool) -> list[str]:
+    def range_notes(self, pixels: NDArray[np.uint8] | None, *, asked: bool) -> list[str]:
         """Return what a user should know of the range of pixels, a line each.
 
         Parameters
         ----------
         pixels
-            Some images, bytes (n, size, size, 3).
+            Some images, bytes (n, size, size, 3); None where none were read.
         asked
             Whether the user has named the range.
         """
@@ -180,7 +180,7 @@ class Encoder:
                 f"pixels of {shown} are assumed for encoder {self.name}: {self.takes.reason}; if it was "
                 f"trained on others, give {parameter('value_range', other)}"
             )
-        if not known:
+        if not known and pixels is not None:
             batch = pixels[: self.batch_size]
 
             def rows(other_limits: tuple[float, float]) -> dict[str, NDArray[np.float32]]:

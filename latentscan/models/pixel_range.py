@@ -165,6 +165,19 @@ def doubt(
     """
     if len(pixels) < 2:
         return None
+    try:
+        return _doubt(model, heads, rows, pixels, assumed)
+    except Exception:  # noqa: BLE001 (a layer of someone's own may raise anything)
+        return None
+
+
+def _doubt(
+    model: Any,
+    heads: tuple[Head, ...],
+    rows: Callable[[Range], Mapping[str, NDArray[np.float32]]],
+    pixels: NDArray[np.uint8],
+    assumed: Range,
+) -> str | None:
     other = UNIT if is_bytes(assumed) else BYTES
     misfits = [_normalization_misfit(model, _in_range(pixels, limits)) for limits in (assumed, other)]
     own, its = (np.nan if misfit is None else misfit for misfit in misfits)
@@ -172,8 +185,8 @@ def doubt(
         return "what its BatchNormalization layers saw in training"
     found, others = rows(assumed), rows(other)
     has_logvar = any(head.array == "logvar" for head in heads)
-    if has_logvar and _is_wild(found) and not _is_wild(others):
-        return f"logvar up to {np.abs(found['logvar']).max():.3g}"
+    if has_logvar and (wild := _wild(found)) and not _wild(others):
+        return wild
     point = "mu" if has_logvar else "z"
     if _relative_spread(found[point]) < FLAT < FLAT * CLEARLY < _relative_spread(others[point]):
         return f"{point} that hardly differs between images"
@@ -184,9 +197,12 @@ def _in_range(pixels: NDArray[np.uint8], limits: Range) -> NDArray[np.float32]:
     return (limits[0] + pixels * ((limits[1] - limits[0]) / 255)).astype(np.float32)
 
 
-def _is_wild(found: Mapping[str, NDArray[np.float32]]) -> bool:
-    wild = np.abs(found["logvar"]).max() > WILD_LOGVAR or np.sqrt((found["mu"] ** 2).mean()) > WILD_MU
-    return bool(wild) or not np.isfinite(found["logvar"]).all()
+def _wild(found: Mapping[str, NDArray[np.float32]]) -> str:
+    """Return what no trained encoder gives for images like its own, in words; nothing where all is well."""
+    logvar, mu = float(np.abs(found["logvar"]).max()), float(np.sqrt((found["mu"] ** 2).mean()))
+    if not logvar <= WILD_LOGVAR:  # NaN too
+        return f"logvar up to {logvar:.3g}"
+    return f"mu of the size {mu:.3g}" if mu > WILD_MU else ""
 
 
 def _relative_spread(points: NDArray[np.float32]) -> float:

@@ -248,8 +248,9 @@ def _draw_pairs(row: SubFigure, result: Result) -> None:
         found = np.array([_value(pair, name) for pair in pairs], float)
         bars = 2 * np.nan_to_num(found[:, 1])
         axes.errorbar(found[:, 0], lines, xerr=bars, fmt="o", markersize=4, capsize=2)
-        axes.plot(np.array([pair[floor] for pair in pairs], float), lines, "|", color="0.5", markersize=10)
-        largest = np.nanmax([*(found[:, 0] + bars), 0.0])
+        floors = np.array([pair[floor] for pair in pairs], float)
+        axes.plot(floors, lines, "|", color="0.5", markersize=10)
+        largest = np.nanmax([*(found[:, 0] + bars), *floors, 0.0])
         axes.set_xlim(0, 1.05 if name != "wasserstein" else 1.08 * largest or 1.0)
         sizes = _sizes(result) if name == "overlap" else ""
         axes.set_title(f"{title}{sizes}", fontsize="medium")

@@ -83,7 +83,8 @@ def figure(results: Mapping[str, Result]) -> Figure:
         if "gap" in result:
             _draw_gap(panels[1], result, colour)
     if gaps:
-        panels[0].plot([], [], color="0.55", linestyle="--", linewidth=1.2, label="Gaussian, same covariance")
+        label = "Gaussian, same covariance (by the gap)"
+        panels[0].plot([], [], color="0.55", linestyle="--", linewidth=1.2, label=label)
         panels[1].axhline(0, color="0.55", linestyle="--", linewidth=1.2)
         panels[1].set_ylabel("gap: ln(Gaussian / points)")
     notes = [f"{name}: {_verdict(result)}" for name, result in results.items() if "gap" in result]
@@ -103,7 +104,7 @@ def gap_summary(result: Result) -> str:
         return "the number of clusters is not judged without Gaussian data"
     attributes, k = result.attributes, result["gap_k"]
     at = int(np.flatnonzero(k == attributes["gap_best"])[0])
-    gap = f"gap {result['gap_mean'][at]:.3f} ± {result['gap_std'][at]:.3f} at k = {k[at]}"
+    gap = f"gap {result['gap_mean'][at]:.3f} ± {result['gap_std'][at]:.3f} (sd) at k = {k[at]}"
     low, high = attributes["gap_range"]
     reach = "still rising there" if k[at] == k[-1] else f"about as large from k = {low} to {high}"
     why = {
@@ -194,7 +195,8 @@ def _store_table(name: str, result: Result) -> list[RenderableType]:
     total, count = float(result["total"]) or 1.0, len(result["k"])
     table = Table(box=None, header_style="bold", pad_edge=False)
     several, gaps = len(result["seed"]) > 1, "gap" in result
-    for title in ("k", "inertia", *(["± seeds"] if several else []), "share", *(["gap"] if gaps else [])):
+    titles = ["k", "inertia", *(["± seeds"] if several else []), "share", *(["gap ± sd"] if gaps else [])]
+    for title in titles:
         table.add_column(title, justify="right", no_wrap=True)
     step = -(-count // MOST_LINES)
     shown = sorted({*range(0, count, step), count - 1})

@@ -128,7 +128,7 @@ def _column(document: Mapping[str, Any]) -> dict[str, dict[str, str]]:
             ),
             f"axes for {percents} %": ", ".join(map(str, axes.values())),
             "largest eigenvalues": "\n".join(map(number, document["eigenvalue"][:_SHOWN])),
-            "  of them all, rounding": f"{document['below_the_floor']} "
+            "eigenvalues that are rounding": f"{document['below_the_floor']} "
             f"(below {document['eigenvalue_floor']:.1g})",
         },
         "radius, mean ± std": {

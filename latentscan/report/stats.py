@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from latentscan.store.results import Result
 
-FITS = 0.02  # share of the expected variance by which that of the noise may be off
+FITS = 0.02  # share of the expected mean square by which that of the noise may be off
+SHIFT = 0.02  # by which its mean may be off
 SURE = 6.0  # and so many standard errors besides
 READ = 0.1  # by which another reading of logvar may be off, to be named
 _Row = tuple[str, "Callable[[dict[str, Any]], str]"]
@@ -148,8 +149,9 @@ def _said_of_duplicates(result: Result) -> str:
     if not repeated:
         return ""
     good = attributes["images"] - attributes["rejected"]
-    sampled = "" if followed == good else f" (of those of a random share of the values, of {good:,} rows)"
-    rows = "row repeats" if repeated == 1 else "rows repeat"
+    sampled = f" (a random sample of the different rows was followed; the store has {good:,})"
+    sampled = "" if followed == good else sampled
+    rows = "rows repeats" if repeated == 1 else "rows repeat"
     return (
         f"{repeated:,} of {followed:,} {rows} an earlier one of {attributes['points']} to the bit{sampled}; "
         f"{int(result['repeat_images'][0]):,} images have the row of image "
@@ -165,15 +167,24 @@ def _said_of_noise(result: Result) -> str:
     if found == 0 and expected > 0:
         return "z equals mu: no noise of the variance exp(logvar) was added."
     error = attributes["noise_variance_error"] or 0.0
+    said = "z does not fit mu and logvar: (z − mu) / exp(logvar / 2) has the "
+    if found is not None and _is_shifted(attributes):
+        return f"{said}mean {number(attributes['noise_mean'])}, expected 0."
     if found is not None and abs(found - expected) <= max(FITS * expected, SURE * error):
         return ""
-    said = "z does not fit mu and logvar: (z − mu) / exp(logvar / 2) has the variance "
-    said += f"{number(found)}, expected {number(expected)}"
+    said += f"mean square {number(found)}, expected {number(expected)}"
     readings = {name: value for name, value in attributes["noise_readings"].items() if value is not None}
     closest = min(readings, key=lambda name: abs(readings[name] - expected), default=None)
     if closest is not None and abs(readings[closest] - expected) < READ * expected:
         return f"{said}; it fits if what is stored as logvar is the {closest}."
     return f"{said}."
+
+
+def _is_shifted(attributes: Mapping[str, Any]) -> bool:
+    """Return whether the mean of the noise is clearly not 0: its mean square then says nothing by itself."""
+    mean, square = abs(attributes["noise_mean"]), attributes["noise_variance"]
+    error = np.sqrt(max(square - mean**2, 0.0) / attributes["noise_values"])
+    return bool(mean > SHIFT and mean > SURE * error)
 
 
 def _lists(result: Result, prefix: str, names: Sequence[str]) -> dict[str, list[float | None]]:
@@ -524,10 +535,7 @@ _SECTIONS: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
             ("mean of an image, nat", lambda d: number(d["kl"]["mean_unscaled"])),
             ("active components, by", lambda _: ""),
             *_active_rows(),
-            (
-                "  sharing the KL (entropy)",
-                lambda d: f"{d['kl']['active_components']['effective_number']:.1f}",
-            ),
+            ("  sharing the KL (entropy)", _effective),
         ),
     ),
     (
@@ -542,8 +550,9 @@ _SECTIONS: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
         "(z − mu) / exp(logvar / 2)",
         "noise",
         (
-            ("variance", _noise_variance),
-            ("expected", lambda d: number(d["noise"]["expected_variance"])),
+            ("mean, expected 0", lambda d: number(d["noise"]["mean"])),
+            ("mean square", _noise_variance),
+            ("  expected", lambda d: number(d["noise"]["expected_variance"])),
         ),
     ),
 )

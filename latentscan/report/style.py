@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe, M., Ito, K. (2008), Color universal design, without yellow and black
@@ -23,16 +22,6 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 def series_colours() -> Iterator[str]:
     """Return colours for series without end."""
     return cycle(COLOURS)
-
-
-def single_plot(width: float, height: float) -> tuple[Figure, Axes]:
-    """Return a figure of a size in inches with one pair of axes, open at the top and the right."""
-    from matplotlib.figure import Figure
-
-    drawing = Figure(figsize=(width, height), layout="constrained")
-    axes = drawing.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    return drawing, axes
 
 
 def literal(drawing: Figure) -> Figure:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from latentscan.kernels.alignment import cka_without_each, jackknife_error, linear_cka
+from latentscan.kernels.alignment import cka_without_each, jackknife_error_of_squares, linear_cka
 from latentscan.kernels.covariance import covariance
 
 Floats = NDArray[np.float32]
@@ -78,7 +78,7 @@ def test_the_jackknife_is_how_far_cka_of_samples_varies() -> None:
     errors = []
     for one in several:
         without = without_each(*one)
-        errors.append(jackknife_error(300, float(((without - without.mean()) ** 2).sum())))
+        errors.append(jackknife_error_of_squares(300, float(((without - without.mean()) ** 2).sum())))
     assert np.mean(errors) == pytest.approx(found.std(), rel=0.15)
 
 
@@ -87,4 +87,4 @@ def test_one_row_that_decides_shows_in_the_error() -> None:
     x[5], y[5] = 1e12, 1e12
     assert cka(x, y)[0] == pytest.approx(1)
     without = without_each(x, y)
-    assert jackknife_error(200, float(((without - without.mean()) ** 2).sum())) > 0.9
+    assert jackknife_error_of_squares(200, float(((without - without.mean()) ** 2).sum())) > 0.9

@@ -42,6 +42,16 @@ class Centred(keras.layers.Layer):  # type: ignore[misc]
         return pixels / 127.5 - 1
 
 
+@keras.saving.register_keras_serializable("tests")
+class Strict(keras.layers.Layer):  # type: ignore[misc]
+    """A layer of someone's own that refuses pixels beyond 0..1, where it sees any."""
+
+    def call(self, pixels: Any) -> Any:
+        if hasattr(pixels, "numpy") and pixels.numpy().max() > 1:
+            raise RuntimeError("pixels beyond 1")
+        return pixels
+
+
 def nested() -> Any:
     image = keras.Input((16, 16, 3))
     return keras.Model(image, layers.Conv2D(4, 3)(layers.Rescaling(1 / 127.5, -1)(layers.Identity()(image))))
@@ -136,3 +146,27 @@ def test_a_logvar_beyond_all_measure_is_a_warning(tmp_path: Path, sixteens: NDAr
     wrong = encoder.with_preprocessing(Preprocessing(size=16, value_range=BYTES))
     (warning,) = wrong.range_notes(sixteens, asked=True)
     assert "logvar up to" in warning
+
+
+def test_a_mu_beyond_all_measure_is_named_as_such(tmp_path: Path, sixteens: NDArray[np.uint8]) -> None:
+    image = keras.Input((16, 16, 3))
+    flat = layers.Flatten()(image)
+    mu = layers.Dense(3, name="z_mean")(flat)
+    logvar = layers.Dense(3, name="z_log_var", kernel_initializer="zeros")(flat)
+    keras.Model(image, [mu, logvar]).save(tmp_path / "unit.keras")
+    encoder = load_encoder(tmp_path / "unit.keras", batch_size=4)
+    wrong = encoder.with_preprocessing(Preprocessing(size=16, value_range=BYTES))
+    (warning,) = wrong.range_notes(sixteens, asked=True)
+    size = np.sqrt((wrong(sixteens)["mu"] ** 2).mean())
+    assert size > 100
+    assert warning.startswith(f"WARNING: mu of the size {size:.3g} speaks against pixels in 0..255")
+
+
+def test_a_layer_that_raises_leaves_no_doubt(tmp_path: Path, sixteens: NDArray[np.uint8]) -> None:
+    image = keras.Input((16, 16, 3))
+    filters = layers.Conv2D(3, 1, kernel_initializer="ones")(Strict()(image))
+    seen = trained_normalization(1.5, 0.5)(filters)
+    keras.Model(image, layers.Dense(3)(layers.Flatten()(seen))).save(tmp_path / "e.keras")
+    encoder = load_encoder(tmp_path / "e.keras", trust=True, batch_size=4)
+    (assumed,) = encoder.range_notes(sixteens, asked=False)
+    assert "cannot be tried (RuntimeError)" in assumed

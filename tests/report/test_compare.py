@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,6 +93,16 @@ def test_the_figure_names_stores_axes_and_maps(whole: Result) -> None:
     assert any(text.startswith("2 run-1.zarr, z\ndisparity") for text in named)
     assert not any(text.startswith("3 run-2.zarr, z\n") for text in named)
     assert {"Wasserstein-1", "linear CKA", "neighbours (n = 60)", "1, 2"} <= named  # of the pairs
+
+
+def test_a_floor_above_all_distances_is_inside_the_figure(whole: Result) -> None:
+    floors = whole.variables["wasserstein_floor"]
+    high = {**whole.variables, "wasserstein_floor": replace(floors, values=9 + floors.values)}
+    axes = figure({"run-0.zarr": replace(whole, variables=high)}).subfigs[1].axes[0]
+    (shown_floors,) = (
+        line.get_xdata() for line in axes.lines if line.get_marker() == "|" and line.get_markersize() == 10
+    )
+    assert 9 < np.max(shown_floors) < axes.get_xlim()[1]
 
 
 def test_the_figure_draws_curves_and_maps_whose_points_keep_their_colours(whole: Result) -> None:

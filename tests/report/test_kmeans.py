@@ -53,8 +53,9 @@ def test_the_table_of_several_stores(clusters_of: Clusters) -> None:
     assert "vae.zarr: inertia of z of 1,499 images, 3 seeds" in text
     at = result["gap_k"].tolist().index(8)
     gap = f"{result['gap_mean'][at]:.3f} ± {result['gap_std'][at]:.3f}"
-    assert f"about 8 clusters: gap {gap} at k = 8 (over k = 1..24, 5 samples" in text
+    assert f"about 8 clusters: gap {gap} (sd) at k = 8 (over k = 1..24, 5 samples" in text
     assert f" 8 {result['inertia_mean'][2]:.2f}" in " ".join(text.split())
+    assert text.count("gap ± sd") == 2
     assert text.count(gap) == 4  # in the table and in the sentence of both stores
     assert "12 of 22 k shown" in text
     assert f"{result['inertia_mean'][0]:,.0f}" in text

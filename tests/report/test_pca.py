@@ -93,7 +93,8 @@ def test_eigenvalues_that_are_rounding_are_marked(tmp_path: Path) -> None:
     flat = np.concatenate([ROUND[:, :3], np.ones((3000, 2))], axis=1)
     result = result_of(tmp_path / "z.zarr", flat)
     assert to_json(result)["below_the_floor"] == 2
-    assert "of them all, rounding 2 (below 1e-15)" in " ".join(shown(table({"z.zarr": result})).split())
+    text = " ".join(shown(table({"z.zarr": result})).split())
+    assert "eigenvalues that are rounding 2 (below 1e-15)" in text
     assert any("rounding" in words for words in words_of(figure({"z.zarr": result})))
 
 

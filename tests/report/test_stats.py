@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -181,3 +182,28 @@ def test_a_logvar_that_does_not_fit_is_noticed(tmp_path: Path, stored: Any, read
 def test_z_without_noise_is_noticed(tmp_path: Path) -> None:
     (said,) = sentences(tmp_path, mu=MU, logvar=LOGVAR, z=MU)
     assert said.startswith("z equals mu")
+
+
+def test_noise_whose_mean_is_off_is_said_of_its_mean(tmp_path: Path) -> None:
+    logvar = 0 * MU - 2
+    store = build_store(
+        tmp_path / "z.zarr", arrays={"mu": MU, "logvar": logvar, "z": MU + 0.5 + np.exp(-1) * NOISE}
+    )
+    result = analyse(store, "stats")
+    document = to_json(result)
+    mean = document["noise"]["mean"]
+    assert mean == pytest.approx(0.5 * np.exp(1), abs=0.03)
+    (said,) = document["noticed"]
+    assert said.endswith(f"(z − mu) / exp(logvar / 2) has the mean {mean:.2f}, expected 0.")
+    text = " ".join(shown(table({"z.zarr": result})).split())
+    assert f"mean, expected 0 {mean:.2f} mean square {document['noise']['variance']:.2f}" in text
+
+
+def test_one_row_that_repeats_in_a_sample(tmp_path: Path) -> None:
+    mu = MU.copy()
+    mu[2000] = mu[7]
+    result = analyse(build_store(tmp_path / "z.zarr", arrays={"z": mu}), "stats")
+    sampled = replace(result, attributes={**result.attributes, "followed_rows": 1000})
+    (said,) = to_json(sampled)["noticed"]
+    assert said.startswith("1 of 1,000 rows repeats an earlier one of z to the bit (a random sample of the")
+    assert "the store has 3,000); 2 images" in said

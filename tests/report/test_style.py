@@ -5,8 +5,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import pytest
+from matplotlib.figure import Figure
 
-from latentscan.report.style import COLOURS, glyphs, save_figure, series_colours, single_plot
+from latentscan.report.style import COLOURS, glyphs, save_figure, series_colours
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,9 +17,8 @@ MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml", "pdf": b"%PDF-"}
 
 @pytest.mark.parametrize("ending", MAGIC)
 def test_a_figure_is_written_as_a_file_of_its_kind(tmp_path: Path, ending: str) -> None:
-    drawing, axes = single_plot(3.0, 2.0)
-    axes.plot([1, 2, 3])
-    assert len(drawing.axes) == 1
+    drawing = Figure(figsize=(3.0, 2.0))
+    drawing.subplots().plot([1, 2, 3])
     save_figure(drawing, tmp_path / f"figure.{ending}")
     assert (tmp_path / f"figure.{ending}").read_bytes().startswith(MAGIC[ending])
 
@@ -36,7 +36,8 @@ def test_a_terminal_without_the_characters_gets_plain_ones(monkeypatch: pytest.M
 
 
 def test_names_in_a_figure_are_no_formulas(tmp_path: Path) -> None:
-    drawing, axes = single_plot(3.0, 2.0)
+    drawing = Figure(figsize=(3.0, 2.0))
+    axes = drawing.subplots()
     axes.semilogy([1, 1e9], label="a$\\frac$x")
     axes.set_title("\x1b]0;$x$\udcff中")
     axes.legend()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from latentscan.kernels.alignment import cka_without_each, jackknife_error
+from latentscan.kernels.alignment import cka_without_each, jackknife_error_of_squares
 from latentscan.kernels.covariance import Covariance, covariance
 from latentscan.kernels.moments import Moments, moments
 from latentscan.kernels.sampling import Sample, sample
@@ -149,7 +149,7 @@ def cka_errors(
     if joint.count < 3:
         return [float("nan")] * len(pairs)
     found = _over_ranges(members, leaf, Moments.merge, "standard error of CKA", execution)
-    return [jackknife_error(found.count, squares) for squares in found.m2.tolist()]
+    return [jackknife_error_of_squares(found.count, squares) for squares in found.m2.tolist()]
 
 
 def _good_side_by_side(

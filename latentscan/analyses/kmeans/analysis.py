@@ -92,7 +92,7 @@ LABELS = {  # what each variable is, and its unit
     "inertia_mean": ("mean inertia over the seeds", "1"),
     "inertia_std": ("standard deviation of the inertia over the seeds", "1"),
     "total": ("inertia of one cluster", "1"),
-    "reference": ("inertia of Gaussian data of the same covariance", "1"),
+    "reference": ("inertia that Gaussian data would have by the gap", "1"),
     "centres": ("centre of a cluster", "1"),
     "centre_k": ("number of clusters of the model of a centre", "1"),
     "centre_seed": ("seed of the model of a centre", "1"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.kernels.alignment import jackknife_error
+from latentscan.kernels.alignment import jackknife_error_of_squares
 from latentscan.kernels.nearest import count_nearer, squares_between
 from latentscan.kernels.procrustes import disparity_without_each, procrustes
 from latentscan.kernels.ranks import (
@@ -114,7 +114,7 @@ def map_disparity(first: NDArray[np.float64], second: NDArray[np.float64]) -> tu
     """Return the Procrustes disparity of two maps (n, 2) of the same images, and its jackknife error."""
     without = disparity_without_each(first, second)
     squares = float(((without - without.mean()) ** 2).sum())
-    return procrustes(first, second).disparity, jackknife_error(len(without), squares)
+    return procrustes(first, second).disparity, jackknife_error_of_squares(len(without), squares)
 
 
 def _figures(ranks: NDArray[np.int64], points: int) -> dict[str, Any]:
