@@ -187,8 +187,10 @@ def _examine_root(location: str) -> tuple[dict[str, Any] | None, str | None]:
         return None, str(error)
     if root is None:
         return None, "it is missing" if _is_begun(location) else None
-    attributes = root.get("attributes")
-    if isinstance(attributes, dict) and SEAL in attributes:
+    attributes = root.get("attributes", {})
+    if not isinstance(attributes, dict):
+        return None, "its attributes are no object"
+    if SEAL in attributes:
         return root, None if attributes[SEAL] == seal_of(root) else "it is not what was sealed"
     return root, None if read_sealed_copy(location) is None else "its seal is missing"
 
