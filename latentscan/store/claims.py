@@ -14,6 +14,8 @@ _CODEC_BYTES = 4096
 _METADATA_BYTES_LIMIT = 1 << 28
 _METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
 _ZSTD, _GZIP = b"\x28\xb5\x2f\xfd", b"\x1f\x8b"
+HEADER_BYTES = 18  # of the longest header that says how much follows
+_BLOSC_HEADER = 16
 _ZSTD_BLOCK = 1 << 17  # bytes that a block holds at most
 _DEFLATE_RATIO = 1032  # of what was compressed to what it takes, at most
 
@@ -67,16 +69,42 @@ def claim(content: bytes, limit: int) -> int:
     return len(content)
 
 
-def _zstd_claim(content: bytes) -> int:
-    """Return the size in the header of a frame, or what its blocks can hold (RFC 8878, 3.1.1)."""
-    if len(content) < 6:
-        return len(content)
-    descriptor = content[4]
+def zstd_size(header: bytes) -> int | None:
+    """Return how many bytes a Zstandard frame says it holds, from its beginning; None where it does not.
+
+    References
+    ----------
+    RFC 8878, 3.1.1.
+    """
+    start, length = _zstd_field(header)
+    if header[:4] != _ZSTD or not length or len(header) < start + length:
+        return None
+    return int.from_bytes(header[start : start + length], "little") + (256 if length == 2 else 0)
+
+
+def blosc_size(header: bytes, length: int) -> int | None:
+    """Return how many bytes a Blosc buffer says it holds, from its beginning.
+
+    None where its own length is another than it says.
+    """
+    if len(header) < _BLOSC_HEADER or int.from_bytes(header[12:16], "little") != length:
+        return None
+    return int.from_bytes(header[4:8], "little")
+
+
+def _zstd_field(header: bytes) -> tuple[int, int]:
+    """Return where the size stands in the header of a frame, and its length, which may be 0."""
+    descriptor = header[4] if len(header) > 4 else 0
     single = descriptor >> 5 & 1
-    start = 5 + (1 - single) + (0, 1, 2, 4)[descriptor & 3]
-    length = (single, 2, 4, 8)[descriptor >> 6]
-    if length:
-        return int.from_bytes(content[start : start + length], "little") + (256 if length == 2 else 0)
+    return 5 + (1 - single) + (0, 1, 2, 4)[descriptor & 3], (single, 2, 4, 8)[descriptor >> 6]
+
+
+def _zstd_claim(content: bytes) -> int:
+    """Return the size in the header of a frame, or what its blocks can hold."""
+    size = zstd_size(content[:HEADER_BYTES])
+    if size is not None:
+        return size
+    start, _ = _zstd_field(content[:HEADER_BYTES])
     blocks = 0
     is_last = False
     while not is_last and start + 3 <= len(content):
