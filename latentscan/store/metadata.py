@@ -188,11 +188,13 @@ def _examine_root(location: str) -> tuple[dict[str, Any] | None, str | None]:
     if root is None:
         return None, "it is missing" if _is_begun(location) else None
     attributes = root.get("attributes", {})
-    if not isinstance(attributes, dict):
-        return None, "its attributes are no object"
-    if SEAL in attributes:
+    if isinstance(attributes, dict) and SEAL in attributes:
         return root, None if attributes[SEAL] == seal_of(root) else "it is not what was sealed"
-    return root, None if read_sealed_copy(location) is None else "its seal is missing"
+    if not isinstance(attributes, dict):
+        problem = "its attributes are no object"
+    else:
+        problem = None if read_sealed_copy(location) is None else "its seal is missing"
+    return root, problem
 
 
 def _is_begun(location: str) -> bool:

@@ -114,7 +114,7 @@ def test_no_number_in_a_chunk_takes_memory(tmp_path: Path, claim: str) -> None:
 def test_a_header_that_claims_nothing_is_said(tmp_path: Path, claim: str) -> None:
     compression, dtype, content = CLAIMS[claim]
     _, metadata = chunk_of(tmp_path, dtype, CODECS[compression])
-    with pytest.raises(DecodingError, match="^its header does not say how much it holds$"):
+    with pytest.raises(DecodingError, match="its header does not say how much it holds"):
         decode_chunk(as_array(checked(content)), metadata)
 
 
