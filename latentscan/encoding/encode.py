@@ -335,8 +335,8 @@ def _range_notes(encoder: Encoder, source: ImageSource, parameters: EncodeParame
 
 def _begun(location: str) -> dict[str, Any] | None:
     """Return the record of the preprocessing in a store that was begun; None where there is none."""
-    root = read_root(location)
-    return None if root is None else root.get("attributes", {}).get("preprocessing")
+    begun = (read_root(location) or {}).get("attributes", {}).get("preprocessing")
+    return begun if isinstance(begun, dict) else None
 
 
 def _loading(chosen: Preprocessing, parameters: EncodeParameters, *, trained: bool) -> str:

@@ -116,7 +116,7 @@ def repair_store(location: str, findings: Findings) -> list[str]:
     done = []
     finished = set(finish_rewrites(open_store(location, writable=True)))
     if finished:
-        done.append(f"{len(finished)} blocks that were being replaced are written to their end")
+        done.append(f"blocks that were being replaced are written to their end: {len(finished)}")
     if findings.leftovers:
         remove_leftovers(location)
         remove_leftover_results(location, findings.leftovers)

@@ -13,6 +13,7 @@ import numpy as np
 
 from latentscan.errors import StoreError, command
 from latentscan.paths import is_url, local_path
+from latentscan.store.claims import HEADER_BYTES, blosc_size, zstd_size
 from latentscan.store.files import read_file
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ _TEXT_BYTES = 4 + 4096  # the longest path, and its length
 _FEW_TEXTS_BYTES = 2**20  # may be long
 _CODEC_BYTES = 1024  # what codecs add to a chunk at most, beside a small part of it
 _CHECKSUM_BYTES = 4
-_ZSTD_HEADER = 18  # bytes of the longest
 READ_ERRORS = (ValueError, RuntimeError, OSError)  # what zarr and its codecs raise on bad bytes
 
 
@@ -177,8 +177,11 @@ def _decode_bytes(content: NDArray[np.uint8], codec: Any, expected: int) -> NDAr
         return content
     if name not in ("zstd", "blosc"):
         raise DecodingError(f"its codec is {name}")
-    claimed = _zstd_size(content.tobytes()[:_ZSTD_HEADER]) if name == "zstd" else _blosc_size(content)
-    if not 0 <= claimed <= expected:
+    header = content[:HEADER_BYTES].tobytes()
+    claimed = zstd_size(header) if name == "zstd" else blosc_size(header, len(content))
+    if claimed is None:
+        raise DecodingError("its header does not say how much it holds")
+    if claimed > expected:
         raise DecodingError(f"it claims {claimed:,} bytes, expected at most {expected:,}")
     import numcodecs.blosc  # type: ignore[import-untyped]
     import numcodecs.zstd  # type: ignore[import-untyped]
@@ -209,22 +212,3 @@ def _texts(content: NDArray[np.uint8], count: int) -> list[str]:
     if at != len(data):
         raise DecodingError("there is something behind the last text")
     return texts
-
-
-def _zstd_size(header: bytes) -> int:
-    """Return how many bytes a Zstandard frame says it holds; -1 where it does not (RFC 8878, 3.1.1)."""
-    if len(header) < 6 or header[:4] != b"\x28\xb5\x2f\xfd":
-        return -1
-    descriptor = header[4]
-    single = descriptor >> 5 & 1
-    start = 5 + (1 - single) + (0, 1, 2, 4)[descriptor & 3]
-    length = (single, 2, 4, 8)[descriptor >> 6]
-    if not length or len(header) < start + length:
-        return -1
-    return int.from_bytes(header[start : start + length], "little") + (256 if length == 2 else 0)
-
-
-def _blosc_size(content: NDArray[np.uint8]) -> int:
-    """Return how many bytes a Blosc buffer says it holds; -1 where it is shorter or longer than it says."""
-    size, _, length = np.frombuffer(content.tobytes()[4:16].ljust(12, b"\0"), "<u4").tolist()
-    return int(size) if length == len(content) else -1

@@ -70,7 +70,7 @@ def write_file(file: Path, content: Any, *, put: Any = os.replace) -> None:
     for attempt in range(1, _ATTEMPTS + 1):
         partial = file.with_suffix(f".{uuid.uuid4().hex}{UNFINISHED}")
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(file.parent)
             with _locked(partial) as stream:
                 view = memoryview(content).cast("B")
                 while view:
@@ -81,8 +81,9 @@ def write_file(file: Path, content: Any, *, put: Any = os.replace) -> None:
                 partial.unlink(missing_ok=True)
             if not isinstance(error, OSError) or isinstance(error, FileExistsError):
                 raise
-            if isinstance(error, IsADirectoryError):
-                shutil.rmtree(file)
+            if isinstance(error, IsADirectoryError) and attempt < _ATTEMPTS:
+                with suppress(FileNotFoundError):  # another writer is faster
+                    shutil.rmtree(file)
             # else somebody removed the folder, or took the file for litter before it was locked
             elif not isinstance(error, FileNotFoundError) or attempt == _ATTEMPTS:
                 raise OSError(error.errno, error.strerror, str(file)) from error
@@ -132,6 +133,13 @@ def require_file(mode: int) -> None:
 def _require_size(size: int, limit: int) -> None:
     if size > limit:
         raise OSError(errno.EFBIG, f"it is {size:,} bytes long, expected at most {limit:,}")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # which says of `put` that the file to write exists
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
 
 
 def put_first(partial: Path, file: Path) -> None:

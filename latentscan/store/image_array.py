@@ -9,7 +9,7 @@ from latentscan.errors import LatentscanError, UsageError, shown
 from latentscan.images.arrays import ArraySource
 from latentscan.paths import absolute, as_path
 from latentscan.store.atomic import backing
-from latentscan.store.claims import CHUNK_BYTES_LIMIT, guarded
+from latentscan.store.claims import CHUNK_BYTES_LIMIT, bounded_compressor, guarded
 
 if TYPE_CHECKING:
     import zarr
@@ -43,7 +43,7 @@ def open_image_array(location: str | AnyPath) -> zarr.Array[Any]:
     ------
     UsageError
         If the location holds nothing, a group, or an array whose metadata is damaged, or whose chunks would
-        take too much memory.
+        take too much memory, or are compressed by a codec for which that cannot be known.
     """
     import zarr
 
@@ -66,5 +66,9 @@ def open_image_array(location: str | AnyPath) -> zarr.Array[Any]:
         raise UsageError(
             f"{location}: its chunks take {chunk:,} bytes each; expected at most {CHUNK_BYTES_LIMIT:,}"
         )
+    try:
+        store.compressor = bounded_compressor(found)
+    except ValueError as error:
+        raise UsageError(f"{location}: its codec is {error}; store it with zstd or none") from error
     store.chunk_bytes = chunk
     return found

@@ -187,10 +187,12 @@ def _examine_root(location: str) -> tuple[dict[str, Any] | None, str | None]:
         return None, str(error)
     if root is None:
         return None, "it is missing" if _is_begun(location) else None
-    attributes = root.get("attributes")
+    attributes = root.get("attributes", {})
     if isinstance(attributes, dict) and SEAL in attributes:
         return root, None if attributes[SEAL] == seal_of(root) else "it is not what was sealed"
-    return root, None if read_sealed_copy(location) is None else "its seal is missing"
+    problem = "its seal is missing" if isinstance(attributes, dict) else "its attributes are no object"
+    is_plain = isinstance(attributes, dict) and read_sealed_copy(location) is None
+    return root, None if is_plain else problem
 
 
 def _is_begun(location: str) -> bool:

@@ -221,6 +221,9 @@ class Results:
     def remove(self, path: str) -> None:
         """Remove a result from the root's list, then its files; nothing happens where it does not exist.
 
+        Its metadata goes after its arrays: of an interrupted removal, a result that is damaged is left, which
+        is found and removed as any other.
+
         Raises
         ------
         UsageError
@@ -232,7 +235,11 @@ class Results:
             if path in self._listed():
                 change_list(self.location, lambda listed: _without(listed, path))
             store, marker = backing(self.location, read_only=False), f"{path}/{METADATA}"
-            if exists(self.location, marker):  # without it, nobody reads the rest
+            for name in list_names(self.location, path):
+                with suppress(FileNotFoundError, ValueError):  # a file of nobody goes with the folder
+                    if name != METADATA:
+                        sync(store.delete_dir(f"{path}/{name}"))
+            if exists(self.location, marker):
                 sync(store.delete(marker))
             with suppress(FileNotFoundError):  # another process removes it too
                 sync(store.delete_dir(path))

@@ -14,6 +14,7 @@ from latentscan.images.source import Status
 from latentscan.paths import is_url
 from latentscan.store.atomic import publish, require_folder_of
 from latentscan.store.chunks import digest_of
+from latentscan.store.integrity import check_metadata, repair_metadata
 from latentscan.store.metadata import SEAL, SEALED_COPY, read_root, seal
 from latentscan.store.reader import RESUME_COMMAND, LatentStore, open_store
 from latentscan.store.schema import COMMITS, DIGEST_BYTES, FORMAT_VERSION, JOBS, LATENTS, ArraySpec, Schema
@@ -60,7 +61,8 @@ def create_store(
     if root is None or SEAL not in root.get("attributes", {}):
         schema.require_fitting_blocks()
         _require_vacant(location, schema)
-        publish(location, "", lambda group: _lay_out(group, schema, provenance, resume_command))
+        written = publish(location, "", lambda group: _lay_out(group, schema, provenance, resume_command))
+        _restore_first(location, written[""])
     store = open_store(location, writable=True)
     _require_same(store, schema, provenance)
     return store
@@ -185,6 +187,17 @@ def _name_coordinate(group: zarr.Group, name: str, values: tuple[str, ...]) -> N
         dimension_names=(name,),
     )
     array[:] = np.array(values, dtype=object)
+
+
+def _restore_first(location: str, written: Mapping[str, Any]) -> None:
+    """Write again what another sealed who created the store first, and whose metadata is overwritten.
+
+    Locks are not everywhere, least of all at URLs: whoever comes second restores what it wrote.
+    """
+    root = read_root(location) or {}
+    if root.get("attributes", {}).get(SEAL) != written["attributes"][SEAL]:
+        store = open_store(location, writable=True)
+        repair_metadata(store, check_metadata(store))
 
 
 def _require_vacant(location: str, schema: Schema) -> None:

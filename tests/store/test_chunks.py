@@ -110,6 +110,14 @@ def test_no_number_in_a_chunk_takes_memory(tmp_path: Path, claim: str) -> None:
     tracemalloc.stop()
 
 
+@pytest.mark.parametrize("claim", ["of nothing behind Zstandard", "of no codec"])
+def test_a_header_that_claims_nothing_is_said(tmp_path: Path, claim: str) -> None:
+    compression, dtype, content = CLAIMS[claim]
+    _, metadata = chunk_of(tmp_path, dtype, CODECS[compression])
+    with pytest.raises(DecodingError, match="its header does not say how much it holds"):
+        decode_chunk(as_array(checked(content)), metadata)
+
+
 @pytest.mark.parametrize("dtype", ["float32", str])
 @pytest.mark.parametrize("codecs", CODECS)
 def test_a_byte_more_or_less_is_no_chunk(tmp_path: Path, dtype: Any, codecs: str) -> None:

@@ -6,10 +6,11 @@ import json
 import zlib
 from typing import TYPE_CHECKING, Any
 
-import numcodecs.zstd  # type: ignore[import-untyped]
+import numcodecs  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 import zarr
+from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, ZstdCodec
 
 from latentscan.encoding.encode import open_source
 from latentscan.errors import UsageError
@@ -90,7 +91,6 @@ BOMBS = {
     "a header that claims 30 GB": b"\x28\xb5\x2f\xfd\xe0" + (30 << 30).to_bytes(8, "little") + b"\1\0\0",
     "Zstandard": numcodecs.zstd.compress(bytes(64 << 20), 1),
     "blocks without a size": b"\x28\xb5\x2f\xfd\0\x48" + (b"\2\0\x10\0" * 999) + b"\3\0\x10\0",
-    "gzip": gzipped(64 << 20),
 }
 
 
@@ -111,6 +111,68 @@ def test_a_damaged_chunk_costs_its_own_rows(array: Path, content: bytes) -> None
 
 def test_what_was_compressed_claims_what_it_holds() -> None:
     content = np.random.default_rng(0).bytes(70_000)
-    assert claim(numcodecs.zstd.compress(content, 3), 1) == 70_000
-    assert claim(zlib.compress(content), 1) == 70_000
-    assert claim(content, 1) == 70_000
+    assert claim(numcodecs.zstd.compress(content, 3), 1, "zstd") == 70_000
+    assert claim(zlib.compress(content), 1, "zlib") == 70_000
+    assert claim(numcodecs.blosc.compress(content, b"lz4", 5), 1, "blosc") == 70_000
+    assert claim(numcodecs.lz4.compress(content), 1, "lz4") == 70_000
+    assert claim(content, 1, None) == 70_000
+
+
+BOUNDED: dict[str, tuple[int, dict[str, Any], bytes]] = {
+    "zstd": (2, {"compressors": numcodecs.Zstd()}, numcodecs.Zstd().encode(bytes(64 << 20))),
+    "zlib": (2, {"compressors": numcodecs.Zlib()}, zlib.compress(bytes(64 << 20))),
+    "gzip": (3, {"compressors": GzipCodec()}, gzipped(64 << 20)),
+    "blosc": (2, {"compressors": numcodecs.Blosc()}, numcodecs.Blosc().encode(bytes(64 << 20))),
+    "blosc and a checksum": (
+        3,
+        {"compressors": (BloscCodec(), Crc32cCodec())},
+        numcodecs.Blosc().encode(bytes(64 << 20)),
+    ),
+    "lz4": (2, {"compressors": numcodecs.LZ4()}, numcodecs.LZ4().encode(bytes(64 << 20))),
+    "filters": (
+        2,
+        {"filters": [numcodecs.Delta("u1"), numcodecs.Shuffle(1)], "compressors": numcodecs.LZ4()},
+        numcodecs.LZ4().encode(bytes(64 << 20)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_a_chunk_of_each_codec_is_read_and_a_bomb_of_it_is_not(tmp_path: Path, name: str) -> None:
+    zarr_format, options, bomb = BOUNDED[name]
+    zarr.create_array(
+        str(tmp_path / "a"), data=VALUES, chunks=(2, 9, 9, 3), zarr_format=zarr_format, **options
+    )
+    np.testing.assert_array_equal(open_source(tmp_path / "a", SMALL).read(0, 4).values, VALUES)
+    (tmp_path / "a" / ("1.0.0.0" if zarr_format == 2 else "c/1/0/0/0")).write_bytes(bomb)
+    pixels = open_source(tmp_path / "a", SMALL).read(0, 4)
+    assert list(pixels.status) == [0, 0, Status.DAMAGED, Status.DAMAGED]
+    assert "expected at most 4,642" in pixels.reasons[2]
+
+
+def test_shards_are_read(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"chunks": (1, 9, 9, 3), "shards": (2, 9, 9, 3)}
+    for name, compressors in (("a", "auto"), ("b", None), ("c", GzipCodec())):
+        zarr.create_array(str(tmp_path / name), data=VALUES, compressors=compressors, **options)
+        for start, stop in ((0, 4), (1, 2)):
+            found = open_source(tmp_path / name, SMALL).read(start, stop).values
+            np.testing.assert_array_equal(found, VALUES[start:stop])
+
+
+UNBOUNDED: dict[str, tuple[int, dict[str, Any]]] = {
+    "bz2": (2, {"compressors": numcodecs.BZ2()}),
+    "lzma": (2, {"compressors": numcodecs.LZMA()}),
+    "zlib, zstd": (2, {"filters": [numcodecs.Zlib()], "compressors": numcodecs.Zstd()}),
+    "gzip, zstd": (3, {"compressors": (GzipCodec(), ZstdCodec())}),
+    "blosc in shards": (3, {"compressors": BloscCodec(), "shards": (4, 9, 9, 3)}),
+}
+
+
+@pytest.mark.parametrize("name", UNBOUNDED)
+def test_codecs_that_may_make_anything_of_a_chunk_are_refused(tmp_path: Path, name: str) -> None:
+    zarr_format, options = UNBOUNDED[name]
+    zarr.create_array(
+        str(tmp_path / "a"), data=VALUES, chunks=(2, 9, 9, 3), zarr_format=zarr_format, **options
+    )
+    with pytest.raises(UsageError, match=f"its codec is {name}; store it with zstd or none"):
+        open_source(tmp_path / "a", SMALL)

@@ -85,3 +85,23 @@ def test_what_a_writer_has_locked_is_not_abandoned(tmp_path: Path) -> None:
     write_file(tmp_path / "one" / "d", b"1", put=put)
     assert len(seen) == 1
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["c", "d", "one"]
+
+
+def test_a_file_in_place_of_a_folder_is_an_error_that_names_the_path(tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"1")
+    for put in (os.replace, put_first):
+        for file in (tmp_path / "one" / "two", tmp_path / "one" / "two" / "three"):
+            with pytest.raises(NotADirectoryError) as failed:
+                write_file(file, b"2", put=put)
+            assert failed.value.filename == str(file)
+    assert (tmp_path / "one").read_bytes() == b"1"
+
+
+def test_a_folder_that_comes_back_each_time_is_an_error(tmp_path: Path) -> None:
+    def put(_partial: Path, file: Path) -> None:
+        file.mkdir()
+        raise IsADirectoryError(errno.EISDIR, "Is a directory")
+
+    with pytest.raises(IsADirectoryError) as failed:
+        write_file(tmp_path / "a", b"1", put=put)
+    assert failed.value.filename == str(tmp_path / "a")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 import zarr
 
 from latentscan.errors import StoreError
+from latentscan.store.atomic import METADATA
 from latentscan.store.metadata import (
     SEAL,
+    SEALED_COPY,
     change_list,
     listed_nodes,
     read_root,
@@ -155,3 +158,14 @@ def test_changing_the_list_leaves_what_is_sealed(location: Path) -> None:
     assert listed_nodes(after) == {}
     assert after == with_list(before, {})
     assert after["attributes"][SEAL] == seal_of(after)
+
+
+@pytest.mark.parametrize("attributes", [None, [], 5, "text"])
+def test_attributes_that_are_no_object_are_damage(tmp_path: Path, attributes: object) -> None:
+    build_store(tmp_path / "z.zarr")
+    root = json.loads((tmp_path / "z.zarr" / METADATA).read_text())
+    (tmp_path / "z.zarr" / METADATA).write_text(json.dumps({**root, "attributes": attributes}))
+    assert read_root(str(tmp_path / "z.zarr")) == with_list(root, {})  # from the copy
+    shutil.rmtree(tmp_path / "z.zarr" / SEALED_COPY)
+    with pytest.raises(StoreError, match="its attributes are no object"):
+        read_root(str(tmp_path / "z.zarr"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import tracemalloc
@@ -16,6 +17,9 @@ import zarr
 
 from latentscan.errors import UsageError
 from latentscan.store import results as results_module
+from latentscan.store.disk_store import DiskStore
+from latentscan.store.integrity import check_results
+from latentscan.store.reader import open_store
 from latentscan.store.results import Result, Results, Variable
 from tests.builders import build_store
 
@@ -339,3 +343,26 @@ def test_what_cannot_be_removed_is_said(results: Results, monkeypatch: pytest.Mo
     with pytest.raises(UsageError, match="read-only"):
         results.remove(A)
     assert_equal(results.load(A))
+
+
+@pytest.mark.parametrize("removed", [0, 1, 4])
+def test_an_interrupted_removal_is_found_and_done_again(
+    results: Results, monkeypatch: pytest.MonkeyPatch, removed: int
+) -> None:
+    results.save(A, RESULT)
+    delete_dir, calls = DiskStore.delete_dir, []
+
+    async def full(store: DiskStore, prefix: str) -> None:
+        calls.append(prefix)
+        if len(calls) > removed:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        await delete_dir(store, prefix)
+
+    monkeypatch.setattr(DiskStore, "delete_dir", full)
+    with pytest.raises(OSError, match="No space"):
+        results.remove(A)
+    monkeypatch.undo()
+    assert [damage.file for damage in check_results(open_store(results.location))] == [A]
+    for entry in results.entries():
+        results.remove(entry.path)
+    assert not (Path(results.location) / A).exists()

@@ -101,5 +101,8 @@ def test_a_check_names_the_copy_of_a_block(store: LatentStore, monkeypatch: pyte
     assert interrupted_rewrites(store) == [1]
     found = check_store(open_store(store.location))
     assert (found.damages, found.leftovers) == ((), ("rewrites/1",))
-    assert repair_store(store.location, found)
+    assert repair_store(store.location, found) == [
+        "blocks that were being replaced are written to their end: 1",
+        "what killed writers left is removed",
+    ]
     assert int(np.count_nonzero(store.array("status")[:])) == 0

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -8,6 +8,8 @@ import zarr
 
 from latentscan.errors import StoreError, UsageError
 from latentscan.images.source import Status
+from latentscan.scan.check import check_store
+from latentscan.store import writer
 from latentscan.store.reader import open_store
 from latentscan.store.schema import Schema
 from latentscan.store.writer import create_store, reject_not_finite, retract_blocks, write_block
@@ -102,3 +104,24 @@ def test_an_interrupted_creation_is_begun_again(tmp_path: Path) -> None:
         open_store(str(location))
     store = build_store(location, labels=SCHEMA.labels, split=True)
     assert store.committed().all()
+
+
+@pytest.mark.parametrize("place", ["disk", "url"])
+def test_of_two_that_create_a_store_at_once_the_second_damages_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    location = str(tmp_path / "z.zarr") if place == "disk" else f"memory://{tmp_path.name}/z.zarr"
+    other = Schema(10, 3, SCHEMA.latents, chunk_rows=5, labels=("Old", "Smiling", "Hat"), split=True)
+    publish = writer.publish
+
+    def second(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        store = create_store(location, SCHEMA, {"seed": 0})
+        write_block(store, 0, block_values(SCHEMA, 0, LATENTS))
+        return publish(*arguments)
+
+    monkeypatch.setattr(writer, "publish", second)
+    with pytest.raises(UsageError, match="chunk_rows = 4, now it is 5"):
+        create_store(location, other, {"seed": 0})
+    found = check_store(open_store(location))
+    assert (found.damages, found.unwritten) == ((), (1, 2))
