@@ -82,6 +82,6 @@ def _message(error: Exception) -> str:
         return error.spelled(error.face or "command line")
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'I/O'}: {error.strerror}"
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or str(error) == "can't start new thread":  # for want of its stack
         return f"out of memory {error}".rstrip()
     return f"{type(error).__name__}: {error} (unexpected; --debug before the command shows where)"

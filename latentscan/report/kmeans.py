@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latentscan.analyses.kmeans.verdict import CLEAR, LEAST
 from latentscan.kernels.far_rows import FAR, MOST
 from latentscan.report.format import finite_list, number_like
 from latentscan.report.style import series_colours
@@ -110,11 +111,20 @@ def gap_summary(result: Result) -> str:
     why = {
         "about": gap,
         "no natural k": f"{gap}, {reach}",
-        "nothing": f"{gap} at most" if k[at] > 1 else "the gap is nowhere above 0",
+        "nothing": f"{gap} at most, and {LEAST:g} decides" if k[at] > 1 else _below_zero(result),
         "undecided": f"{gap}; {attributes['gap_missing']} would be needed",
     }[attributes["gap_verdict"]]
     rows = f"{attributes['gap_replicates']} samples of {attributes['gap_rows']:,} images"
     return f"{_verdict(result)}: {why} (over k = 1..{k[-1]}, {rows})"
+
+
+def _below_zero(result: Result) -> str:
+    """Return what a gap means that is nowhere above 0: fewer clusters than chance, not a Gaussian."""
+    lowest = int(result["gap_mean"].argmin())
+    mean, std = result["gap_mean"][lowest], result["gap_std"][lowest]
+    if mean < -CLEAR * std:
+        return "the gap is below 0, so that they cluster less than Gaussian data; heavy tails do that"
+    return "the gap is nowhere above 0"
 
 
 def _verdict(result: Result) -> str:

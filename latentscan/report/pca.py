@@ -27,12 +27,12 @@ _SHOWN = 5  # eigenvalues
 _DASHES = ("-", "--", ":")
 _LAWS = {  # the simplest first
     "isotropic": "with the measured mean and one variance",
-    "diagonal": "with the measured mean and variances, without any correlation",
+    "diagonal": "with the measured mean and variances (correlations are not needed for them, and may exist)",
     "full": "with the measured mean and covariance",
 }
 _BLIND = (
-    "that says little of its shape, since with many components clusters and filaments have such radii too: "
-    "the gap of kmeans, axes and tsne can see those"
+    "that says little of the cloud's shape, since with many components clusters and filaments have such "
+    "radii too: the gap of kmeans, axes and tsne can see those"
 )
 _RADIUS_LEGEND = (
     "images, and Gaussians of their mean and covariance: mean ± std,\n"
@@ -178,11 +178,13 @@ def _verdict(document: Mapping[str, Any]) -> str:
     off = _distance(laws[closest], std)
     if any(low < EXPLAINS for low, _ in ends.values()):
         return (
-            f"too few images to say whether a Gaussian has these radii: the closest, {closest}, is {off} of "
-            f"their std off, and {EXPLAINS:g} decides."
+            f"it is undecided whether a Gaussian has these radii: the closest, {closest}, is {off} of their "
+            f"std off, and {EXPLAINS:g} decides. Few images, images far out, or an order of the images by "
+            "their kind make the distance vary so much."
         )
     return (
-        f"no Gaussian has these radii: the closest, {closest}, is {off} of their std off, and spreads by "
+        f"none of the three Gaussians has these radii: the closest, {closest}, is {off} of their std off, "
+        "and spreads by "
         f"{number(laws[closest]['std'])}, not {number(std)}."
     )
 

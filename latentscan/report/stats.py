@@ -134,13 +134,13 @@ def _said_of_groups(result: Result) -> str:
     if not components:
         return ""
     some = [
-        f"{component} ({_percent(result['valley_share'][component])} beyond "
-        f"{number(result['valley_position'][component])})"
+        f"{component} (a gap at {number(result['valley_position'][component])} parts off "
+        f"{_percent(result['valley_share'][component])})"
         for component in components[:_NAMED]
     ]
     more = f", and {len(components) - _NAMED} more" if len(components) > _NAMED else ""
     are = "component" if len(components) == 1 else "components"
-    return f"{points} falls into two groups, with few images between, along {are} {', '.join(some)}{more}."
+    return f"{points} falls into groups, with few images between, along {are} {', '.join(some)}{more}."
 
 
 def _said_of_duplicates(result: Result) -> str:
@@ -173,11 +173,12 @@ def _said_of_noise(result: Result) -> str:
     if found is not None and abs(found - expected) <= max(FITS * expected, SURE * error):
         return ""
     said += f"mean square {number(found)}, expected {number(expected)}"
-    readings = {name: value for name, value in attributes["noise_readings"].items() if value is not None}
+    _log_variance, *others = attributes["noise_readings"].items()  # the first is what it should be
+    readings = {name: value for name, value in others if value is not None}
     closest = min(readings, key=lambda name: abs(readings[name] - expected), default=None)
     if closest is not None and abs(readings[closest] - expected) < READ * expected:
         return f"{said}; it fits if what is stored as logvar is the {closest}."
-    return f"{said}."
+    return f"{said}: not all of z comes from this mu and logvar."
 
 
 def _is_shifted(attributes: Mapping[str, Any]) -> bool:
@@ -543,7 +544,7 @@ _SECTIONS: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
         "duplicates",
         (
             ("repeated rows", lambda d: f"{d['duplicates']['rows']:,} of {d['duplicates']['of']:,}"),
-            ("components with two groups", lambda d: f"{len(d['groups']['components']):,}"),
+            ("components with a gap in their values", lambda d: f"{len(d['groups']['components']):,}"),
         ),
     ),
     (

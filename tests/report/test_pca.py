@@ -33,10 +33,10 @@ def result_of(location: Path, z: NDArray[Any]) -> Result:
     ("z", "sentence"),
     [
         (ROUND, "a Gaussian with the measured mean and one variance"),
-        (UNEVEN, "without any correlation"),
+        (UNEVEN, "(correlations are not needed for them, and may exist)"),
         (TURNED, "a Gaussian with the measured mean and covariance"),
-        (TWO_SHELLS, "no Gaussian has these radii"),
-        (ROUND[:12], "too few images to say whether a Gaussian has these radii"),
+        (TWO_SHELLS, "none of the three Gaussians has these radii"),
+        (ROUND[:12], "it is undecided whether a Gaussian has these radii"),
         (np.ones((3, 2)), "all radii are equal"),
     ],
     ids=["round", "uneven", "turned", "shells", "few", "equal"],
@@ -68,7 +68,7 @@ def test_clusters_with_the_radii_of_a_gaussian_are_not_called_one(tmp_path: Path
     result = result_of(tmp_path / "z.zarr", clusters)
     said = " ".join(shown(table({"z.zarr": result})).split())
     assert "the radii are those of a Gaussian" in said
-    assert "says little of its shape" in said
+    assert "says little of the cloud's shape" in said
     assert "clusters and filaments have such radii too: the gap of kmeans, axes and tsne can see" in said
     assert "explains" not in said
 
