@@ -140,9 +140,8 @@ BOUNDED: dict[str, tuple[int, dict[str, Any], bytes]] = {
 @pytest.mark.parametrize("name", BOUNDED)
 def test_a_chunk_of_each_codec_is_read_and_a_bomb_of_it_is_not(tmp_path: Path, name: str) -> None:
     zarr_format, options, bomb = BOUNDED[name]
-    zarr.create_array(
-        str(tmp_path / "a"), data=VALUES, chunks=(2, 9, 9, 3), zarr_format=zarr_format, **options
-    )
+    layout: dict[str, Any] = {"chunks": (2, 9, 9, 3), "zarr_format": zarr_format, **options}
+    zarr.create_array(str(tmp_path / "a"), data=VALUES, **layout)
     np.testing.assert_array_equal(open_source(tmp_path / "a", SMALL).read(0, 4).values, VALUES)
     (tmp_path / "a" / ("1.0.0.0" if zarr_format == 2 else "c/1/0/0/0")).write_bytes(bomb)
     pixels = open_source(tmp_path / "a", SMALL).read(0, 4)
@@ -152,8 +151,9 @@ def test_a_chunk_of_each_codec_is_read_and_a_bomb_of_it_is_not(tmp_path: Path, n
 
 def test_shards_are_read(tmp_path: Path) -> None:
     options: dict[str, Any] = {"chunks": (1, 9, 9, 3), "shards": (2, 9, 9, 3)}
-    for name, compressors in (("a", "auto"), ("b", None), ("c", GzipCodec())):
-        zarr.create_array(str(tmp_path / name), data=VALUES, compressors=compressors, **options)
+    several: tuple[tuple[str, Any], ...] = (("a", "auto"), ("b", None), ("c", GzipCodec()))
+    for name, compressors in several:
+        zarr.create_array(str(tmp_path / name), data=VALUES, **options, compressors=compressors)
         for start, stop in ((0, 4), (1, 2)):
             found = open_source(tmp_path / name, SMALL).read(start, stop).values
             np.testing.assert_array_equal(found, VALUES[start:stop])
@@ -171,8 +171,7 @@ UNBOUNDED: dict[str, tuple[int, dict[str, Any]]] = {
 @pytest.mark.parametrize("name", UNBOUNDED)
 def test_codecs_that_may_make_anything_of_a_chunk_are_refused(tmp_path: Path, name: str) -> None:
     zarr_format, options = UNBOUNDED[name]
-    zarr.create_array(
-        str(tmp_path / "a"), data=VALUES, chunks=(2, 9, 9, 3), zarr_format=zarr_format, **options
-    )
+    layout: dict[str, Any] = {"chunks": (2, 9, 9, 3), "zarr_format": zarr_format, **options}
+    zarr.create_array(str(tmp_path / "a"), data=VALUES, **layout)
     with pytest.raises(UsageError, match=f"its codec is {name}; store it with zstd or none"):
         open_source(tmp_path / "a", SMALL)

@@ -9,7 +9,7 @@ import zarr
 from latentscan.errors import StoreError, UsageError
 from latentscan.images.source import Status
 from latentscan.scan.check import check_store
-from latentscan.store import writer
+from latentscan.store import atomic, writer
 from latentscan.store.reader import open_store
 from latentscan.store.schema import Schema
 from latentscan.store.writer import create_store, reject_not_finite, retract_blocks, write_block
@@ -112,7 +112,7 @@ def test_of_two_that_create_a_store_at_once_the_second_damages_nothing(
 ) -> None:
     location = str(tmp_path / "z.zarr") if place == "disk" else f"memory://{tmp_path.name}/z.zarr"
     other = Schema(10, 3, SCHEMA.latents, chunk_rows=5, labels=("Old", "Smiling", "Hat"), split=True)
-    publish = writer.publish
+    publish = atomic.publish
 
     def second(*arguments: Any) -> Any:
         monkeypatch.undo()
