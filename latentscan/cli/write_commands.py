@@ -202,7 +202,7 @@ def generate(
     from latentscan.analyses.fitted_points import fitted_points
     from latentscan.execution.context import Execution
     from latentscan.models.decoder import load_decoder
-    from latentscan.models.loading import sha256
+    from latentscan.models.packing import sha256
     from latentscan.models.points import normal_points, uniform_points
     from latentscan.models.run_folder import RunFolder
     from latentscan.report.grid import save_grid

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from latentscan.images.source import ImageSource
     from latentscan.models.run_folder import RunRecord
 
-TOGETHER = 256  # images that are encoded at once, unless they are large; the encoder is not imported here
+TOGETHER = 240  # images that are encoded at once, unless they are large; the encoder is not imported here
 PIXEL_BYTES = 3 * (1 + DECODED_AHEAD) + 3 * 4  # as batches are decoded, and one of them as float32
 SAMPLED_FILES = 256  # whose sizes stand for those of all
 
