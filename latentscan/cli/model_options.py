@@ -136,13 +136,18 @@ def _parameter(name: str, field: FieldInfo, *, listed: bool) -> inspect.Paramete
     flag = f"--{name.replace('_', '-')}"
     option = typer.Option(
         f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
-        help=field.description,
-        show_default=False
-        if field.is_required() or field.default is None
-        else (as_text(field.default) or "none"),
+        help=f"{field.description}{_default(flag, field)}",
+        show_default=False,
         metavar="|".join(choices) or (f"{kind.__name__.upper()},..." if listed and kind in _PLAIN else None),
     )
     accepted = kind if kind in _PLAIN and (kind is bool or not listed) else str
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[accepted | None, option]
     )
+
+
+def _default(flag: str, field: FieldInfo) -> str:
+    """Return what help says of a default: that of Typer would stand in brackets of its own."""
+    if field.is_required() or field.default is None or field.default is False:
+        return ""
+    return f"  [default: {flag if field.default is True else as_text(field.default) or 'none'}]"
