@@ -45,6 +45,7 @@ VALUES: dict[str, Any] = {  # none of them what is taken where the field is left
     "orientation": "stored",
     "alpha": "black",
     "root": "/some where",
+    "attributes": "/some where/a.csv",
     "chunk_rows": 7,
     "seed": 0,
     "epsilon_limit": 0.0,
