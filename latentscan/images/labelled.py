@@ -6,8 +6,6 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from latentscan.errors import UsageError, shown
 from latentscan.images.joining import join, rows_of
 from latentscan.images.reopen import Reopenable
@@ -17,6 +15,7 @@ from latentscan.images.table_file import check_labels, read_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from latentscan.images.source import ImageSource, Pixels
