@@ -65,7 +65,7 @@ def test_what_is_missing_is_written_and_nothing_else(latents: dict[str, Path], t
 
 
 @pytest.mark.parametrize(
-    "values", [np.zeros(5), np.zeros((5, 2), int), np.zeros((0, 2)), np.zeros((5, 2, 2))]
+    "values", [np.zeros(5), np.zeros((5, 2), complex), np.zeros((0, 2)), np.zeros((5, 2), bool)]
 )
 def test_an_array_that_holds_no_latents_is_an_error_of_its_parameter(
     latents: dict[str, Path], tmp_path: Path, values: Any
