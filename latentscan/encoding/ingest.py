@@ -107,9 +107,9 @@ def ingest(
         tuple(named),
         chunk_rows,
         compression=compression,
-        **label_fields(known.attributes),
+        **label_fields(known.attributes),  # type: ignore[arg-type] (none of them is `split`)
     )
-    words = {name: file.words for name, file in named.items()}
+    words = {name: file.path for name, file in named.items()}
     options = {**tables, "chunk_rows": chunk_rows, "compression": compression}
     store = create_store(
         location,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatchcase
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from latentscan.images.text_lines import PATH_NAMES, open_text_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -140,7 +140,9 @@ def _is_list(kind: Any) -> bool:
     import pyarrow as pa
 
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    return is_list and (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
+    return bool(is_list) and bool(
+        pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)
+    )
 
 
 def _columns(names: Sequence[str], file: Path, key: str, field: str, lists: Sequence[str] = ()) -> list[str]:
@@ -165,7 +167,7 @@ def _columns(names: Sequence[str], file: Path, key: str, field: str, lists: Sequ
         raise ParameterError(
             f"{problem}; it has {listed}; name them, as in {file.name}:z*",
             field=field,
-            value=f"{file}:{key}" if key else file,
+            value=Path(f"{file}:{key}") if key else file,
         )
     numbers = [int(found[2][:9]) if (found := _NUMBERED.match(name)) else -1 for name in meant]
     is_numbered = -1 not in numbers and len(set(numbers)) == len(numbers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from latentscan.errors import ParameterError, UsageError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -74,12 +74,13 @@ def chosen(arrays: Mapping[str, Held], file: Path, key: str, field: str) -> Held
         If it is none of them, or they are several; the message lists them.
     """
     fitting = {name: array for name, array in arrays.items() if array.fits}
-    name = key or (field if field in fitting else next(iter(fitting), "") if len(fitting) == 1 else None)
-    value = f"{file}:{key}" if key else file
-    if name in arrays and arrays[name].fits:
-        return arrays[name]
-    if name in arrays or (len(arrays) == 1 and not key):
-        only = arrays[name] if name in arrays else next(iter(arrays.values()))
+    value = Path(f"{file}:{key}") if key else file
+    meant = [name for name in (key or field,) if name in (arrays if key else fitting)]
+    meant = meant or ([] if key else list(fitting if len(fitting) == 1 or len(arrays) > 1 else arrays))
+    if len(meant) == 1:
+        only = arrays[meant[0]]
+        if only.fits:
+            return only
         raise ParameterError(f"{only.words}; expected {EXPECTED}", field=field, value=value)
     listed = ", ".join(f"{shown(own)} {array.shape}" for own, array in list(fitting.items())[:_MOST_NAMED])
     more = f" and {len(fitting) - _MOST_NAMED:,} more" if len(fitting) > _MOST_NAMED else ""
@@ -113,15 +114,16 @@ def spooled(pieces: Iterable[NDArray[Any]], file: Path, expected_bytes: int = 0)
     where = f"no room in {tempfile.gettempdir()} for a copy of {file.name}"
     if expected_bytes > free:
         raise UsageError(f"{where}: {expected_bytes:,} bytes, but {free:,} are free; save it as .npy")
-    copy = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as its map)
-    rows, width, kind = 0, (), "float64"
-    try:
+    rows, kind = 0, "float64"
+    width: tuple[int, ...] = ()
+    with tempfile.TemporaryFile() as copy:  # its map outlives it
         for piece in pieces:
-            np.ascontiguousarray(piece).tofile(copy)
+            try:
+                copy.write(np.ascontiguousarray(piece).data)
+                copy.flush()
+            except OSError as error:
+                raise UsageError(f"{where} ({error.strerror or error}); save it as .npy") from error
             rows, width, kind = rows + len(piece), piece.shape[1:], str(piece.dtype)
-    except OSError as error:
-        raise UsageError(f"{where} ({error.strerror or error}); save it as .npy") from error
-    if not rows or 0 in width:
-        return Held((rows, *width), kind, lambda _start, _stop: np.zeros((0, *width)))
-    copy.flush()
-    return held(np.memmap(copy, kind, "r", 0, (rows, *width)))
+        if not rows or 0 in width:
+            return Held((rows, *width), kind, lambda _start, _stop: np.zeros((0, *width)))
+        return held(np.memmap(copy, kind, "r", 0, (rows, *width)))

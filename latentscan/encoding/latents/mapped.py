@@ -6,6 +6,7 @@ import io
 import json
 import math
 import zipfile
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,7 +77,8 @@ def npz_arrays(file: Path) -> dict[str, Held]:
     return found
 
 
-def open_zip(file: Path) -> zipfile.ZipFile:
+@contextmanager
+def open_zip(file: Path) -> Iterator[zipfile.ZipFile]:
     """Open an archive for reading.
 
     Raises
@@ -84,10 +86,12 @@ def open_zip(file: Path) -> zipfile.ZipFile:
     UsageError
         If it is none.
     """
-    try:
-        return zipfile.ZipFile(open_regular(file))
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise UsageError(f"{file}: cannot be read ({error}); expected {EXPECTED}") from error
+    with ExitStack() as opened:
+        try:
+            archive = opened.enter_context(zipfile.ZipFile(opened.enter_context(open_regular(file))))
+        except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+            raise UsageError(f"{file}: cannot be read ({error}); expected {EXPECTED}") from error
+        yield archive
 
 
 def start_of(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
@@ -136,9 +140,7 @@ def safetensors_arrays(file: Path) -> dict[str, Held]:
     """
     try:
         with open_regular(file) as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            if not 0 < length <= min(_HEADERS_BYTES, file.stat().st_size):
-                raise ValueError(f"a header of {length:,} bytes")
+            length = min(int.from_bytes(stream.read(8), "little"), _HEADERS_BYTES, file.stat().st_size)
             header = json.loads(stream.read(length))
         found = {}
         for name, entry in header.items():
@@ -146,13 +148,18 @@ def safetensors_arrays(file: Path) -> dict[str, Held]:
                 continue
             kind, shape = SAFETENSORS[entry["dtype"]], tuple(int(axis) for axis in entry["shape"])
             begin, end = (int(offset) for offset in entry["data_offsets"])
-            size = 2 if kind == "bfloat16" else np.dtype(kind).itemsize
-            if end - begin != math.prod(shape) * size or begin < 0:
-                raise ValueError(f"{name}: {end - begin:,} bytes for {entry['dtype']} of shape {shape}")
+            _require_bytes(begin, end, kind, shape)
             found[str(name)] = map_bytes(file, kind, 8 + length + begin, shape)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UsageError(f"{file}: no .safetensors file that can be read ({shown(error)})") from error
     return found
+
+
+def _require_bytes(begin: int, end: int, kind: str, shape: tuple[int, ...]) -> None:
+    """Check that a part of a file is as long as an array takes."""
+    size = 2 if kind == "bfloat16" else np.dtype(kind).itemsize
+    if min((*shape, begin), default=0) < 0 or end - begin != math.prod(shape) * size:
+        raise ValueError(f"{end - begin:,} bytes for {kind} of shape {shown(shape)}")
 
 
 def _member(file: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Held | None:
@@ -162,9 +169,7 @@ def _member(file: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Held
             shape, is_fortran, dtype, offset = _header(stream.read(_HEADER_BYTES))
         if dtype.hasobject:
             return None
-        size = math.prod(shape) * dtype.itemsize
-        if min(shape, default=0) < 0 or info.file_size != offset + size:
-            raise ValueError(f"{dtype} of shape {shown(shape)}, but {info.file_size - offset:,} bytes")
+        _require_bytes(offset, info.file_size, dtype.str, shape)
         if info.compress_type == zipfile.ZIP_STORED:
             start = start_of(archive, info) + offset
             return map_bytes(file, dtype.str, start, shape, order="F" if is_fortran else "C")

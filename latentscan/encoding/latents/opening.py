@@ -36,7 +36,7 @@ _PIECE_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class LatentsFile:
-    """Where latents are: a file or a Zarr folder, the key of the array in it, and the parameter they are for."""
+    """Where latents are: a file or a folder, the key of the array in it, and the parameter they are for."""
 
     file: Path
     key: str
@@ -63,9 +63,9 @@ class LatentsFile:
         return cls(file.absolute(), key, field)
 
     @property
-    def words(self) -> str:
-        """It as a user names it."""
-        return f"{self.file}:{self.key}" if self.key else str(self.file)
+    def path(self) -> Path:
+        """The file and the key, as a user names them."""
+        return Path(f"{self.file}:{self.key}") if self.key else self.file
 
     def open(self) -> Held:
         """Return the array; a process opens it once.

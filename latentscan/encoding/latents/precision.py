@@ -52,9 +52,7 @@ def as_float32(values: NDArray[Any]) -> tuple[NDArray[np.float32], Loss]:
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         found = rows.astype(np.float32)
     if rows.dtype.kind in "iu":
-        changed = np.count_nonzero(np.abs(found) >= 2**24)
-        changed = changed and int(np.count_nonzero(found.astype(np.float64) != rows.astype(np.float64)))
-        return found, Loss(changed=int(changed))
+        return found, Loss(changed=int(np.count_nonzero(found.astype(np.float64) != rows)))
     if rows.dtype.itemsize <= 4:
         return found, Loss()
     overflows = np.count_nonzero(np.isinf(found) & np.isfinite(rows))

@@ -77,7 +77,7 @@ def torch_arrays(file: Path) -> dict[str, Held]:
     with open_regular(file) as stream:
         if stream.read(2) != b"PK":
             raise UnsafeInputError(
-                f"{file}: is a pickle, or of a PyTorch before 1.6, which can run code when it is loaded; save "
+                f"{file}: is a pickle, or of a PyTorch before 1.6, which can run code when loaded; save "
                 "the tensor again with torch.save, or as .safetensors or .npy"
             )
     with open_zip(file) as archive:
@@ -110,7 +110,7 @@ class _Reader:
             self._step(opcode.name, argument)
         return self._stack.pop()
 
-    def _step(self, name: str, argument: Any) -> None:
+    def _step(self, name: str, argument: Any) -> None:  # noqa: PLR0912 (an instruction a branch)
         stack = self._stack
         if name in ("PROTO", "FRAME", "STOP"):
             return
@@ -144,7 +144,8 @@ class _Reader:
                     raise self._unsafe(f"keys that are {type(key).__name__}s")
                 stack[-1][key] = value
         elif name in ("APPEND", "APPENDS"):
-            stack[-1].extend(self._pop(1) if name == "APPEND" else self._marked())
+            added = self._pop(1) if name == "APPEND" else self._marked()
+            stack[-1].extend(added)
         elif name == "BUILD" and isinstance(stack[-2], dict):
             stack.pop()  # what torch says of the versions of modules
         else:
@@ -187,7 +188,7 @@ class _Reader:
 
     def _unsafe(self, what: str) -> UnsafeInputError:
         return UnsafeInputError(
-            f"{self._file}: holds {shown(what)}, which can run code when it is loaded; expected tensors alone: "
+            f"{self._file}: holds {shown(what)}, which can run code when loaded; expected tensors alone: "
             "save them with torch.save(latents, ...), or as .safetensors or .npy"
         )
 
