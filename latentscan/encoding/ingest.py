@@ -107,7 +107,7 @@ def ingest(
         tuple(named),
         chunk_rows,
         compression=compression,
-        **label_fields(known.attributes),  # type: ignore[arg-type] (none of them is `split`)
+        **label_fields(known.attributes),
     )
     words = {name: file.path for name, file in named.items()}
     options = {**tables, "chunk_rows": chunk_rows, "compression": compression}

@@ -52,7 +52,7 @@ LATENT_SHAPE = "latent_shape"  # the attribute of the group: the axes of a laten
 Compression = Literal["none", "zstd", "lz4"]
 
 
-def label_fields(attributes: Attributes | None) -> dict[str, tuple[str, ...]]:
+def label_fields(attributes: Attributes | None) -> dict[str, Any]:
     """Return the fields of a schema that name what is known of images."""
     return (
         {} if attributes is None else {LABEL_FIELDS[kind]: attributes.labels(kind) for kind in LABEL_FIELDS}

@@ -187,7 +187,7 @@ def test_rows_have_paths_and_attributes(latents: dict[str, Path], tmp_path: Path
     (tmp_path / "paths.txt").write_text("".join(f"{row}.png\n" for row in range(IMAGES)[::-1]))
     (tmp_path / "labels.csv").write_text(TABLE)
     heard = Lines()
-    tables = {"paths": f"{tmp_path}/paths.txt", "attributes": f"{tmp_path}/labels.csv"}
+    tables: Any = {"paths": f"{tmp_path}/paths.txt", "attributes": f"{tmp_path}/labels.csv"}
     ingest(latents, str(tmp_path / "z.zarr"), chunk_rows=7, progress=heard, **tables)
     store = open_store(str(tmp_path / "z.zarr"))
     assert np.asarray(store.path[:]).tolist() == [f"{row}.png" for row in range(IMAGES)[::-1]]
@@ -250,5 +250,6 @@ def test_what_float32_does_not_hold_is_said(tmp_path: Path) -> None:
     heard = Lines()
     ingest({"z": tmp_path / "z.npy"}, str(tmp_path / "z.zarr"), chunk_rows=6, progress=heard)
     assert heard.lines == [
-        "numbers that float32 does not hold: 1 too large, whose rows are rejected; 1 too small, which become 0"
+        "numbers that float32 does not hold: 1 too large, whose rows are rejected; "
+        "1 too small, which become 0"
     ]

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import zipfile
+import zlib
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ _HEADER_BYTES = 10_000  # of an array, as NumPy has it
 _HEADERS_BYTES = 100_000_000  # of a .safetensors file, as its library has it
 _PIECE_BYTES = 1 << 22
 _MOST_ARRAYS = 100_000
+# what the library raises on a damaged archive, and on one that it does not know or that has a password
+DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
 SAFETENSORS = {
     "F64": "<f8",
     "F32": "<f4",
@@ -89,7 +92,7 @@ def open_zip(file: Path) -> Iterator[zipfile.ZipFile]:
     with ExitStack() as opened:
         try:
             archive = opened.enter_context(zipfile.ZipFile(opened.enter_context(open_regular(file))))
-        except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        except DAMAGES as error:
             raise UsageError(f"{file}: cannot be read ({error}); expected {EXPECTED}") from error
         yield archive
 
@@ -173,7 +176,7 @@ def _member(file: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Held
         if info.compress_type == zipfile.ZIP_STORED:
             start = start_of(archive, info) + offset
             return map_bytes(file, dtype.str, start, shape, order="F" if is_fortran else "C")
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError) as error:
+    except DAMAGES as error:
         raise UsageError(f"{file}: {shown(info.filename)} is damaged ({shown(error)})") from error
     return _Compressed(file, info.filename, shape, dtype, offset, is_fortran=is_fortran).held
 
@@ -205,12 +208,8 @@ class _Compressed:
                 stream.read(self._offset)
                 while piece := stream.read(_PIECE_BYTES):
                     yield np.frombuffer(piece, np.uint8)
-        except (zipfile.BadZipFile, EOFError, ValueError) as error:
-            raise UsageError(f"{self._file}: {shown(self._name)} is damaged ({error})") from error
-        except Exception as error:
-            if type(error).__module__ == "zlib":
-                raise UsageError(f"{self._file}: {shown(self._name)} is damaged ({error})") from error
-            raise
+        except DAMAGES as error:
+            raise UsageError(f"{self._file}: {shown(self._name)} is damaged ({shown(error)})") from error
 
 
 def _header(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:

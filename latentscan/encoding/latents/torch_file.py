@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latentscan.encoding.latents.held import EXPECTED, Held
-from latentscan.encoding.latents.mapped import brain_float, open_zip, start_of
+from latentscan.encoding.latents.mapped import DAMAGES, brain_float, open_zip, start_of
 from latentscan.errors import UnsafeInputError, UsageError, shown
 from latentscan.files import open_regular
 
@@ -92,7 +92,7 @@ def torch_arrays(file: Path) -> dict[str, Held]:
                 name: _mapped(file, archive, members, tensor, ">" if order == b"big" else "<")
                 for name, tensor in tensors.items()
             }
-        except (ValueError, IndexError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+        except (*DAMAGES, IndexError, TypeError, KeyError, AttributeError) as error:
             raise UsageError(f"{file}: is damaged ({shown(error)}); save it again with torch.save") from error
 
 

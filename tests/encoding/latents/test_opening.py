@@ -127,7 +127,8 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
 def test_a_name_may_hold_colons(tmp_path: Path) -> None:
     np.save(tmp_path / "a:b.npy", Z)
     assert LatentsFile.named(f"{tmp_path}/a:b.npy", "z").key == ""
-    np.savez(tmp_path / "c.npz", **{"x:y": Z})
+    arrays: Any = {"x:y": Z}
+    np.savez(tmp_path / "c.npz", **arrays)
     assert LatentsFile.named(f"{tmp_path}/c.npz:x:y", "z").key == "x:y"
 
 
