@@ -72,7 +72,6 @@ def folder(latentscan: Command, tmp_path_factory: pytest.TempPathFactory) -> Pat
     for name, values in (
         ("z", z),
         ("short", z[:-1]),
-        ("whole", z.astype(np.int64)),
         ("flat", z[:, 0]),
     ):
         np.save(here / f"{name}.npy", values)
