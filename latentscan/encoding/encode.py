@@ -18,11 +18,12 @@ from latentscan.encoding.retry import Retried, RetryTask
 from latentscan.errors import ParameterError, UsageError, parameter, spelled
 from latentscan.execution.context import Execution
 from latentscan.execution.threaded import IN_PROCESS
+from latentscan.images.labelled import LabelledSource, label
 from latentscan.images.open import open_images
 from latentscan.images.preprocessing import Preprocessing, as_recorded, assumed
 from latentscan.images.source import PIXEL_LIMIT, Status
 from latentscan.models.outputs import named_outputs
-from latentscan.paths import as_path, is_url
+from latentscan.paths import absolute, as_path, is_url
 from latentscan.progress import SILENT, remark
 from latentscan.scan.reduce import map_reduce
 from latentscan.scan.rejects import summarise
@@ -31,7 +32,7 @@ from latentscan.store.atomic import remove_leftovers
 from latentscan.store.image_array import is_zarr, open_array_source
 from latentscan.store.metadata import read_root
 from latentscan.store.rewrite import finish_rewrites
-from latentscan.store.schema import DEFAULT_CHUNK_ROWS, Compression, Schema
+from latentscan.store.schema import DEFAULT_CHUNK_ROWS, Compression, Schema, attribute_record, label_fields
 from latentscan.store.writer import create_store
 
 if TYPE_CHECKING:
@@ -99,11 +100,18 @@ def encode_images(
         encoder, parameters.preprocessing, override=parameters.override_preprocessing, begun=_begun(store)
     )
     noise = _noise(encoder, parameters)
-    source = open_source(as_path(images), chosen, root=parameters.root, pixel_limit=parameters.pixel_limit)
+    source = open_source(
+        as_path(images),
+        chosen,
+        root=parameters.root,
+        pixel_limit=parameters.pixel_limit,
+        attributes=parameters.attributes,
+    )
     trained = encoder.preprocessing is not None
     encoder = encoder.with_preprocessing(chosen, override=parameters.override_preprocessing)
     loading = _loading(chosen, parameters, trained=trained)
-    for line in (loading, *encoder.notes, *_range_notes(encoder, source, parameters)):
+    notes = source.notes if isinstance(source, LabelledSource) else ()
+    for line in (loading, *notes, *encoder.notes, *_range_notes(encoder, source, parameters)):
         remark(progress, spelled(line, "command line"))
     with open_executor() as executor:
         return encode(
@@ -193,6 +201,7 @@ def open_source(
     *,
     root: str | AnyPath | None = None,
     pixel_limit: int | None = None,
+    attributes: str | None = None,
 ) -> ImageSource:
     """Open images of any kind that `open_images` knows, or a Zarr array of them.
 
@@ -206,12 +215,25 @@ def open_source(
         The folder of a list's paths; its own if None.
     pixel_limit
         Images of more pixels are rejected; `PIXEL_LIMIT` if None.
+    attributes
+        A table of what is known of the images, by their paths or in their order.
 
     Raises
     ------
     UsageError
-        If there are no images, or `root` or `pixel_limit` is given for an array.
+        If there are no images, or `root` or `pixel_limit` is given for an array; or if the table is not one
+        of these images.
     """
+    if attributes is not None:
+        source = open_source(location, preprocessing, root=root, pixel_limit=pixel_limit)
+        return label(source, as_path(attributes)).opened_by(
+            open_source,
+            absolute(location),
+            preprocessing=preprocessing,
+            root=None if root is None else absolute(root),
+            pixel_limit=pixel_limit,
+            attributes=absolute(attributes),
+        )
     if is_zarr(location):
         for field, value in (("root", root), ("pixel_limit", pixel_limit)):
             if value is not None:
@@ -359,6 +381,7 @@ def _provenance(
             "outputs": dict(zip(encoder.outputs, encoder.positions, strict=True)),
         },
         "source": source.describe(),
+        **attribute_record(source.attributes),
         "preprocessing": as_recorded(encoder.default_preprocessing, begun),
         "seed": noise.seed,
         "epsilon_limit": noise.limit,
@@ -409,7 +432,7 @@ def _schema(encoder: Encoder, source: ImageSource, chunk_rows: int, compression:
         components=encoder.components,
         latents=("mu", "logvar", "z") if "logvar" in encoder.outputs else ("z",),
         chunk_rows=chunk_rows,
-        labels=source.attributes.labels if source.attributes is not None else (),
         split=source.split is not None,
         compression=compression,
+        **label_fields(source.attributes),
     )
