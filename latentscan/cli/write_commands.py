@@ -64,7 +64,7 @@ def synth(
     note(f"{directory} holds {images:,} faces and their attributes")
 
 
-@with_options(TrainParameters, Preprocessing, skip=("kind", "value_range"))
+@with_options(TrainParameters, Preprocessing, skip=("kind", "value_range", "channels", "mean", "std"))
 def train(
     kind: Annotated[Literal["ae", "vae"], typer.Argument(help="which autoencoder", show_default=False)],
     images: ImagesOption,
@@ -236,6 +236,9 @@ def generate(
     from latentscan.store.reader import open_store
 
     decoder = load_decoder(model, trust=trust_model)
+    if decoder.value_range != (0.0, 1.0):
+        low, high = decoder.value_range
+        note(f"its images are taken to be in {low:g}..{high:g}: {decoder.reason}")
     decoder.require_memory(count)
     if store is not None:
         opened = open_store(store)

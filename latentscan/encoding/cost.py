@@ -121,10 +121,13 @@ class PlannedEncoding:
     def _image_bytes(self) -> int:
         """What an image takes while it is encoded: its pixels, and the two largest layers."""
         record = self._record
-        size = self.asked.preprocessing.get("size") or (record.preprocessing.size if record else 96)
+        own = record.preprocessing.model_dump() if record is not None else {}
+        height, width, _ = Preprocessing.model_validate({**own, **self.asked.preprocessing}).shape
         filters = record.parameters.filters if record else ()
-        layers = [(size >> depth) ** 2 * count * 4 for depth, count in enumerate((3, *filters))]
-        return size**2 * PIXEL_BYTES + sum(sorted(layers)[-2:])
+        layers = [
+            (height >> depth) * (width >> depth) * count * 4 for depth, count in enumerate((3, *filters))
+        ]
+        return height * width * PIXEL_BYTES + sum(sorted(layers)[-2:])
 
 
 def store_begun(location: str) -> bool:

@@ -32,7 +32,14 @@ from latentscan.store.atomic import remove_leftovers
 from latentscan.store.image_array import is_zarr, open_array_source
 from latentscan.store.metadata import read_root
 from latentscan.store.rewrite import finish_rewrites
-from latentscan.store.schema import DEFAULT_CHUNK_ROWS, Compression, Schema, attribute_record, label_fields
+from latentscan.store.schema import (
+    DEFAULT_CHUNK_ROWS,
+    Compression,
+    Schema,
+    attribute_record,
+    label_fields,
+    shape_record,
+)
 from latentscan.store.writer import create_store
 
 if TYPE_CHECKING:
@@ -382,6 +389,8 @@ def _provenance(
         },
         "source": source.describe(),
         **attribute_record(source.attributes),
+        # an encoder of a caller's own may know its components alone
+        **shape_record(getattr(encoder, "latent_shape", ())),
         "preprocessing": as_recorded(encoder.default_preprocessing, begun),
         "seed": noise.seed,
         "epsilon_limit": noise.limit,

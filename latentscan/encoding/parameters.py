@@ -10,6 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from latentscan.images.preprocessing import (
     LOADERS,
     Alpha,
+    Channels,
+    Fit,
     Loader,
     Orientation,
     Preprocessing,
@@ -118,12 +120,16 @@ class EncodeKeywords(TypedDict, total=False):
     """The fields of `EncodeParameters` as keywords in Python."""
 
     crop: Literal["square", "none"] | int
-    size: int
+    size: int | str | tuple[int, int]
     resampling: Resampling
     value_range: tuple[float, float]
     loader: Loader
     orientation: Orientation
     alpha: Alpha
+    channels: Channels
+    fit: Fit
+    mean: str | tuple[float, ...] | None
+    std: str | tuple[float, ...] | None
     root: str | None
     attributes: str | None
     chunk_rows: int

@@ -55,7 +55,7 @@ class Batch:
 
     @property
     def values(self) -> NDArray[np.uint8]:
-        """The pixels, (image, size, size, 3)."""
+        """The pixels, (image, height, width, channels)."""
         return np.concatenate([piece.values for piece in self.pieces])
 
     @property

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO})
 _HEADER_LIMIT = 10_000  # bytes, as NumPy has it
 _SHORT = 60
-_EXPECTED = "uint8 of shape (images, height, width, 3) or (images, height, width)"
+_EXPECTED = "uint8 of shape (images, height, width, 3 or 1) or (images, height, width)"
 
 
 _MOST_IMAGES = 1_000_000_000
@@ -79,7 +79,7 @@ class RowNumbers(Sequence[str]):
 
 
 class ArraySource(Reopenable):
-    """Images in an array, (n, height, width, 3) RGB or (n, height, width) grey; row numbers are the paths.
+    """Images in an array, (n, height, width, 3) RGB or (n, height, width[, 1]) grey; paths are row numbers.
 
     Raises
     ------
@@ -93,7 +93,7 @@ class ArraySource(Reopenable):
 
     def __init__(self, array: ArrayLike, name: str, preprocessing: Preprocessing) -> None:
         shape = tuple(array.shape)
-        if array.dtype != np.uint8 or not (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)):
+        if array.dtype != np.uint8 or not (len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 3))):
             msg = f"{name}: an array of {array.dtype} with shape {shape}; expected {_EXPECTED}"
             raise UsageError(msg)
         if 0 in shape:
@@ -139,7 +139,8 @@ class ArraySource(Reopenable):
                 raise ImageRejectedError(
                     Status.DAMAGED, f"cannot be read from the array ({error})"
                 ) from error
-            return crop_and_resize(Image.fromarray(pixels), self.preprocessing)
+            grey = pixels.ndim == 3 and pixels.shape[2] == 1
+            return crop_and_resize(Image.fromarray(pixels[..., 0] if grey else pixels), self.preprocessing)
 
         return decode_rows(rows, decode, self.preprocessing)
 

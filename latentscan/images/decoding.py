@@ -59,7 +59,7 @@ _BYTES_OF_METADATA = 16 << 20
 def decode_image(
     file: Path, preprocessing: Preprocessing, pixel_limit: int = PIXEL_LIMIT
 ) -> NDArray[np.uint8]:
-    """Decode one file to (size, size, 3).
+    """Decode one file to (height, width, channels).
 
     Raises
     ------
@@ -72,7 +72,7 @@ def decode_image(
 def decode_bytes(
     data: bytes, preprocessing: Preprocessing, pixel_limit: int = PIXEL_LIMIT
 ) -> NDArray[np.uint8]:
-    """Decode the content of a file to (size, size, 3).
+    """Decode the content of a file to (height, width, channels).
 
     Raises
     ------
@@ -95,36 +95,66 @@ def decode_bytes(
 
 
 def crop_and_resize(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """Return the central crop of an 8-bit grey or RGB image as (size, size, 3).
+    """Return an 8-bit grey or RGB image, cropped or padded, as (height, width, channels).
 
     Raises
     ------
     ImageRejectedError
         The image is smaller than the crop.
     """
-    width, height = image.size
-    box = None
-    if preprocessing.crop != "none":
-        side = min(width, height) if preprocessing.crop == "square" else preprocessing.crop
-        if side > min(width, height):
-            reason = f"{width} x {height} pixels are smaller than the crop of {side}"
-            raise ImageRejectedError(Status.UNSUPPORTED, reason)
-        left, top = (width - side) // 2, (height - side) // 2
-        box = (left, top, left + side, top + side)
-    shape = (preprocessing.size, preprocessing.size)
-    if preprocessing.resampling == "bilinear-aliased":
-        extent = box or (0, 0, width, height)
-        resized = image.transform(shape, Image.Transform.EXTENT, extent, Image.Resampling.BILINEAR)
+    height, width, channels = preprocessing.shape
+    if image.mode != (mode := "L" if channels == 1 else "RGB") and mode == "L":
+        image = image.convert(mode)
+    box = _crop_box(image.size, preprocessing)
+    if preprocessing.fitted == "pad":
+        held_width, held_height = box[2] - box[0], box[3] - box[1]
+        scale = min(width / held_width, height / held_height)
+        inner = max(1, round(held_width * scale)), max(1, round(held_height * scale))
+        padded = Image.new(image.mode, (width, height))
+        corner = (width - inner[0]) // 2, (height - inner[1]) // 2
+        padded.paste(_resized(image, inner, box, preprocessing), corner)
+        resized = padded
     else:
-        resized = image.resize(shape, _RESAMPLING[preprocessing.resampling], box=box)
-    return np.asarray(resized if resized.mode == "RGB" else resized.convert("RGB"))
+        resized = _resized(image, (width, height), box, preprocessing)
+    pixels = np.asarray(resized if resized.mode == mode else resized.convert(mode))
+    if preprocessing.channels == "bgr":
+        pixels = pixels[..., ::-1]
+    return pixels.reshape(height, width, channels)
+
+
+def _crop_box(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int, int, int]:
+    """Return the part of an image that is used: left, upper, right, lower."""
+    (width, height), (target_height, target_width, _) = size, preprocessing.shape
+    if isinstance(preprocessing.crop, int):
+        if preprocessing.crop > min(size):
+            reason = f"{width} x {height} pixels are smaller than the crop of {preprocessing.crop}"
+            raise ImageRejectedError(Status.UNSUPPORTED, reason)
+        part = preprocessing.crop, preprocessing.crop
+    else:
+        part = size
+    if preprocessing.fitted == "crop":
+        across, down = part
+        part = (
+            min(across, max(1, round(down * target_width / target_height))),
+            min(down, max(1, round(across * target_height / target_width))),
+        )
+    left, upper = (width - part[0]) // 2, (height - part[1]) // 2
+    return left, upper, left + part[0], upper + part[1]
+
+
+def _resized(
+    image: Image.Image, size: tuple[int, int], box: tuple[int, int, int, int], preprocessing: Preprocessing
+) -> Image.Image:
+    if preprocessing.resampling == "bilinear-aliased":
+        return image.transform(size, Image.Transform.EXTENT, box, Image.Resampling.BILINEAR)
+    return image.resize(size, _RESAMPLING[preprocessing.resampling], box=box)
 
 
 def decode_rows(
     rows: Sequence[int], decode: Callable[[int], NDArray[np.uint8]], preprocessing: Preprocessing
 ) -> Pixels:
     """Call `decode` for every row; a rejected image leaves its place zero and moves no other."""
-    shape = (len(rows), preprocessing.size, preprocessing.size, 3)
+    shape = (len(rows), *preprocessing.shape)
     pixels = Pixels(np.zeros(shape, np.uint8), np.zeros(len(rows), np.uint8))
     for position, row in enumerate(rows):
         try:

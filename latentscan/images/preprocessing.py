@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +15,8 @@ Loader = Literal["latentscan", "pil", "keras", "tf"]
 Orientation = Literal["exif", "stored"]
 Alpha = Literal["white", "black", "dropped"]
 Resampling = Literal["bilinear", "bicubic", "lanczos", "box", "nearest", "bilinear-aliased"]
+Channels = Literal["rgb", "bgr", "grey"]
+Fit = Literal["crop", "pad", "stretch"]
 
 # What a loader does, where nothing else is asked for.
 LOADERS: dict[str, dict[str, str]] = {
@@ -24,16 +26,45 @@ LOADERS: dict[str, dict[str, str]] = {
     "tf": {"orientation": "stored", "alpha": "dropped", "crop": "none", "resampling": "bilinear-aliased"},
 }
 ASSUMED = {"orientation": "stored", "alpha": "dropped"}  # of a training that is not known: as most loaders do
+NORMALIZATIONS = {"imagenet": {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}}
+_CHANNELS = {"rgb": "RGB", "bgr": "BGR", "grey": "grey"}
+_FIT = {"crop": "cropped to fit", "pad": "padded to fit", "stretch": "stretched to fit"}
 _ORIENTATION = {"exif": "turned by EXIF", "stored": "not turned by EXIF"}
 _ALPHA = {"white": "alpha over white", "black": "alpha over black", "dropped": "alpha dropped"}
+
+
+def _sides(given: Any) -> Any:
+    """Read HEIGHTxWIDTH; a square is one number."""
+    if isinstance(given, str) and given.count("x") == 1:
+        given = given.split("x")
+    if isinstance(given, list | tuple) and len(given) == 2 and str(given[0]) == str(given[1]):
+        return given[0]
+    return given
+
+
+def _figures(name: str) -> BeforeValidator:
+    """Return what reads a figure for each channel: the name of a data set, or numbers between commas."""
+
+    def read(given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        return NORMALIZATIONS[given][name] if given in NORMALIZATIONS else given.split(",")
+
+    return BeforeValidator(read)
+
+
+Side = Annotated[int, Field(ge=8, le=4096)]
+Mean = Annotated[tuple[float, ...] | None, _figures("mean")]
+Std = Annotated[tuple[Annotated[float, Field(gt=0)], ...] | None, _figures("std")]
 
 
 class Preprocessing(BaseModel):
     """The way from an image file to an encoder's input; training and encoding share one value.
 
-    Pixels are decoded to 8-bit RGB, cropped, resized, and mapped from 0..255 to `value_range` where the
-    model takes them. A record without `loader`, `orientation` and `alpha` is one of before these were
-    choices, and means their defaults. What is not given beside a loader is as that loader does it.
+    Pixels are decoded to 8 bits, cropped, resized, and mapped from 0..255 to `value_range` where the model
+    takes them; then `mean` is subtracted and `std` divides. A record without `loader`, `orientation` and
+    `alpha` is one of before these were choices, and means their defaults; so does one without the fields
+    behind them. What is not given beside a loader is as that loader does it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -43,7 +74,9 @@ class Preprocessing(BaseModel):
         description="square: the largest central square; a number: a central square of that many pixels; "
         "none: the whole image, stretched",
     )
-    size: int = Field(default=96, ge=8, le=4096, description="side of the encoder's square input, pixels")
+    size: Annotated[Side | tuple[Side, Side], BeforeValidator(_sides)] = Field(
+        default=96, description="what the encoder takes, pixels: the side of a square, or HEIGHTxWIDTH"
+    )
     resampling: Resampling = Field(
         default="bilinear",
         description="filter, antialiased but for nearest and bilinear-aliased (tf.image.resize)",
@@ -60,6 +93,19 @@ class Preprocessing(BaseModel):
         default="exif", description="exif: turned as EXIF says; stored: not turned"
     )
     alpha: Alpha = Field(default="white", description="transparent pixels: over white or black, or dropped")
+    channels: Channels = Field(
+        default="rgb", description="colours in this order, or grey (0.299 red + 0.587 green + 0.114 blue)"
+    )
+    fit: Fit = Field(
+        default="crop",
+        description="crop: the largest part in the middle that has the shape of size; pad: the whole image "
+        "with black beside it; stretch: the whole image, as crop none",
+    )
+    mean: Mean = Field(
+        default=None,
+        description="is subtracted after value_range: a number for each channel, or imagenet",
+    )
+    std: Std = Field(default=None, description="divides after that: a number for each channel, or imagenet")
 
     @model_validator(mode="wrap")
     @classmethod
@@ -71,10 +117,32 @@ class Preprocessing(BaseModel):
         made.model_fields_set.intersection_update(given)
         return made
 
+    @model_validator(mode="after")
+    def _figures_for_each_channel(self) -> Self:
+        """Check that there are as many means as channels."""
+        for name in ("mean", "std"):
+            values = getattr(self, name)
+            if values is not None and len(values) not in (1, self.shape[2]):
+                raise ValueError(f"{name}: expected 1 number or {self.shape[2]}, got {len(values)}")
+        return self
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of what the encoder takes."""
+        height, width = (self.size, self.size) if isinstance(self.size, int) else self.size
+        return height, width, 1 if self.channels == "grey" else 3
+
+    @property
+    def fitted(self) -> Fit:
+        """How an image of another shape is fitted."""
+        return "stretch" if self.crop == "none" and self.fit == "crop" else self.fit
+
     @property
     def in_words(self) -> str:
-        """What becomes of the EXIF orientation and of transparent pixels."""
-        return f"{_ORIENTATION[self.orientation]}, {_ALPHA[self.alpha]}"
+        """Shape, colours, and what becomes of the rest of an image, its EXIF orientation and its alpha."""
+        height, width, _ = self.shape
+        shape = f"{height}x{width} {_CHANNELS[self.channels]}, {_FIT[self.fitted]}"
+        return f"{shape}, {_ORIENTATION[self.orientation]}, {_ALPHA[self.alpha]}"
 
 
 def assumed(preprocessing: Preprocessing, begun: Mapping[str, Any] | None) -> Preprocessing:

@@ -48,7 +48,7 @@ class ImageRejectedError(Exception):
 
 @dataclass(frozen=True)
 class Pixels:
-    """Decoded rows of a source: `values` (n, size, size, 3) uint8, `status` (n,) uint8.
+    """Decoded rows of a source: `values` (n, height, width, channels) uint8, `status` (n,) uint8.
 
     A rejected row is zero in `values`; `reasons` says why, by position in this batch.
     """

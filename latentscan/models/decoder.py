@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -20,19 +21,50 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+PROBE_POINTS = 64
+BEYOND, BELOW = 4.0, 0.1  # of values that are bytes, and of those that are negative on purpose
+
 
 @dataclass(frozen=True, eq=False)
 class Decoder:
-    """A decoder of z-points into square images."""
+    """A decoder of z-points into images.
+
+    Parameters
+    ----------
+    name
+        The name of the model's file or folder.
+    latent_shape
+        The axes of a latent, of which a row is the components in C order.
+    shape
+        Height, width and channels of an image.
+    channels_first
+        Whether the model's images begin with their channels.
+    value_range
+        What black and white are in the model's images.
+    reason
+        What shows that range.
+    batch_size
+        Points that are decoded together.
+    model
+        The Keras model.
+    """
 
     name: str
-    components: int
-    size: int
+    latent_shape: tuple[int, ...]
+    shape: tuple[int, int, int]
+    channels_first: bool
+    value_range: tuple[float, float]
+    reason: str
     batch_size: int
     model: Any = field(repr=False)
 
+    @property
+    def components(self) -> int:
+        """Length of a latent row."""
+        return math.prod(self.latent_shape)
+
     def decode(self, z: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Decode z (n, components) into bytes (n, size, size, 3), in batches of one fixed shape.
+        """Decode z (n, components) into bytes (n, height, width, channels), in batches of one fixed shape.
 
         Raises
         ------
@@ -44,13 +76,14 @@ class Decoder:
                 f"decoder {self.name}: expected z of (n, {self.components}), got {z.shape}; "
                 "decode points of the latent space that it was trained with"
             )
-        images = np.empty((len(z), self.size, self.size, 3), np.uint8)
+        images, (low, high) = np.empty((len(z), *self.shape), np.uint8), self.value_range
         for start in range(0, len(z), self.batch_size):
             part = z[start : start + self.batch_size]
             batch = np.zeros((self.batch_size, self.components), np.float32)
             batch[: len(part)] = part
             (values,) = self._forward(batch)
-            images[start : start + len(part)] = np.rint(np.clip(values[: len(part)], 0, 1) * 255)
+            scaled = (values[: len(part)] - low) / (high - low)
+            images[start : start + len(part)] = np.rint(np.clip(scaled, 0, 1) * 255)
         return images
 
     def require_memory(self, count: int) -> None:
@@ -61,11 +94,11 @@ class Decoder:
         ParameterError
             If it cannot.
         """
-        needed, held = 2 * count * self.size**2 * 3 + count * self.components * 4, memory_bytes()
+        needed, held = 2 * count * math.prod(self.shape) + count * self.components * 4, memory_bytes()
         if held is not None and needed > held:
             raise ParameterError(
-                f"so many images of {self.size} pixels take {needed / 1e9:,.1f} GB of memory, and this "
-                f"machine has {held / 1e9:,.1f} GB",
+                f"so many images of {self.shape[0]}x{self.shape[1]} pixels take {needed / 1e9:,.1f} GB of "
+                f"memory, and this machine has {held / 1e9:,.1f} GB",
                 field="count",
                 value=count,
             )
@@ -73,20 +106,22 @@ class Decoder:
     @cached_property
     def _forward(self) -> Callable[[NDArray[Any]], list[NDArray[np.float32]]]:
         def forward(z: Any) -> Any:
-            return keras.ops.cast(self.model(z, training=False), "float32")
+            points = keras.ops.reshape(z, (self.batch_size, *self.latent_shape))
+            images = keras.ops.cast(self.model(points, training=False), "float32")
+            return keras.ops.moveaxis(images, 1, 3) if self.channels_first else images
 
         return compile_fixed(forward, (self.batch_size, self.components), "float32")
 
 
 def load_decoder(path: Path, *, trust: bool = False, batch_size: int = 64) -> Decoder:
-    """Load the decoder of a run folder, or of a model file of the user's whose images are in 0..1.
+    """Load the decoder of a run folder, or of a model file of the user's.
 
     Raises
     ------
     UnsafeInputError
         If the file could run code, and is not trusted.
     UsageError
-        If the file cannot be read, or is not a decoder of z (n, components) into (n, size, size, 3).
+        If the file cannot be read, or is not a decoder of latents into RGB or grey images.
     """
     folder = RunFolder(path)
     if folder.record.exists() and not folder.decoder.exists():
@@ -99,20 +134,45 @@ def load_decoder(path: Path, *, trust: bool = False, batch_size: int = 64) -> De
     model = load_model(folder.decoder if folder.record.exists() else path, trust=trust)
     inputs = [tuple(tensor.shape) for tensor in model.inputs]
     outputs = [tuple(tensor.shape) for tensor in model.outputs]
-    if not (len(inputs) == len(outputs) == 1 and len(inputs[0]) == 2 and _is_image(outputs[0])):
+    made = outputs[0][1:] if len(outputs) == 1 else ()
+    if not (len(inputs) == 1 and len(inputs[0]) > 1 and None not in inputs[0][1:] and _is_image(made)):
         raise ParameterError(
-            f"expected a decoder of (n, components) into (n, size, size, 3), got {inputs} into {outputs}",
+            "expected a decoder of (n, components), or of latents with more axes, into RGB or grey images "
+            f"(n, height, width, 3 or 1), got {inputs} into {outputs}",
             field="model",
             value=path,
         )
+    first = made[0] in (1, 3) and made[2] not in (1, 3)
+    height, width, channels = (*made[1:], made[0]) if first else made
+    value_range, reason = _output_range(model, trained=folder.record.exists())
     return Decoder(
         name=path.resolve().name,
-        components=int(inputs[0][1]),
-        size=int(outputs[0][1]),
+        latent_shape=tuple(map(int, inputs[0][1:])),
+        shape=(int(height), int(width), int(channels)),
+        channels_first=first,
+        value_range=value_range,
+        reason=reason,
         batch_size=batch_size,
         model=model,
     )
 
 
 def _is_image(shape: tuple[int | None, ...]) -> bool:
-    return len(shape) == 4 and shape[1] is not None and shape[1] == shape[2] and shape[3] == 3
+    return len(shape) == 3 and None not in shape and (shape[2] in (1, 3) or shape[0] in (1, 3))
+
+
+def _output_range(model: Any, *, trained: bool) -> tuple[tuple[float, float], str]:
+    """Return what black and white are in a decoder's images, and what shows it."""
+    if trained:
+        return (0.0, 1.0), "it was trained so"
+    last = getattr(getattr(model.layers[-1], "activation", None), "__name__", "")
+    if last in ("sigmoid", "tanh"):
+        return ((0.0, 1.0) if last == "sigmoid" else (-1.0, 1.0)), f"its last activation is {last}"
+    shape = (PROBE_POINTS, *model.inputs[0].shape[1:])
+    points = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    values = np.asarray(keras.ops.convert_to_numpy(model(points, training=False)), np.float64)
+    low, high = np.nanquantile(values, (0.05, 0.95))  # a linear layer goes a little beyond its range
+    shown = f"most of its values for points of N(0, 1) are in {low:.3g}..{high:.3g}"
+    if high > BEYOND:
+        return (0.0, 255.0), shown
+    return ((-1.0, 1.0) if low < -BELOW else (0.0, 1.0)), shown

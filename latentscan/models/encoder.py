@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from latentscan.errors import ParameterError, UsageError, command, parameter
 from latentscan.images.preprocessing import Preprocessing
-from latentscan.models.network import Loading
+from latentscan.models.network import ImageInput, Loading
 from latentscan.models.opening import open_network
 from latentscan.models.outputs import heads_as_asked, heads_by_name, notes_on, shape_text
 from latentscan.models.packing import Packed, packed, sha256, unpacked
@@ -41,12 +42,12 @@ class Encoder:
     ----------
     name, sha256
         The name and the hash of the model's file or folder.
-    components
-        Length of a latent row.
+    latent_shape
+        The axes of a latent; a row holds its components in C order.
     outputs
         ("z",) or ("mu", "logvar").
-    input_size
-        The side of an image, pixels; None where the model takes images of any size.
+    takes_images
+        The images that the model takes.
     preprocessing, epsilon_limit, epsilon_factor
         Those of the training, None where unknown.
     versions
@@ -65,9 +66,9 @@ class Encoder:
 
     name: str
     sha256: str
-    components: int
+    latent_shape: tuple[int, ...]
     outputs: tuple[str, ...]
-    input_size: int | None
+    takes_images: ImageInput
     preprocessing: Preprocessing | None
     epsilon_limit: float | None
     epsilon_factor: float | None
@@ -81,12 +82,22 @@ class Encoder:
     loading: Loading = field(repr=False)
 
     @property
+    def components(self) -> int:
+        """Length of a latent row."""
+        return math.prod(self.latent_shape)
+
+    @property
     def default_preprocessing(self) -> Preprocessing:
         """Return the preprocessing of the training, else one that fits the model's input."""
         if self.preprocessing is not None:
             return self.preprocessing
-        size = {} if self.input_size is None else {"size": self.input_size}
-        return Preprocessing(**size, value_range=self.takes.value_range or UNIT)
+        own = self.takes_images
+        fitting: dict[str, Any] = {"value_range": self.takes.value_range or UNIT}
+        if own.height is not None and own.width is not None:
+            fitting |= {"size": (own.height, own.width)}
+        if own.channels == 1:
+            fitting |= {"channels": "grey"}
+        return Preprocessing.model_validate(fitting)
 
     @property
     def positions(self) -> tuple[Source, ...]:
@@ -116,14 +127,14 @@ class Encoder:
             If the model cannot take them.
         """
         check_input(self, preprocessing, override=override)
-        fitting = max(1, BATCH_PIXELS // preprocessing.size**2)
+        fitting = max(1, BATCH_PIXELS // math.prod(preprocessing.shape[:2]))
         if fitting < self.batch_size:
             whole = BLOCK_ROWS if fitting >= BLOCK_ROWS else BLOCK_ROWS // 2
             fitting = fitting // whole * whole or fitting
         return replace(self, preprocessing=preprocessing, batch_size=min(self.batch_size, fitting))
 
     def __call__(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Encode bytes (n, size, size, 3), n <= batch_size, into (n, components) for each of `outputs`.
+        """Encode bytes (n, height, width, channels), n <= batch_size, into (n, components) for each output.
 
         Every call runs one batch of a fixed shape, filled up with black images, so that a row does not depend
         on how many others there are.
@@ -133,11 +144,11 @@ class Encoder:
         UsageError
             If the pixels have another shape or type.
         """
-        shape = (self.batch_size, *[self.default_preprocessing.size] * 2, 3)
+        shape = (self.batch_size, *self.default_preprocessing.shape)
         if pixels.dtype != np.uint8 or pixels.shape[1:] != shape[1:] or len(pixels) > self.batch_size:
             raise UsageError(
-                f"encoder {self.name}: expected pixels (n <= {shape[0]}, {shape[1]}, {shape[2]}, 3) uint8, "
-                f"got {pixels.shape} {pixels.dtype}; give {parameter('size', shape[1])}"
+                f"encoder {self.name}: expected pixels (n <= {shape[0]}, {', '.join(map(str, shape[1:]))}) "
+                f"uint8, got {pixels.shape} {pixels.dtype}; give {parameter('size', _sides(shape[1:]))}"
             )
         batch = pixels
         if len(pixels) < self.batch_size:
@@ -170,7 +181,7 @@ class Encoder:
         Parameters
         ----------
         pixels
-            Some images, bytes (n, size, size, 3); None where none were read.
+            Some images, bytes (n, height, width, channels); None where none were read.
         asked
             Whether the user has named the range.
         """
@@ -247,7 +258,7 @@ def load_encoder(
     file = path if record is None else folder.encoder
     loading = Loading(trust=trust)
     network = open_network(file, loading)
-    size = _input_size(network, path)
+    _check_input_of(network, path)
     if record is not None:
         takes = PixelRange(record.preprocessing.value_range, "it was trained so")
     else:
@@ -257,9 +268,9 @@ def load_encoder(
     return Encoder(
         name=path.resolve().name,
         sha256=sha256(file),
-        components=_components(network, path, heads),
+        latent_shape=_latent_shape(network, path, heads),
         outputs=tuple(head.array for head in heads),
-        input_size=size,
+        takes_images=network.input,
         preprocessing=record.preprocessing if record else None,
         epsilon_limit=record.parameters.epsilon_limit if record and is_vae else None,
         epsilon_factor=record.parameters.epsilon_factor if record and is_vae else None,
@@ -297,12 +308,20 @@ def check_input(encoder: Encoder, preprocessing: Preprocessing, *, override: boo
     UsageError
         With the shape or the range that is expected, and the one that comes.
     """
-    size, got = encoder.input_size, preprocessing.size
-    if size is not None and size != got:
+    own, got = encoder.takes_images, preprocessing.shape
+    shape = (own.height or got[0], own.width or got[1], own.channels or got[2])
+    if shape[:2] != got[:2]:
         raise ParameterError(
-            f"encoder {encoder.name} takes images of ({size}, {size}, 3); give {parameter('size', size)}",
+            f"encoder {encoder.name} takes images of {shape}; give {parameter('size', _sides(shape))}",
             field="size",
-            value=got,
+            value=_sides(got),
+        )
+    if shape[2] != got[2]:
+        fitting = "grey" if shape[2] == 1 else "rgb"
+        raise ParameterError(
+            f"encoder {encoder.name} takes images of {shape}; give {parameter('channels', fitting)}",
+            field="channels",
+            value=preprocessing.channels,
         )
     takes, (low, high) = encoder.takes.value_range, preprocessing.value_range
     if takes is not None and not override and is_bytes(takes) != is_bytes((low, high)):
@@ -315,17 +334,20 @@ def check_input(encoder: Encoder, preprocessing: Preprocessing, *, override: boo
         )
 
 
-def _input_size(network: Network, path: Path) -> int | None:
+def _sides(shape: tuple[int, ...]) -> str:
+    """Write height and width as the option takes them."""
+    return f"{shape[0]}" if shape[0] == shape[1] else f"{shape[0]}x{shape[1]}"
+
+
+def _check_input_of(network: Network, path: Path) -> None:
     takes = network.input
-    if takes.channels != 3 or takes.height != takes.width or takes.channels_first:
+    if takes.channels not in (None, 1, 3):
         raise ParameterError(
-            "expected one input of square RGB images, (size, size, 3), got "
-            f"{shape_text((takes.height, takes.width, takes.channels))}; an encoder of grey images or of "
-            "channels first cannot be used",
+            "expected one input of RGB or grey images, (height, width, 3 or 1), or with the channels first; "
+            f"got {shape_text((takes.height, takes.width, takes.channels))}",
             field="model",
             value=path,
         )
-    return takes.height
 
 
 def _heads(
@@ -346,7 +368,7 @@ def _heads(
                 field="outputs",
                 value=",".join(f"{meaning}={source}" for meaning, source in asked.items()),
             ) from None
-    _components(network, path, heads)
+    _latent_shape(network, path, heads)
     try:
         heads, notes = network.steady_heads(heads, limits)
     except ParameterError:
@@ -359,12 +381,24 @@ def _heads(
     return heads, [*notes, *notes_on(heads)]
 
 
-def _components(network: Network, path: Path, heads: tuple[Head, ...]) -> int:
+def _latent_shape(network: Network, path: Path, heads: tuple[Head, ...]) -> tuple[int, ...]:
+    """Return the axes of a latent, which all heads share."""
     shapes: list[Shape] = [network.shape_of(head.source) for head in heads]
+    takes = network.input
+    images = ((takes.height, takes.width, takes.channels), (takes.channels, takes.height, takes.width))
     for head, shape in zip(heads, shapes, strict=True):
-        if len(shape) != 2 or shape[1] is None:
+        if len(shape) < 2 or None in shape[1:]:
             raise ParameterError(
-                f"expected {head.array} of shape (n, components), got {shape_text(shape)}",
+                f"expected {head.array} of shape (n, components), or with more axes of known length, got "
+                f"{shape_text(shape)}",
+                field="model",
+                value=path,
+            )
+        if shape[1:] in images:
+            raise ParameterError(
+                f"its output {head.name} has the shape of its images, {shape_text(shape)}: expected an "
+                "encoder, not a whole autoencoder; name the layer that is the latent, "
+                f"{parameter('outputs', 'z=LAYER')}",
                 field="model",
                 value=path,
             )
@@ -375,4 +409,4 @@ def _components(network: Network, path: Path, heads: tuple[Head, ...]) -> int:
             field="model",
             value=path,
         )
-    return int(shapes[0][1] or 0)
+    return tuple(side for side in shapes[0][1:] if side is not None)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from latentscan.errors import ParameterError
 from latentscan.models.backend import keras, versions
 from latentscan.models.graph import heads_model, output_names, tensors_of
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from latentscan.images.preprocessing import Preprocessing
@@ -61,9 +62,9 @@ class KerasNetwork:
                 field="model",
                 value=self.path,
             )
-        height, width, channels = shapes[0]
-        entry = self.model.inputs[0]
-        return ImageInput(height, width, channels, dtype=str(entry.dtype), batch=entry.shape[0])
+        entry, first = self.model.inputs[0], _channels_first(shapes[0])
+        height, width, channels = (*shapes[0][1:], shapes[0][0]) if first else shapes[0]
+        return ImageInput(height, width, channels, first, str(entry.dtype), entry.shape[0])
 
     @cached_property
     def names(self) -> list[list[str]]:
@@ -90,7 +91,8 @@ class KerasNetwork:
 
     def misfit(self, values: NDArray[np.float32]) -> float | None:
         """Return how far images are from what the first BatchNormalization saw in training."""
-        return normalization_misfit(self.model, values)
+        images = np.moveaxis(values, 3, 1) if self.input.channels_first else values
+        return normalization_misfit(self.model, images)
 
     def compiled(
         self, heads: tuple[Head, ...], preprocessing: Preprocessing, batch_size: int
@@ -100,18 +102,34 @@ class KerasNetwork:
 
         def forward(pixels: Any) -> Any:
             images = to_range(pixels, preprocessing.value_range)
+            if preprocessing.mean is not None:
+                images -= np.array(preprocessing.mean, np.float32)
+            if preprocessing.std is not None:
+                images /= np.array(preprocessing.std, np.float32)
+            if self.input.channels_first:
+                images = keras.ops.moveaxis(images, 3, 1)
             images = keras.ops.cast(images, self.model.inputs[0].dtype)
             outputs = keras.tree.flatten(selected(images, training=False))
             return [
-                _converted(keras.ops.cast(output, "float32"), head.meaning)
+                _converted(_rows(output, batch_size), head.meaning)
                 for output, head in zip(outputs, heads, strict=True)
             ]
 
-        return compile_fixed(forward, (batch_size, preprocessing.size, preprocessing.size, 3), "uint8")
+        return compile_fixed(forward, (batch_size, *preprocessing.shape), "uint8")
 
     def versions(self) -> Mapping[str, str]:
         """Return the versions of what computes, by name."""
         return versions()
+
+
+def _rows(output: Any, batch_size: int) -> Any:
+    """Return an output of any type and any axes as rows of float32."""
+    return keras.ops.reshape(keras.ops.cast(output, "float32"), (batch_size, -1))
+
+
+def _channels_first(shape: Shape) -> bool:
+    """Return whether images of a shape begin with their channels: 1 or 3, where they do not end with them."""
+    return shape[0] in (1, 3) and shape[2] not in (1, 3)
 
 
 def _converted(values: Any, meaning: str) -> Any:

@@ -14,7 +14,7 @@ import threading
 import zipfile
 from typing import TYPE_CHECKING, Any
 
-import h5py  # type: ignore[import-untyped]
+import h5py
 
 from latentscan.errors import ParameterError
 from latentscan.models.autoencoder import Sampling

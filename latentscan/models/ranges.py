@@ -64,7 +64,7 @@ def doubt(
     rows
         Returns the outputs for the images in a range.
     pixels
-        Some images, bytes (n, size, size, 3).
+        Some images, bytes (n, height, width, channels).
     assumed
         The range that is assumed.
     """

@@ -130,7 +130,7 @@ def _usable(model: Any, heads: Sequence[Head], limits: tuple[float, float]) -> b
     except (ValueError, AttributeError):
         return False
     shapes = {tuple(tensor.shape) for tensor in tensors}
-    return len(shapes) == 1 and len(shapes.pop()) == 2 and _is_steady(model, heads, limits)
+    return len(shapes) == 1 and len(shapes.pop()) >= 2 and _is_steady(model, heads, limits)
 
 
 def _remedy(model: Any, heads: Sequence[Head], node: Any, limits: tuple[float, float]) -> str:

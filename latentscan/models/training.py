@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latentscan.errors import LatentscanError, ParameterError, UsageError, parameter
+from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.autoencoder import build_autoencoder
 from latentscan.models.backend import keras
 from latentscan.models.batches import Batches
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from latentscan.images.preprocessing import Preprocessing
     from latentscan.images.source import ImageSource
     from latentscan.models.parameters import TrainParameters
     from latentscan.progress import Progress
@@ -88,17 +88,18 @@ def train(
     LatentscanError
         If the loss or a weight is not finite; the checkpoints of earlier epochs remain.
     """
-    check_size(parameters, preprocessing.size)
-    require_memory(parameters, preprocessing.size)
+    side = _side(preprocessing)
+    check_size(parameters, side)
+    require_memory(parameters, side)
     rows = _training_rows(source, parameters)
     folder = RunFolder(run)
     if (resume or resume_from is not None) and not folder.begins_anew():
         record, history = resumed_record(folder, source, parameters, preprocessing, resume_from)
     else:
         record, history = first_record(folder, source, parameters, preprocessing), ()
-    with Batches(source, rows, preprocessing.size, parameters.cache_bytes) as batches:
+    with Batches(source, rows, side, parameters.cache_bytes) as batches:
         probe = batches.probe(PROBE_IMAGES)
-        model = build_autoencoder(parameters, preprocessing.size, preprocessing.value_range)
+        model = build_autoencoder(parameters, side, preprocessing.value_range)
         if history:
             _load_checkpoint(model, folder, len(history), parameters.learning_rate)
         folder.remove_unfinished()
@@ -118,6 +119,27 @@ def train(
             folder.write_record(record)
             _save(model, folder, history)
     return Training(run, history, record.images or 0, record.rejected or 0, batches.rejected)
+
+
+def _side(preprocessing: Preprocessing) -> int:
+    """Return the side of the images of a training, which are square and RGB.
+
+    Raises
+    ------
+    ParameterError
+        If they are not.
+    """
+    if not isinstance(preprocessing.size, int):
+        raise ParameterError(
+            "training takes square images: expected one number", field="size", value=preprocessing.size
+        )
+    for name in ("channels", "mean", "std"):
+        value = getattr(preprocessing, name)
+        if value != Preprocessing.model_fields[name].default:
+            raise ParameterError(
+                "training takes RGB in a range of values; leave it out", field=name, value=value
+            )
+    return preprocessing.size
 
 
 def _training_rows(source: ImageSource, parameters: TrainParameters) -> NDArray[np.intp]:

@@ -409,10 +409,13 @@ def photos(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({}, "not turned by EXIF, alpha dropped (assumed; other ways: --loader)"),
-        ({"loader": "keras"}, "not turned by EXIF, alpha dropped (as asked for)"),
-        ({"loader": "latentscan"}, "turned by EXIF, alpha over white (as asked for)"),
-        ({"loader": "tf", "alpha": "black"}, "not turned by EXIF, alpha over black (as asked for)"),
+        ({}, "cropped to fit, not turned by EXIF, alpha dropped (assumed; other ways: --loader)"),
+        ({"loader": "keras"}, "stretched to fit, not turned by EXIF, alpha dropped (as asked for)"),
+        ({"loader": "latentscan"}, "cropped to fit, turned by EXIF, alpha over white (as asked for)"),
+        (
+            {"loader": "tf", "alpha": "black"},
+            "stretched to fit, not turned by EXIF, alpha over black (as asked for)",
+        ),
     ],
 )
 def test_images_are_loaded_as_the_training_did_it(
@@ -421,7 +424,7 @@ def test_images_are_loaded_as_the_training_did_it(
     parameters = EncodeParameters(**options)
     heard = Heard()
     encode_images(str(pixels_encoder), str(photos), str(tmp_path / "z.zarr"), parameters, progress=heard)
-    assert heard.lines[0] == f"images: {said}"
+    assert heard.lines[0] == f"images: 8x8 RGB, {said}"
     attributes = zarr.open_group(str(tmp_path / "z.zarr"), mode="r").attrs.asdict()
     chosen = Preprocessing.model_validate(attributes["preprocessing"])
     assert {name: getattr(chosen, name) for name in options} == options

@@ -195,6 +195,45 @@ def test_crop_is_central(crop: Any, box: tuple[int, int, int, int]) -> None:
     np.testing.assert_array_equal(values, expected)
 
 
+STRIPES = np.repeat(np.arange(12, dtype=np.uint8) * 20, 8 * 3).reshape(12, 8, 3).transpose(1, 0, 2)  # 8 x 12
+
+
+@pytest.mark.parametrize(
+    ("given", "columns"),
+    [
+        ({"size": (8, 12)}, range(12)),
+        ({"size": 8}, range(2, 10)),
+        ({"size": (16, 8), "resampling": "nearest"}, [4, 4, 5, 5, 6, 6, 7, 7]),
+        ({"size": 12, "fit": "pad"}, range(12)),
+        ({"size": (8, 24), "fit": "stretch", "resampling": "nearest"}, np.arange(24) // 2),
+    ],
+)
+def test_images_are_fitted_to_any_shape(given: dict[str, Any], columns: Any) -> None:
+    chosen = Preprocessing.model_validate(given)
+    found = crop_and_resize(Image.fromarray(STRIPES), chosen)
+    assert found.shape == chosen.shape
+    border = (chosen.shape[0] - 8) // 2 if chosen.fit == "pad" else 0
+    inner = found[border : len(found) - border]
+    assert not found[:border].any()
+    assert not found[len(found) - border :].any()
+    np.testing.assert_array_equal(inner, np.broadcast_to(STRIPES[0, columns], inner.shape))
+
+
+def test_colours_in_another_order_and_grey() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    image = Image.fromarray(pixels)
+    backward = crop_and_resize(image, Preprocessing(size=8, channels="bgr"))
+    np.testing.assert_array_equal(backward, pixels[..., ::-1])
+    grey = crop_and_resize(image, Preprocessing(size=8, channels="grey"))
+    weighted = pixels @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(grey[..., 0] - weighted).max() <= 1
+    assert grey.shape == (8, 8, 1)
+    np.testing.assert_array_equal(
+        crop_and_resize(Image.fromarray(pixels[..., 0]), Preprocessing(size=8, channels="grey")),
+        pixels[..., :1],
+    )
+
+
 def test_resizing_is_antialiased() -> None:
     stripes = np.zeros((64, 64), np.uint8)
     stripes[:, ::2] = 255

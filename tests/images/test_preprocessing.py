@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
@@ -15,7 +17,10 @@ def test_a_record_without_a_loader_means_what_was_done_then() -> None:
     read = Preprocessing.model_validate(OLD)
     assert (read.loader, read.orientation, read.alpha) == ("latentscan", "exif", "white")
     assert as_recorded(read, OLD) == OLD
-    assert as_recorded(read, None) == {**OLD, "loader": "latentscan", "orientation": "exif", "alpha": "white"}
+    added = {"channels": "rgb", "fit": "crop", "mean": None, "std": None}
+    loading = {"loader": "latentscan", "orientation": "exif", "alpha": "white"}
+    assert as_recorded(read, None) == {**OLD, **loading, **added}
+    assert as_recorded(read, {**OLD, **loading}) == {**OLD, **loading}
     changed = read.model_copy(update={"alpha": "dropped"})
     assert as_recorded(changed, OLD) == {**OLD, "alpha": "dropped"}
 
@@ -48,3 +53,45 @@ def test_a_loader_that_does_not_exist() -> None:
     for wrong in ("opencv", ["pil"], None):
         with pytest.raises(ValidationError, match="loader"):
             Preprocessing.model_validate({"loader": wrong})
+
+
+@pytest.mark.parametrize(
+    ("given", "shape"),
+    [
+        ({"size": 64}, (64, 64, 3)),
+        ({"size": "64"}, (64, 64, 3)),
+        ({"size": "64x96"}, (64, 96, 3)),
+        ({"size": [28, 28], "channels": "grey"}, (28, 28, 1)),
+    ],
+)
+def test_the_shape_of_what_an_encoder_takes(given: dict[str, Any], shape: tuple[int, int, int]) -> None:
+    chosen = Preprocessing.model_validate(given)
+    assert chosen.shape == shape
+    assert Preprocessing.model_validate(chosen.model_dump(mode="json")) == chosen
+    assert isinstance(chosen.size, int) == (shape[0] == shape[1])
+
+
+def test_figures_of_channels_are_numbers_or_those_of_a_data_set() -> None:
+    chosen = Preprocessing.model_validate({"mean": "imagenet", "std": "0.5"})
+    assert (chosen.mean, chosen.std) == ((0.485, 0.456, 0.406), (0.5,))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"size": "64x"},
+        {"size": "4"},
+        {"size": (8, 9, 3)},
+        {"mean": "0.5,0.5"},
+        {"std": "0"},
+        {"mean": "celeba"},
+    ],
+)
+def test_what_is_no_shape_and_no_figure_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(given))):
+        Preprocessing.model_validate(given)
+
+
+def test_stretching_is_one_thing_by_two_names() -> None:
+    assert Preprocessing(crop="none").fitted == Preprocessing(fit="stretch").fitted == "stretch"
+    assert Preprocessing(crop="none", fit="pad").fitted == "pad"

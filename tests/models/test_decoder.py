@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_points_are_decoded_as_by_the_model_whatever_the_batch(vae_run: Path) ->
     model = keras.models.load_model(vae_run / "decoder.keras")
     expected = np.rint(keras.ops.convert_to_numpy(model(z)) * 255)
     decoder = load_decoder(vae_run, batch_size=4)
-    assert (decoder.name, decoder.components, decoder.size) == ("vae", 3, 32)
+    assert (decoder.name, decoder.components, decoder.shape) == ("vae", 3, (32, 32, 3))
     images = decoder.decode(z)
     assert images.shape == (10, 32, 32, 3)
     assert images.dtype == np.uint8
@@ -36,7 +36,7 @@ def test_points_of_another_space_are_refused(vae_run: Path) -> None:
 
 
 def test_what_is_no_decoder_is_refused(tmp_path: Path, vae_run: Path) -> None:
-    with pytest.raises(ParameterError, match=r"expected a decoder of \(n, components\) into"):
+    with pytest.raises(ParameterError, match=r"expected a decoder of \(n, components\), or of .* into"):
         load_decoder(vae_run / "encoder.keras")
     shutil.copy(vae_run / "run.json", tmp_path)
     with pytest.raises(ParameterError, match=r"has no decoder\.keras"):
@@ -44,8 +44,46 @@ def test_what_is_no_decoder_is_refused(tmp_path: Path, vae_run: Path) -> None:
 
 
 def test_more_images_than_this_machine_can_hold_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    decoder = Decoder("decoder", components=4, size=1024, batch_size=1, model=None)
+    decoder = Decoder("decoder", (4,), (1024, 1024, 3), False, (0, 1), "", batch_size=1, model=None)
     monkeypatch.setattr("latentscan.models.decoder.memory_bytes", lambda: 10**9)
     decoder.require_memory(100)
-    with pytest.raises(ParameterError, match=r"count=10000: so many images of 1024 pixels take 62\.9 GB"):
+    with pytest.raises(ParameterError, match=r"count=10000: so many .* of 1024x1024 pixels take 62\.9 GB"):
         decoder.require_memory(10_000)
+
+
+@pytest.mark.parametrize(
+    ("activation", "value_range"),
+    [
+        ("sigmoid", (0, 1)),
+        ("tanh", (-1, 1)),
+        (lambda x: (keras.ops.tanh(x) + 1) * 127.5, (0, 255)),
+        (keras.ops.tanh, (-1, 1)),
+        (lambda x: keras.ops.sigmoid(x) - 0.01, (0, 1)),
+    ],
+)
+def test_images_of_any_range_and_shape_keep_their_contrast(
+    tmp_path: Path, activation: Any, value_range: tuple[float, float]
+) -> None:
+    latent = keras.Input((2, 2, 3))
+    x = keras.layers.Dense(6 * 4, kernel_initializer="orthogonal")(keras.layers.Flatten()(latent))
+    images = keras.layers.Reshape((1, 6, 4))(x)
+    if isinstance(activation, str):
+        images = keras.layers.Activation(activation)(images)
+    else:
+        images = activation(images)
+    model = keras.Model(latent, images)
+    model.save(tmp_path / "decoder.keras")
+    decoder = load_decoder(tmp_path / "decoder.keras", batch_size=4)
+    assert (decoder.latent_shape, decoder.shape, decoder.value_range) == ((2, 2, 3), (6, 4, 1), value_range)
+    z = normal_points(5, 12, seed=0)
+    own = keras.ops.convert_to_numpy(model(z.reshape(5, 2, 2, 3)))
+    low, high = value_range
+    expected = np.clip((own - low) / (high - low), 0, 1).transpose(0, 2, 3, 1) * 255
+    assert np.abs(decoder.decode(z) - expected).max() <= 1
+
+
+def test_a_decoder_into_something_else_is_refused(tmp_path: Path) -> None:
+    latent = keras.Input((3,))
+    keras.Model(latent, keras.layers.Dense(8)(latent)).save(tmp_path / "decoder.keras")
+    with pytest.raises(ParameterError, match=r"RGB or grey images \(n, height, width, 3 or 1\), got"):
+        load_decoder(tmp_path / "decoder.keras")

@@ -11,6 +11,7 @@ from latentscan.errors import ParameterError, UsageError
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.backend import keras
 from latentscan.models.encoder import check_input, load_encoder
+from latentscan.models.network import ImageInput
 from tests.models.encoders import direct, save
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def test_a_run_folder_gives_encoder_preprocessing_and_epsilon(
 ) -> None:
     encoder = load_encoder(vae_run, batch_size=64)
     assert (encoder.name, encoder.components, encoder.outputs) == ("vae", 3, ("mu", "logvar"))
-    assert (encoder.input_size, encoder.preprocessing, encoder.batch_size) == (32, small, 64)
+    assert (encoder.takes_images.height, encoder.preprocessing, encoder.batch_size) == (32, small, 64)
     assert (encoder.epsilon_limit, encoder.epsilon_factor) == (5.0, 1.0)
     assert encoder.sha256 == hashlib.sha256((vae_run / "encoder.keras").read_bytes()).hexdigest()
     assert encoder.versions["keras"] == keras.__version__
@@ -119,7 +120,7 @@ def test_the_sampling_layer_of_the_usual_example_is_understood(
 def test_images_of_any_size_are_taken_where_the_model_takes_them(tmp_path: Path) -> None:
     path = save(tmp_path / "any.keras", shape=(None, None, 3), first=layers.GlobalAveragePooling2D())
     encoder = load_encoder(path, batch_size=4)
-    assert encoder.input_size is None
+    assert encoder.takes_images == ImageInput(None, None, 3)
     encoder = encoder.with_preprocessing(Preprocessing(size=10))
     assert encoder(np.zeros((2, 10, 10, 3), np.uint8))["mu"].shape == (2, 3)
 
@@ -137,8 +138,8 @@ def test_large_images_come_in_smaller_batches_of_whole_blocks(tmp_path: Path) ->
         ((3, 4), (8, 8, 3), None, "model", ["(n, 3), (n, 4)", "--outputs"]),
         ((3, 3), (8, 8, 3), {"mu": 0, "logvar": 2}, "outputs", ["logvar=0..1", "z_log_var (n, 3)"]),
         ((3, 3), (8, 8, 3), {"mu": 0}, "outputs", ["--outputs mu=0"]),
-        ((3,), (8, 8, 1), None, "model", ["(size, size, 3)", "(8, 8, 1)"]),
-        ((3,), (8, 9, 3), None, "model", ["(size, size, 3)", "(8, 9, 3)"]),
+        ((3,), (8, 8, 2), None, "model", ["(height, width, 3 or 1)", "(8, 8, 2)"]),
+        ((3,), (8, 9), None, "model", ["(height, width, channels)", "(8, 9)"]),
     ],
 )
 def test_a_model_that_is_no_encoder_is_refused_with_what_it_has(

@@ -41,7 +41,7 @@ def test_a_saved_model_needs_trust(tmp_path: Path, eights: NDArray[np.uint8]) ->
         load_encoder(path, trust=True)
     assert "--outputs mu,logvar or logvar,mu" in unnamed.value.spelled("command line")
     encoder = load_encoder(path, outputs=named_outputs("mu,logvar"), trust=True, batch_size=8)
-    assert (encoder.name, encoder.outputs, encoder.input_size) == ("exported", ("mu", "logvar"), 8)
+    assert (encoder.name, encoder.outputs, encoder.takes_images.height) == ("exported", ("mu", "logvar"), 8)
     for name, expected in zip(("mu", "logvar"), direct(tmp_path / "mine.keras", eights), strict=True):
         np.testing.assert_allclose(encoder(eights)[name], expected, rtol=1e-4, atol=1e-6)
 
