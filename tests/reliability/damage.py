@@ -8,7 +8,7 @@ values. A byte that nobody reads (in the date of a result, say) may be flipped w
 from __future__ import annotations
 
 import shutil
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,18 +60,18 @@ def faults(bench: Bench) -> Iterator[Fault]:
                 f"flip in {_region(file)}",
                 file,
                 f"byte {at} bit {bit}",
-                partial(_flip, file=file, at=at, bit=bit),
+                partial(_flip, file, at, bit),
             )
         for length in sorted({0, 1, size // 2, size - 1} - {size, -1}):
-            yield fault("cut short", file, f"to {length}", partial(_cut, file=file, length=length))
-        yield fault("grow", file, "", partial(_grow, file=file))
-        yield fault("remove", file, "", partial(_remove, file=file))
-        yield fault("folder instead", file, "", partial(_obstruct, file=file))
+            yield fault("cut short", file, f"to {length}", partial(_cut, file, length))
+        yield fault("grow", file, "", partial(_grow, file))
+        yield fault("remove", file, "", partial(_remove, file))
+        yield fault("folder instead", file, "", partial(_obstruct, file))
         if (bench.folder / OLDER / STORE / file).exists():
             older = bench.folder / OLDER / STORE / file
-            yield fault("roll back", file, "", partial(_replace, file=file, by=older))
+            yield fault("roll back", file, "", partial(_replace, file, older))
     for one, other in _pairs(list(files)):
-        yield fault("exchange", one, f"with {other}", partial(_exchange, one=one, other=other))
+        yield fault("exchange", one, f"with {other}", partial(_exchange, one, other))
 
 
 PART = Part(
@@ -89,7 +89,7 @@ def _use(folder: Path) -> None:
     arrays = _read_all(folder / STORE)
     work = folder / "work"
     work.mkdir()
-    _attempt(folder, expected, arrays, partial(_grow, file="zarr.json"), _commands("z/c/0/0", SLOW[0]), work)
+    _attempt(folder, expected, arrays, partial(_grow, "zarr.json"), _commands("z/c/0/0", SLOW[0]), work)
 
 
 def _prepare(folder: Path, seed: int) -> tuple[dict[str, Any], Arrays, dict[str, int]]:
@@ -113,7 +113,7 @@ def _attempt(
     expected: dict[str, Any],
     arrays: Arrays,
     damage: Callable[[Path], None],
-    commands: Sequence[list[str]],
+    commands: Sequence[Sequence[str]],
     folder: Path,
 ) -> Finding:
     shutil.copytree(pristine / STORE, folder / STORE)
@@ -138,7 +138,8 @@ def _attempt(
     return Finding(Verdict.DETECTED if fails else Verdict.SURVIVED)
 
 
-def _commands(file: str, slow: str) -> list[list[str]]:
+@cache
+def _commands(file: str, slow: str) -> Sequence[Sequence[str]]:
     """Return the commands that damage of a file may mislead.
 
     Damaged results mislead their own analysis, and those that build on it. Where data is damaged, analyses
@@ -212,34 +213,34 @@ def _pairs(files: list[str]) -> Iterator[tuple[str, str]]:
         yield from pairwise(alike)
 
 
-def _flip(store: Path, file: str, at: int, bit: int) -> None:
+def _flip(file: str, at: int, bit: int, store: Path) -> None:
     content = bytearray((store / file).read_bytes())
     content[at] ^= 1 << bit
     (store / file).write_bytes(content)
 
 
-def _cut(store: Path, file: str, length: int) -> None:
+def _cut(file: str, length: int, store: Path) -> None:
     (store / file).write_bytes((store / file).read_bytes()[:length])
 
 
-def _grow(store: Path, file: str) -> None:
+def _grow(file: str, store: Path) -> None:
     (store / file).write_bytes((store / file).read_bytes() + b"\0")
 
 
-def _remove(store: Path, file: str) -> None:
+def _remove(file: str, store: Path) -> None:
     (store / file).unlink()
 
 
-def _obstruct(store: Path, file: str) -> None:
+def _obstruct(file: str, store: Path) -> None:
     (store / file).unlink()
     (store / file).mkdir()
 
 
-def _replace(store: Path, file: str, by: Path) -> None:
+def _replace(file: str, by: Path, store: Path) -> None:
     shutil.copy(by, store / file)
 
 
-def _exchange(store: Path, one: str, other: str) -> None:
+def _exchange(one: str, other: str, store: Path) -> None:
     (store / one).rename(store / "exchanged")
     (store / other).rename(store / one)
     (store / "exchanged").rename(store / other)
