@@ -2,8 +2,8 @@
 
 Run as `python -m tests.reliability [--quick | --full] [--part NAME]... [--seed N] [--only TEXT]`. It fails if
 anything was silently wrong, unexpected, or without an end; each such fault is listed with the command that
-repeats it. A quick run takes about a minute and is part of the tests; a full one, about half an hour, belongs
-before a release.
+repeats it. A quick run takes about a minute and is part of the tests; a full one, about half an hour on two
+processors, belongs before a release. Where a part has more faults than it tries, a seed picks of every kind.
 """
 
 from __future__ import annotations
