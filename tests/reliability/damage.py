@@ -7,6 +7,7 @@ values. A byte that nobody reads (in the date of a result, say) may be flipped w
 
 from __future__ import annotations
 
+import os
 import shutil
 from functools import cache, partial
 from itertools import pairwise
@@ -24,7 +25,7 @@ from tests.reliability.small_store import (
     analysis_words,
     build_small_stores,
     document_of,
-    import_what_is_used,
+    made_and_imported,
     prepare_small_stores,
 )
 
@@ -42,8 +43,7 @@ Arrays = dict[str, Any]  # values by path
 
 def faults(bench: Bench) -> Iterator[Fault]:
     """List the faults."""
-    import_what_is_used(bench, _use)
-    expected, arrays, files = bench.made(partial(_prepare, seed=bench.seed))
+    expected, arrays, files = made_and_imported(bench, partial(_prepare, seed=bench.seed))
     number = 0
 
     def fault(kind: str, file: str, detail: str, damage: Callable[[Path], None]) -> Fault:
@@ -83,17 +83,11 @@ PART = Part(
 )
 
 
-def _use(folder: Path) -> None:
-    """Do once all that an attempt does."""
-    expected = prepare_small_stores(folder, seed=0)
-    arrays = _read_all(folder / STORE)
-    work = folder / "work"
-    work.mkdir()
-    _attempt(folder, expected, arrays, partial(_grow, "zarr.json"), _commands("z/c/0/0", SLOW[0]), work)
-
-
 def _prepare(folder: Path, seed: int) -> tuple[dict[str, Any], Arrays, dict[str, int]]:
-    """Write the stores, and return the documents of analyses, the arrays, and the sizes of files."""
+    """Write the stores, and return the documents of analyses, the arrays, and the sizes of files.
+
+    All that an attempt does is done once, on a store that is whole: nothing may be found.
+    """
     older = folder / OLDER
     older.mkdir()
     build_small_stores(older, seed=seed + 2)  # other latents in the same shape; and the root, without results
@@ -105,7 +99,13 @@ def _prepare(folder: Path, seed: int) -> tuple[dict[str, Any], Arrays, dict[str,
         for file in sorted(store.rglob("*"))
         if file.is_file()
     }
-    return expected, _read_all(store), sizes
+    arrays, work = _read_all(store), folder / "work"
+    work.mkdir()
+    os.chdir(work)
+    found = _attempt(folder, expected, arrays, lambda _: None, _commands("z/c/0/0", SLOW[0]), work)
+    if found.verdict is not Verdict.SURVIVED:
+        raise RuntimeError(f"without damage: {found}")
+    return expected, arrays, sizes
 
 
 def _attempt(

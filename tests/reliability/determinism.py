@@ -81,7 +81,7 @@ def _use(folder: Path) -> None:
     for name in analysis_names():
         work = folder / name
         work.mkdir()
-        _threads(name, 2, work)
+        _computed(work, name)
 
 
 def _stores(folder: Path, chunk_rows: int = CHUNK_ROWS) -> dict[str, LatentStore]:
