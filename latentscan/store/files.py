@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latentscan.errors import StoreError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -28,16 +30,32 @@ UNFINISHED = ".partial"  # the ending of a file that is being written, by whoeve
 FILE_BYTES_LIMIT = 2**34  # of any file, where nothing else says how long it may be
 YOUNG_S = 3600.0  # no file takes longer to write
 _ATTEMPTS = 5
+_SHORT_OF = {  # what a process or a machine may be short of: it says nothing about a file
+    errno.EMFILE: "let it open more (ulimit -n)",
+    errno.ENFILE: "wait until other programs have closed some",
+    errno.ENOMEM: "wait until other programs have ended",
+}
 
 
 def read_file(file: Path, limit: int = FILE_BYTES_LIMIT) -> NDArray[np.uint8]:
-    """Read a whole file.
+    """Read a whole file; one that a disk or a network fails to read is tried once more.
 
     Raises
     ------
     OSError
         If it cannot be read, is no regular file, or is longer than `limit` bytes.
+    StoreError
+        If the machine can open no file now: it must not be taken for damage.
     """
+    try:
+        return _read_once(file, limit)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return _read_once(file, limit)
+
+
+def _read_once(file: Path, limit: int) -> NDArray[np.uint8]:
     try:
         # a pipe would wait for a writer otherwise
         descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
@@ -47,7 +65,16 @@ def read_file(file: Path, limit: int = FILE_BYTES_LIMIT) -> NDArray[np.uint8]:
             _require_size(status.st_size, limit)
             return _read_all(stream, status.st_size)
     except OSError as error:
+        _require_means(error, file)
         raise OSError(error.errno, error.strerror, str(file)) from error
+
+
+def _require_means(error: OSError, file: Path) -> None:
+    """Raise StoreError if a file could not be opened because the machine can open none now."""
+    if error.errno in _SHORT_OF:
+        raise StoreError(
+            f"{file} cannot be read now: {error.strerror}; {_SHORT_OF[error.errno]}, and repeat the command"
+        ) from error
 
 
 def write_file(file: Path, content: Any, *, put: Any = os.replace) -> None:
@@ -160,7 +187,8 @@ def _locked(partial: Path) -> Iterator[Any]:
 def _is_abandoned(file: Path) -> bool:
     try:
         descriptor = os.open(file, os.O_RDWR | getattr(os, "O_NONBLOCK", 0))
-    except OSError:
+    except OSError as error:
+        _require_means(error, file)
         return False
     try:
         _lock(descriptor)

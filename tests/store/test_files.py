@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from latentscan.errors import StoreError
 from latentscan.store.files import abandoned, put_first, read_file, remove_abandoned, write_file
 
 if TYPE_CHECKING:
@@ -29,6 +30,38 @@ def test_what_is_no_file_is_neither_waited_for_nor_read(tmp_path: Path) -> None:
             read_file(tmp_path / name)
     with pytest.raises(IsADirectoryError):
         read_file(tmp_path)
+
+
+def _failing(monkeypatch: pytest.MonkeyPatch, number: int, times: int) -> None:
+    left, opened = [number] * times, os.open
+
+    def fail(*given: Any, **more: Any) -> int:
+        if left:
+            raise OSError(left.pop(), os.strerror(number))
+        return opened(*given, **more)
+
+    monkeypatch.setattr(os, "open", fail)
+
+
+def test_a_disk_that_fails_once_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+    _failing(monkeypatch, errno.EIO, 1)
+    assert read_file(tmp_path / "a").tobytes() == b"12345"
+    _failing(monkeypatch, errno.EIO, 2)
+    with pytest.raises(OSError, match="Input/output error"):
+        read_file(tmp_path / "a")
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_a_machine_that_opens_no_file_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    (tmp_path / "a.partial").write_bytes(b"12345")
+    said = r"a\.partial cannot be read now: .*; .*, and repeat the command"
+    for read in (read_file, lambda file: list(abandoned(file.parent))):
+        _failing(monkeypatch, number, 1)
+        with pytest.raises(StoreError, match=said):
+            read(tmp_path / "a.partial")
 
 
 def test_a_file_is_replaced_and_a_folder_in_its_place_too(tmp_path: Path) -> None:
