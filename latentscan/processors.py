@@ -6,9 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-THREAD_BYTES = (
-    112 << 20
-)  # of address space: a heap (64 MiB), a stack, a buffer of BLAS (32 MiB)
+THREAD_BYTES = 112 << 20  # of address space: a heap (64 MiB), a stack, a buffer of BLAS (32 MiB)
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of containers
 
 

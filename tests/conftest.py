@@ -28,15 +28,6 @@ settings.load_profile("latentscan")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a folder in one process, which share fixtures, and begin with what takes longest."""
-    for item in items:
-        folder = item.path.parent.relative_to(item.config.rootpath).parts[:3]
-        item.add_marker(pytest.mark.xdist_group("/".join(folder)))
-    items.sort(key=lambda item: not item.path.is_relative_to(item.config.rootpath / "tests/reliability"))
-
-
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Give the address of an S3 server, a process of its own on loopback."""
