@@ -18,7 +18,7 @@ from latentscan.execution.executor import (
     ignore_progress,
     thread_pools,
 )
-from latentscan.processors import processors
+from latentscan.processors import processors, threads_that_fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -76,14 +76,14 @@ class ThreadedExecutor:
         No task runs any more when this returns or raises: one that saves its state when it is asked to stop
         has saved it by then.
         """
-        control = _ThreadControl(report)
+        control, threads = _ThreadControl(report), threads_that_fit(self.count)
 
         def task(item: T) -> R:
             if control.stopped():
                 raise Stopped
             return _single_threaded(lambda: work(item, control), lambda: describe(item))
 
-        with thread_pools(len(sys.modules)).limit(limits=1), ThreadPoolExecutor(self.count) as pool:
+        with thread_pools(len(sys.modules)).limit(limits=1), ThreadPoolExecutor(threads) as pool:
             try:
                 futures = [pool.submit(task, item) for item in items]  # started in this order
                 number = {future: number for number, future in enumerate(futures)}
@@ -116,6 +116,7 @@ class ThreadedExecutor:
             if key.startswith(_LEAF):
                 on_done()
 
+        threads = threads_that_fit(self.count)
         merge = delayed(functools.partial(functools.reduce, combine), pure=False)
         root = tree_of(
             [
@@ -125,7 +126,7 @@ class ThreadedExecutor:
             merge,
         )
         with thread_pools(len(sys.modules)).limit(limits=1), Callback(posttask=posttask):  # type: ignore[no-untyped-call]
-            return cast("P", get(root.dask, root.key, num_workers=self.count))
+            return cast("P", get(root.dask, root.key, num_workers=threads))
 
 
 IN_PROCESS = ThreadedExecutor()

@@ -77,6 +77,13 @@ def _require_means(error: OSError, file: Path) -> None:
         ) from error
 
 
+def _unlisted(error: OSError) -> None:
+    """Raise the error of a folder that cannot be listed, unless it is gone, or not for this user to see."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError):
+        _require_means(error, Path(error.filename))
+        raise error
+
+
 def write_file(file: Path, content: Any, *, put: Any = os.replace) -> None:
     """Write a whole file, or nothing.
 
@@ -127,8 +134,15 @@ def abandoned(folder: Path, *, depth: int | None = None) -> Iterator[Path]:
         Where to look; nothing is there if it does not exist.
     depth
         How many levels of folders below it are looked through; all if None.
+
+    Raises
+    ------
+    StoreError
+        If the machine can open no file now.
+    OSError
+        If a folder cannot be listed that exists and is open to this user.
     """
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder, onerror=_unlisted):
         if depth is not None and len(Path(parent).relative_to(folder).parts) >= depth:
             folders.clear()
         for name in files:

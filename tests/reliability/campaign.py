@@ -47,7 +47,7 @@ class Finding:
     note: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Fault:
     """Something that may go wrong.
 
@@ -131,6 +131,7 @@ class Tally:
     counts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
     failures: list[tuple[Fault, Finding]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    listed: int = 0  # faults that there are, whatever was tried of them
     wall_s: float = 0.0
     skipped: str = ""
 

@@ -7,8 +7,9 @@ values. A byte that nobody reads (in the date of a result, say) may be flipped w
 
 from __future__ import annotations
 
+import os
 import shutil
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from tests.reliability.small_store import (
     analysis_words,
     build_small_stores,
     document_of,
-    import_what_is_used,
+    made_and_imported,
     prepare_small_stores,
 )
 
@@ -42,8 +43,7 @@ Arrays = dict[str, Any]  # values by path
 
 def faults(bench: Bench) -> Iterator[Fault]:
     """List the faults."""
-    import_what_is_used(bench, _use)
-    expected, arrays, files = bench.made(partial(_prepare, seed=bench.seed))
+    expected, arrays, files = made_and_imported(bench, partial(_prepare, seed=bench.seed))
     number = 0
 
     def fault(kind: str, file: str, detail: str, damage: Callable[[Path], None]) -> Fault:
@@ -60,18 +60,18 @@ def faults(bench: Bench) -> Iterator[Fault]:
                 f"flip in {_region(file)}",
                 file,
                 f"byte {at} bit {bit}",
-                partial(_flip, file=file, at=at, bit=bit),
+                partial(_flip, file, at, bit),
             )
         for length in sorted({0, 1, size // 2, size - 1} - {size, -1}):
-            yield fault("cut short", file, f"to {length}", partial(_cut, file=file, length=length))
-        yield fault("grow", file, "", partial(_grow, file=file))
-        yield fault("remove", file, "", partial(_remove, file=file))
-        yield fault("folder instead", file, "", partial(_obstruct, file=file))
+            yield fault("cut short", file, f"to {length}", partial(_cut, file, length))
+        yield fault("grow", file, "", partial(_grow, file))
+        yield fault("remove", file, "", partial(_remove, file))
+        yield fault("folder instead", file, "", partial(_obstruct, file))
         if (bench.folder / OLDER / STORE / file).exists():
             older = bench.folder / OLDER / STORE / file
-            yield fault("roll back", file, "", partial(_replace, file=file, by=older))
+            yield fault("roll back", file, "", partial(_replace, file, older))
     for one, other in _pairs(list(files)):
-        yield fault("exchange", one, f"with {other}", partial(_exchange, one=one, other=other))
+        yield fault("exchange", one, f"with {other}", partial(_exchange, one, other))
 
 
 PART = Part(
@@ -83,17 +83,11 @@ PART = Part(
 )
 
 
-def _use(folder: Path) -> None:
-    """Do once all that an attempt does."""
-    expected = prepare_small_stores(folder, seed=0)
-    arrays = _read_all(folder / STORE)
-    work = folder / "work"
-    work.mkdir()
-    _attempt(folder, expected, arrays, partial(_grow, file="zarr.json"), _commands("z/c/0/0", SLOW[0]), work)
-
-
 def _prepare(folder: Path, seed: int) -> tuple[dict[str, Any], Arrays, dict[str, int]]:
-    """Write the stores, and return the documents of analyses, the arrays, and the sizes of files."""
+    """Write the stores, and return the documents of analyses, the arrays, and the sizes of files.
+
+    All that an attempt does is done once, on a store that is whole: nothing may be found.
+    """
     older = folder / OLDER
     older.mkdir()
     build_small_stores(older, seed=seed + 2)  # other latents in the same shape; and the root, without results
@@ -105,7 +99,13 @@ def _prepare(folder: Path, seed: int) -> tuple[dict[str, Any], Arrays, dict[str,
         for file in sorted(store.rglob("*"))
         if file.is_file()
     }
-    return expected, _read_all(store), sizes
+    arrays, work = _read_all(store), folder / "work"
+    work.mkdir()
+    os.chdir(work)
+    found = _attempt(folder, expected, arrays, lambda _: None, _commands("z/c/0/0", SLOW[0]), work)
+    if found.verdict is not Verdict.SURVIVED:
+        raise RuntimeError(f"without damage: {found}")
+    return expected, arrays, sizes
 
 
 def _attempt(
@@ -113,7 +113,7 @@ def _attempt(
     expected: dict[str, Any],
     arrays: Arrays,
     damage: Callable[[Path], None],
-    commands: Sequence[list[str]],
+    commands: Sequence[Sequence[str]],
     folder: Path,
 ) -> Finding:
     shutil.copytree(pristine / STORE, folder / STORE)
@@ -138,7 +138,8 @@ def _attempt(
     return Finding(Verdict.DETECTED if fails else Verdict.SURVIVED)
 
 
-def _commands(file: str, slow: str) -> list[list[str]]:
+@cache
+def _commands(file: str, slow: str) -> Sequence[Sequence[str]]:
     """Return the commands that damage of a file may mislead.
 
     Damaged results mislead their own analysis, and those that build on it. Where data is damaged, analyses
@@ -212,34 +213,34 @@ def _pairs(files: list[str]) -> Iterator[tuple[str, str]]:
         yield from pairwise(alike)
 
 
-def _flip(store: Path, file: str, at: int, bit: int) -> None:
+def _flip(file: str, at: int, bit: int, store: Path) -> None:
     content = bytearray((store / file).read_bytes())
     content[at] ^= 1 << bit
     (store / file).write_bytes(content)
 
 
-def _cut(store: Path, file: str, length: int) -> None:
+def _cut(file: str, length: int, store: Path) -> None:
     (store / file).write_bytes((store / file).read_bytes()[:length])
 
 
-def _grow(store: Path, file: str) -> None:
+def _grow(file: str, store: Path) -> None:
     (store / file).write_bytes((store / file).read_bytes() + b"\0")
 
 
-def _remove(store: Path, file: str) -> None:
+def _remove(file: str, store: Path) -> None:
     (store / file).unlink()
 
 
-def _obstruct(store: Path, file: str) -> None:
+def _obstruct(file: str, store: Path) -> None:
     (store / file).unlink()
     (store / file).mkdir()
 
 
-def _replace(store: Path, file: str, by: Path) -> None:
+def _replace(file: str, by: Path, store: Path) -> None:
     shutil.copy(by, store / file)
 
 
-def _exchange(store: Path, one: str, other: str) -> None:
+def _exchange(one: str, other: str, store: Path) -> None:
     (store / one).rename(store / "exchanged")
     (store / other).rename(store / one)
     (store / "exchanged").rename(store / other)

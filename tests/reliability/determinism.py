@@ -52,14 +52,17 @@ PROCESS_S = 240.0
 def faults(bench: Bench) -> Iterator[Fault]:
     """List each analysis under each circumstance."""
     import_what_is_used(bench, _use)
+    plain = bench.made(_documents)
     for name in analysis_names():
         for threads in (1, 2, 4):
             yield _fault("threads", f"{name} on {threads}", partial(_threads, name, threads))
         for seed in ("0", "1", "4000000000"):
             variables = {"PYTHONHASHSEED": seed}
-            yield _fault("hash seed", f"{name} {seed}", partial(_another_process, name, variables))
-        yield _fault("worker processes", name, partial(_workers, name))
-        yield _fault("another kind of processor", name, partial(_processor, name))
+            yield _fault(
+                "hash seed", f"{name} {seed}", partial(_another_process, name, plain[name], variables)
+            )
+        yield _fault("worker processes", name, partial(_workers, name, plain[name]))
+        yield _fault("another kind of processor", name, partial(_processor, name, plain[name]))
     for name in BY_BLOCKS:
         for chunk_rows in OTHER_CHUNKS:
             yield _fault("blocks", f"{name} of {chunk_rows}", partial(_blocks, name, chunk_rows))
@@ -78,7 +81,7 @@ def _use(folder: Path) -> None:
     for name in analysis_names():
         work = folder / name
         work.mkdir()
-        _threads(name, 2, work)
+        _computed(work, name)
 
 
 def _stores(folder: Path, chunk_rows: int = CHUNK_ROWS) -> dict[str, LatentStore]:
@@ -116,31 +119,38 @@ def _order(order: str, folder: Path) -> Finding:
     return _same(one, analyse(stores["a"], "kmeans", results=str(folder / "other"), **{**given, "k": order}))
 
 
-def _another_process(name: str, variables: Mapping[str, str], folder: Path) -> Finding:
+def _documents(folder: Path) -> dict[str, Any]:
+    """Return what each analysis prints in a new process: what others print is held against it."""
     _stores(folder)
-    plain = _document(folder, name, {"PYTHONHASHSEED": "7"})
-    other = _document(folder, name, variables)
-    if isinstance(plain, str) or isinstance(other, str):
-        return Finding(Verdict.UNEXPECTED, f"{plain} {other}")
-    return Finding(Verdict.SURVIVED if plain == other else Verdict.SILENT, "" if plain == other else name)
+    found = {name: _document(folder, name, {"PYTHONHASHSEED": "7"}) for name in analysis_names()}
+    if failed := [said for said in found.values() if isinstance(said, str)]:
+        raise RuntimeError(failed[0])
+    return found
 
 
-def _workers(name: str, folder: Path) -> Finding:
+def _another_process(name: str, plain: Any, variables: Mapping[str, str], folder: Path) -> Finding:
+    _stores(folder)
+    return _alike(name, plain, _document(folder, name, variables))
+
+
+def _workers(name: str, plain: Any, folder: Path) -> Finding:
     _stores(folder)
     (folder / "cluster.yaml").write_text(WORKERS)
-    plain = _document(folder, name, {})
-    other = _document(folder, name, {}, "--cluster", "cluster.yaml", "--profile", "two")
-    if isinstance(plain, str) or isinstance(other, str):
-        return Finding(Verdict.UNEXPECTED, f"{plain} {other}")
+    return _alike(name, plain, _document(folder, name, {}, "--cluster", "cluster.yaml", "--profile", "two"))
+
+
+def _alike(name: str, plain: Any, other: Any) -> Finding:
+    if isinstance(other, str):
+        return Finding(Verdict.UNEXPECTED, other)
     return Finding(Verdict.SURVIVED if plain == other else Verdict.SILENT, "" if plain == other else name)
 
 
-def _processor(name: str, folder: Path) -> Finding:
+def _processor(name: str, plain: Any, folder: Path) -> Finding:
     """Compute with the code for an older processor, and note by how much numbers differ."""
     _stores(folder)
-    plain, other = _document(folder, name, {}), _document(folder, name, PROCESSORS)
-    if isinstance(plain, str) or isinstance(other, str):
-        return Finding(Verdict.UNEXPECTED, f"{plain} {other}")
+    other = _document(folder, name, PROCESSORS)
+    if isinstance(other, str):
+        return Finding(Verdict.UNEXPECTED, other)
     worst = _largest_differences(dict(_numbers(plain)), dict(_numbers(other)))
     key = max(worst, key=lambda one: worst[one], default="")
     largest = worst.get(key, 0.0)

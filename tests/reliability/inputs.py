@@ -6,14 +6,15 @@ with a row that is rejected or a message that names the file, and within limits 
 
 from __future__ import annotations
 
+import os
 import shutil
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from latentscan.encoding.encode import open_source
 from latentscan.errors import LatentscanError, UnsafeInputError, UsageError
-from latentscan.images.open import open_images
 from latentscan.images.preprocessing import Preprocessing
 from tests.reliability.campaign import GIB, Fault, Finding, Part, Verdict
 from tests.reliability.command import BAD_STORE, BAD_USAGE, DONE, SOME_REJECTED, UNSAFE, Said, run
@@ -40,7 +41,7 @@ IMAGE_MODES = {
 SIZE = 16
 JOB = """store: s.zarr
 analyses:
-  - stats: {threshold: 0.1, ranges: "1:2,3:4"}
+  - stats: {threshold: 0.1, ranges: [[1, 2], [3, 4]]}
   - kmeans: {k: "1:3", seeds: 1}
   - tsne: {points: 20, perplexity: 3}
 results: r.zarr
@@ -123,18 +124,24 @@ def _prepare(folder: Path) -> None:
     images = random.integers(0, 256, (6, 9, 9, 3), np.uint8)
     np.save(folder / "images.npy", images)
     zarr.create_array(folder / "images.zarr", data=images, chunks=images.shape)
+    _done(run("ingest", "--z", folder / "z.npy", "--store", folder / "s.zarr"))
     (folder / "job.yaml").write_text(JOB)
     (folder / "cluster.yaml").write_text(CLUSTER)
 
 
 def _use(folder: Path) -> None:
+    """Do once what is done with mutants, with inputs that are whole: each must be taken as it is."""
     shared = folder / "shared"
     shared.mkdir()
     _prepare(shared)
     for kind, (seeds, attempt) in _kinds(shared).items():
-        work = folder / kind
-        work.mkdir()
-        attempt(shared, seeds[0], "", work)
+        for whole in seeds:
+            work = folder / kind / whole.name
+            work.mkdir(parents=True)
+            os.chdir(work)
+            finding = attempt(shared, whole, "", work)
+            if finding.verdict is not Verdict.SURVIVED:
+                raise RuntimeError(f"{kind}: {whole.name}, which is whole: {finding}")
 
 
 def _mutant(whole: Path, seed: str) -> bytes:
@@ -177,9 +184,7 @@ def _ingest(_: Path, whole: Path, seed: str, folder: Path) -> Finding:
 
 def _job(shared: Path, whole: Path, seed: str, folder: Path) -> Finding:
     (folder / "job.yaml").write_bytes(_mutant(whole, seed))
-    if seed == "":
-        shutil.copy(shared / "z.npy", folder / "z.npy")
-        run("ingest", "--z", "z.npy", "--store", "s.zarr")
+    (folder / "s.zarr").symlink_to(shared / "s.zarr")
     return _judged(run("submit", "job.yaml", "--plan"))
 
 
@@ -199,7 +204,7 @@ def _cluster(_: Path, whole: Path, seed: str, folder: Path) -> Finding:
 def _read(images: Path, root: Path | None = None) -> Finding:
     """Open images, and decode the first ones."""
     try:
-        source = open_images(str(images), Preprocessing(size=SIZE), root=None if root is None else str(root))
+        source = open_source(str(images), Preprocessing(size=SIZE), root=None if root is None else str(root))
         pixels = source.read(0, min(len(source), 8))
     except LatentscanError as error:
         return _refused(error)
@@ -210,6 +215,11 @@ def _refused(error: LatentscanError) -> Finding:
     """Judge an error: bad input is a matter of usage, or of safety."""
     is_right = isinstance(error, UsageError | UnsafeInputError)
     return Finding(Verdict.DETECTED if is_right else Verdict.UNEXPECTED, tail_of(str(error)))
+
+
+def _done(said: Said) -> None:
+    if said.code != DONE:
+        raise RuntimeError(f"{said.words}: {said.err}")
 
 
 def _judged(said: Said) -> Finding:

@@ -104,7 +104,7 @@ PART = Part(
     "SIGKILL, ENOSPC, EIO, EMFILE at every file-system call",
     faults,
     quick=28,
-    full=3000,
+    full=1200,
     needs_interposer=True,
 )
 

@@ -35,8 +35,8 @@ COMMANDS = {
     "collapse": ("collapse", "--force", "--json"),
     "check": ("check",),
 }
-# beyond what the process has when it begins; with less, OpenBLAS ends the process for want of its own buffer
-LIMITS_MIB = (96, 112, 128, 160, 192, 256, 384, 512)
+# beyond what the process has when it begins; OpenBLAS would end the process for want of its own buffer
+LIMITS_MIB = (96, 112, 128, 160, 192, 256, 384, 448, 512, 576, 640, 768, 1024)
 PADDED_ROWS = (5_000_000, 2**31, 2**62, 10**20)
 MOST_PADDED_BYTES = 2 * MIB  # of sixty rows on the disk
 MOST_PADDED_PEAK = 300 * MIB

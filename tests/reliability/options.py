@@ -137,7 +137,7 @@ def _fault(bench: Bench, kind: str, verb: Verb, words: tuple[str, ...], *, must_
     return Fault(kind, ascii(shown)[1:-1], attempt, LONGEST_S, 2 * GIB, estimate="estimate")
 
 
-PART = Part("options", "values at and past each bound, for every verb", faults, quick=40, full=4000)
+PART = Part("options", "values at and past each bound, for every verb", faults, quick=40, full=1400)
 
 
 def verbs() -> Iterator[Verb]:

@@ -10,7 +10,7 @@ import sys
 import warnings
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tests.reliability.campaign import Bench
+
+T = TypeVar("T")
 
 STORE, OTHER = "a.zarr", "b.zarr"
 IMAGES, COMPONENTS, CHUNK_ROWS = 24, 2, 8
@@ -94,19 +96,31 @@ def prepare_small_stores(folder: Path, *, seed: int) -> dict[str, Any]:
 
 def import_what_is_used(bench: Bench, use: Callable[[Path], object]) -> None:
     """Import here what a function imports, so that the processes that are forked need not."""
+    made_and_imported(bench, partial(_in_scratch, use))
+
+
+def made_and_imported(bench: Bench, make: Callable[[Path], T]) -> T:
+    """Return what a function makes in the shared folder, and import here what it imported."""
+    made, names = bench.made(partial(_with_modules, make))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name in bench.made(partial(_modules_after, use)):
+        for name in names:
             with suppress(Exception):  # some are part of others, and cannot be imported by their name
                 importlib.import_module(name)
+    return made
 
 
-def _modules_after(use: Callable[[Path], object], folder: Path) -> list[str]:
-    known, scratch = set(sys.modules), folder / "warm"
+def _with_modules(make: Callable[[Path], T], folder: Path) -> tuple[T, list[str]]:
+    known = set(sys.modules)
+    made = make(folder)
+    return made, [name for name in sys.modules if name not in known and not name.startswith("__")]
+
+
+def _in_scratch(use: Callable[[Path], object], folder: Path) -> None:
+    scratch = folder / "warm"
     scratch.mkdir()
     use(scratch)
     shutil.rmtree(scratch)
-    return [name for name in sys.modules if name not in known and not name.startswith("__")]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -18,7 +18,6 @@ from tests.reliability.small_store import (
     analysis_names,
     analysis_words,
     build_small_stores,
-    import_what_is_used,
     random_points,
 )
 
@@ -37,9 +36,8 @@ PATHS = "a local socket"  # is no address that another machine reaches
 
 def faults(bench: Bench) -> Iterator[Fault]:
     """List the commands without a cluster, and two with one."""
-    import_what_is_used(bench, _use)
     for name, words in _commands().items():
-        yield Fault("no cluster", name, partial(_alone, words))
+        yield Fault("no cluster", name, partial(_alone, words), limit_s=120)
     for name in ("check", "stats"):
         words = (*_commands()[name], *ON_CLUSTER)
         yield Fault("local cluster", name, partial(_local, words), limit_s=120)
@@ -63,13 +61,6 @@ def _commands() -> dict[str, tuple[str, ...]]:
         "synth": ("synth", "faces", "--images", "2", "--workers", "2"),
         **{name: (*analysis_words(name, store=STORE, other=OTHER),) for name in analysis_names()},
     }
-
-
-def _use(folder: Path) -> None:
-    os.chdir(folder)
-    _begin(folder)
-    for words in _commands().values():
-        run(*words)
 
 
 def _begin(folder: Path) -> None:

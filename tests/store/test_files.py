@@ -64,6 +64,24 @@ def test_a_machine_that_opens_no_file_is_no_damage(
             read(tmp_path / "a.partial")
 
 
+@pytest.mark.parametrize(
+    ("number", "raised"),
+    [(errno.EMFILE, StoreError), (errno.EIO, OSError), (errno.ENOENT, None), (errno.EACCES, None)],
+)
+def test_a_folder_that_cannot_be_listed_is_not_taken_for_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, raised: type[Exception] | None
+) -> None:
+    def fail(folder: str) -> None:
+        raise OSError(number, os.strerror(number), folder)
+
+    monkeypatch.setattr(os, "scandir", fail)
+    if raised is None:
+        assert list(abandoned(tmp_path)) == []
+    else:
+        with pytest.raises(raised, match=tmp_path.name):
+            list(abandoned(tmp_path))
+
+
 def test_a_file_is_replaced_and_a_folder_in_its_place_too(tmp_path: Path) -> None:
     for content in (b"1", b"2"):
         write_file(tmp_path / "one" / "two", content)
