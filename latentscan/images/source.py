@@ -76,6 +76,10 @@ class ImageSource(Protocol):
     def attributes(self) -> Attributes | None:
         """The labels of every image, where they are known."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth a line of how it was opened: files that were passed over, columns that were chosen."""
+
     def __len__(self) -> int: ...
 
     def read(self, start: int, stop: int) -> Pixels:
