@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -65,6 +66,34 @@ def read_regular(path: Path, check: Callable[[int], None]) -> bytes:
         return content
     finally:
         os.close(descriptor)
+
+
+class ShareableFile:
+    """A file that is open for reading, whose parts several threads read at once.
+
+    Raises
+    ------
+    NotRegularFileError
+        If it is something else than a file.
+    OSError
+        If it cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor, self.size = _open(path)
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def read(self, start: int, length: int) -> bytes:
+        """Read bytes of it: fewer than `length` at its end alone."""
+        length = min(length, self.size - start)
+        if length <= 0:
+            return b""
+        content = os.pread(self._descriptor, length, start)
+        while len(content) < length and (
+            more := os.pread(self._descriptor, length - len(content), start + len(content))
+        ):
+            content += more
+        return content
 
 
 def _open(path: Path) -> tuple[int, int]:

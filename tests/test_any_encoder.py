@@ -151,7 +151,7 @@ def test_the_store_holds_what_the_framework_gives(
     )
     assert (summary.images, dict(summary.rejected)) == (IMAGES, {})
     store = ls.open(str(tmp_path / "z.zarr"))
-    expected = encoder.truth(pixels / np.float32(255))
+    expected = encoder.truth((pixels / np.float32(255)).astype(np.float32))
     assert set(store.schema.latents) == set(expected) | {"z"}
     for name, values in expected.items():
         rows = values.reshape(IMAGES, -1)

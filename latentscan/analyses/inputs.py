@@ -268,9 +268,9 @@ class StoreAndImages(OneStore):
             raise UsageError(f"{one.home} was not written from images, so none belong to it")
         preprocessing = Preprocessing.model_validate(store.attributes.get("preprocessing", {}))
         root = None if given.get("root") is None else absolute(str(given["root"]))
-        source = open_source(images, preprocessing, root=root)
-        found = source.describe()
         known = store.attributes["source"]
+        source = open_source(images, preprocessing, root=root, recorded=known)
+        found = source.describe()
         if (found["images"], found["sha256"]) != (known["images"], known["sha256"]):
             raise ParameterError(
                 f"{found['images']:,} images, whose paths are not those of the {known['images']:,} in "

@@ -88,15 +88,17 @@ def train(
             raise UsageError(f"leave out {left_out}: an autoencoder has no KL loss")
     if resume and resume_from is not None:
         raise UsageError("give --resume or --resume-from EPOCH, not both")
+    recorded = None
     if (resume or resume_from is not None) and not RunFolder(out).begins_anew():
         begun = RunFolder(out).read_record()
+        recorded = begun.source
         options = {**begun.preprocessing.model_dump(), **begun.parameters.model_dump(), **options}
     parameters = pick(TrainParameters, options, kind=kind)
     preprocessing = pick(Preprocessing, options)
     note("starting TensorFlow")
     from latentscan.models.training import train as run_training
 
-    source = open_source(images, preprocessing, root=root)
+    source = open_source(images, preprocessing, root=root, recorded=recorded)
     training = run_training(
         source,
         out,

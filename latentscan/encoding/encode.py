@@ -18,7 +18,9 @@ from latentscan.encoding.retry import Retried, RetryTask
 from latentscan.errors import ParameterError, UsageError, parameter, spelled
 from latentscan.execution.context import Execution
 from latentscan.execution.threaded import IN_PROCESS
-from latentscan.images.labelled import LabelledSource, label
+from latentscan.images.endings import FIRST_RULES
+from latentscan.images.labelled import label
+from latentscan.images.location import exists
 from latentscan.images.open import open_images
 from latentscan.images.preprocessing import Preprocessing, as_recorded, assumed
 from latentscan.images.source import PIXEL_LIMIT, Status
@@ -95,8 +97,11 @@ def encode_images(
     """
     if is_url(model):
         raise ParameterError(f"expected {ON_DISK}", field="model", value=model)
-    for field, path in (("model", as_path(model)), ("images", as_path(images))):
-        if not path.exists():
+    for field, path, found in (
+        ("model", as_path(model), as_path(model).exists()),
+        ("images", as_path(images), exists(images)),
+    ):
+        if not found:
             raise ParameterError("does not exist", field=field, value=path)
     from latentscan.models.encoder import load_encoder  # Keras takes seconds to start
 
@@ -104,21 +109,24 @@ def encode_images(
         Path(model), outputs=named_outputs(parameters.outputs), trust=parameters.trust_model
     )
     chosen = chosen_preprocessing(
-        encoder, parameters.preprocessing, override=parameters.override_preprocessing, begun=_begun(store)
+        encoder,
+        parameters.preprocessing,
+        override=parameters.override_preprocessing,
+        begun=_begun(store, "preprocessing"),
     )
     noise = _noise(encoder, parameters)
     source = open_source(
-        as_path(images),
+        images,
         chosen,
         root=parameters.root,
         pixel_limit=parameters.pixel_limit,
         attributes=parameters.attributes,
+        recorded=_begun(store, "source"),
     )
     trained = encoder.preprocessing is not None
     encoder = encoder.with_preprocessing(chosen, override=parameters.override_preprocessing)
     loading = _loading(chosen, parameters, trained=trained)
-    notes = source.notes if isinstance(source, LabelledSource) else ()
-    for line in (loading, *notes, *encoder.notes, *_range_notes(encoder, source, parameters)):
+    for line in (*source.notes, loading, *encoder.notes, *_range_notes(encoder, source, parameters)):
         remark(progress, spelled(line, "command line"))
     with open_executor() as executor:
         return encode(
@@ -185,7 +193,7 @@ def encode(
     """
     _probe(encoder, source)
     schema = _schema(encoder, source, chunk_rows, compression)
-    provenance = _provenance(encoder, source, noise, _begun(location))
+    provenance = _provenance(encoder, source, noise, _begun(location, "preprocessing"))
     store = create_store(location, schema, provenance, resume_command=resume_command)
     finish_rewrites(store)
     threads = executor.count if executor.in_process else 1
@@ -209,6 +217,7 @@ def open_source(
     root: str | AnyPath | None = None,
     pixel_limit: int | None = None,
     attributes: str | None = None,
+    recorded: Mapping[str, Any] | None = None,
 ) -> ImageSource:
     """Open images of any kind that `open_images` knows, or a Zarr array of them.
 
@@ -224,6 +233,9 @@ def open_source(
         Images of more pixels are rejected; `PIXEL_LIMIT` if None.
     attributes
         A table of what is known of the images, by their paths or in their order.
+    recorded
+        What a store or a training that was begun with these images says of them: a folder is listed as it
+        was then, where it is the same.
 
     Raises
     ------
@@ -232,7 +244,7 @@ def open_source(
         of these images.
     """
     if attributes is not None:
-        source = open_source(location, preprocessing, root=root, pixel_limit=pixel_limit)
+        source = open_source(location, preprocessing, root=root, pixel_limit=pixel_limit, recorded=recorded)
         return label(source, as_path(attributes)).opened_by(
             open_source,
             absolute(location),
@@ -246,7 +258,17 @@ def open_source(
             if value is not None:
                 raise ParameterError(f"{location} is an array; leave it out", field=field, value=value)
         return open_array_source(location, preprocessing)
-    return open_images(location, preprocessing, root=root, pixel_limit=pixel_limit or PIXEL_LIMIT)
+    opened = partial(open_images, location, preprocessing, root=root, pixel_limit=pixel_limit or PIXEL_LIMIT)
+    source = opened()
+    if recorded is None or _is_of(source, recorded):
+        return source
+    as_then = opened(rules=FIRST_RULES)
+    return as_then if _is_of(as_then, recorded) else source
+
+
+def _is_of(source: ImageSource, recorded: Mapping[str, Any]) -> bool:
+    found = source.describe()
+    return all(found[name] == recorded.get(name) for name in ("images", "sha256"))
 
 
 def chosen_preprocessing(
@@ -362,9 +384,9 @@ def _range_notes(encoder: Encoder, source: ImageSource, parameters: EncodeParame
     return encoder.range_notes(probe.values[probe.status == Status.GOOD], asked=asked)
 
 
-def _begun(location: str) -> dict[str, Any] | None:
-    """Return the record of the preprocessing in a store that was begun; None where there is none."""
-    begun = (read_root(location) or {}).get("attributes", {}).get("preprocessing")
+def _begun(location: str, name: str) -> dict[str, Any] | None:
+    """Return a record, such as that of the preprocessing, in a store that was begun; None without one."""
+    begun = (read_root(location) or {}).get("attributes", {}).get(name)
     return begun if isinstance(begun, dict) else None
 
 

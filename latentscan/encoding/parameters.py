@@ -120,7 +120,7 @@ class EncodeKeywords(TypedDict, total=False):
     """The fields of `EncodeParameters` as keywords in Python."""
 
     crop: Literal["square", "none"] | int
-    size: int | str | tuple[int, int]
+    size: int | tuple[int, int]
     resampling: Resampling
     value_range: tuple[float, float]
     loader: Loader
@@ -128,8 +128,8 @@ class EncodeKeywords(TypedDict, total=False):
     alpha: Alpha
     channels: Channels
     fit: Fit
-    mean: str | tuple[float, ...] | None
-    std: str | tuple[float, ...] | None
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
     root: str | None
     attributes: str | None
     chunk_rows: int

@@ -91,7 +91,9 @@ class ArraySource(Reopenable):
     split: None = None
     attributes: None = None
 
-    def __init__(self, array: ArrayLike, name: str, preprocessing: Preprocessing) -> None:
+    def __init__(
+        self, array: ArrayLike, name: str, preprocessing: Preprocessing, notes: tuple[str, ...] = ()
+    ) -> None:
         shape = tuple(array.shape)
         if array.dtype != np.uint8 or not (len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 3))):
             msg = f"{name}: an array of {array.dtype} with shape {shape}; expected {_EXPECTED}"
@@ -103,6 +105,7 @@ class ArraySource(Reopenable):
             most = f"at most {_MOST_IMAGES:,} images of at most {PIXEL_LIMIT:,} pixels"
             raise UsageError(f"{name}: an array of shape {shape}; expected {most}")
         self.name = name
+        self.notes = notes
         self.preprocessing = preprocessing
         self.paths = RowNumbers(range(shape[0]))
         self._array = array

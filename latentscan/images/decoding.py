@@ -11,7 +11,8 @@ import re
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
+from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -45,6 +46,9 @@ _SIGNATURES: tuple[tuple[re.Pattern[bytes], type[ImageFile]], ...] = (
     (re.compile(rb"II[*+]\0|MM\0[*+]"), TiffImageFile),
     (re.compile(rb"GIF8[79]a"), GifImageFile),
 )
+# major brands of AVIF, and those that say no more than that the file is an image of this family
+_AVIF = re.compile(rb".{4}ftyp(?:avi[fs]|m(?:if|sf)1.{4,40}avi[fs])", re.DOTALL)
+_HEIC = re.compile(rb".{4}ftyp(?:hei[cxms]|hev[cxms]|m(?:if|sf)1)", re.DOTALL)
 _RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -193,8 +197,14 @@ def _open(data: bytes, pixel_limit: int) -> ImageFile:
     if not data:
         raise ImageRejectedError(Status.EMPTY, "the file has no bytes")
     plugin = next((plugin for signature, plugin in _SIGNATURES if signature.match(data)), None)
+    if plugin is None and _AVIF.match(data):
+        if not features.check("avif"):
+            raise ImageRejectedError(Status.UNSUPPORTED, "AVIF, which the Pillow here was built without")
+        plugin = AvifImageFile
     if plugin is None:
-        reason = "no JPEG, PNG, WebP, BMP, PPM, TIFF or GIF"
+        reason = "no JPEG, PNG, WebP, AVIF, BMP, PPM, TIFF or GIF"
+        if _HEIC.match(data):
+            reason = "HEIC, which cannot be read: convert it to JPEG or PNG"
         raise ImageRejectedError(Status.NOT_AN_IMAGE, reason)
     if plugin is GifImageFile:  # its constructor may allocate the canvas already
         _check_size(int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little"), pixel_limit)

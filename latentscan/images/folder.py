@@ -8,9 +8,11 @@ import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 from latentscan.errors import ParameterError, UsageError, shown
 from latentscan.images.decoding import decode_bytes, decode_image, decode_rows
+from latentscan.images.endings import EXTENSIONS, RULES, Sieve
 from latentscan.images.fetch import fetch, whole
 from latentscan.images.reopen import Reopenable
 from latentscan.images.source import PIXEL_LIMIT
@@ -18,19 +20,24 @@ from latentscan.paths import RemotePath
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from latentscan.images.endings import Rules
     from latentscan.images.preprocessing import Preprocessing
     from latentscan.images.source import Attributes, Pixels
     from latentscan.paths import AnyPath
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".pgm", ".ppm", ".tif", ".tiff")
 _DIGITS = re.compile("([0-9]+)")
 _OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|\Z)|\0")  # on any system
-_LONGEST_PATH = 4096  # characters; of no system's files are there longer ones
+LONGEST_PATH = 4096  # characters; of no system's files are there longer ones
 _SURROGATE = re.compile("[\ud800-\udfff]")  # what Python makes of bytes in a file name that are no UTF-8
+
+
+class NoImagesError(ParameterError):
+    """A location where nothing is an image by its name."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,7 @@ class FileSource(Reopenable):
     pixel_limit: int = PIXEL_LIMIT
     split: NDArray[np.int8] | None = None
     attributes: Attributes | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -61,7 +69,7 @@ class FileSource(Reopenable):
         root = self.root
 
         def decode(row: int) -> NDArray[np.uint8]:
-            return decode_image(root / self.paths[row], self.preprocessing, self.pixel_limit)
+            return decode_image(_file(root, self.paths[row]), self.preprocessing, self.pixel_limit)
 
         return decode_rows(rows, decode, self.preprocessing)
 
@@ -120,8 +128,8 @@ def relative_path(text: str, where: str) -> str:
         It is empty, absolute, endless, or has a `..`; the message begins with `where`.
     """
     path = "/".join(part for part in text.split("/") if part not in ("", "."))
-    if len(text) > _LONGEST_PATH:
-        msg = f"{where}: {shown(text)!r} has {len(text):,} characters; expected at most {_LONGEST_PATH:,}"
+    if len(text) > LONGEST_PATH:
+        msg = f"{where}: {shown(text)!r} has {len(text):,} characters; expected at most {LONGEST_PATH:,}"
         raise UsageError(msg)
     if not path or _OUTSIDE.search(text):
         msg = f"{where}: {shown(text)!r} is no path below the root; expected a relative path without '..'"
@@ -129,12 +137,19 @@ def relative_path(text: str, where: str) -> str:
     return path
 
 
-def list_image_files(root: AnyPath) -> list[str]:
+def list_image_files(root: AnyPath, sieve: Sieve) -> list[str]:
     """List the image files below a folder, relative to it, in natural order.
 
-    Hidden files and folders are left out. Linked folders are followed, but no folder is listed twice: one
-    that several ways lead to is listed where the fewest links lead, and of those where it comes first. A
-    dangling link to a file is listed, and becomes a missing row.
+    Linked folders are followed, but no folder is listed twice: one that several ways lead to is listed where
+    the fewest links lead, and of those where it comes first. A dangling link to a file is listed, and becomes
+    a missing row.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    sieve
+        Decides which files are images, and counts the others.
 
     Raises
     ------
@@ -142,14 +157,14 @@ def list_image_files(root: AnyPath) -> list[str]:
         A folder cannot be listed, or a name is no valid Unicode.
     """
     if isinstance(root, RemotePath):
-        listed = list(filter(_is_listed, root.files()))
+        listed = list(filter(sieve.takes, root.files()))
         for path in listed:
-            if len(path) > _LONGEST_PATH:
+            if len(path) > LONGEST_PATH:
                 msg = f"{root}: the name {shown(path)!r} has {len(path):,} characters; rename it"
                 raise UsageError(msg)
         return sorted(listed, key=natural_key)
     try:
-        paths = sorted(_walk(str(root)), key=natural_key)
+        paths = sorted(_walk(str(root), sieve), key=natural_key)
     except OSError as error:
         msg = f"{error.filename}: this folder cannot be listed ({error.strerror}); make it readable"
         raise UsageError(msg) from error
@@ -160,23 +175,38 @@ def list_image_files(root: AnyPath) -> list[str]:
     return paths
 
 
-def open_folder(root: AnyPath, preprocessing: Preprocessing, pixel_limit: int = PIXEL_LIMIT) -> FileSource:
+def open_folder(
+    root: AnyPath, preprocessing: Preprocessing, pixel_limit: int = PIXEL_LIMIT, rules: Rules = RULES
+) -> FileSource:
     """Open all image files below a folder.
 
     Raises
     ------
-    UsageError
+    NoImagesError
         There are none.
     """
-    paths = list_image_files(root)
+    sieve = Sieve(rules)
+    paths = list_image_files(root, sieve)
     if not paths:
-        raise ParameterError(
-            f"no images; looked in it and its folders for {', '.join(EXTENSIONS)}", field="images", value=root
-        )
-    return FileSource("folder", root.absolute().name, root, paths, preprocessing, pixel_limit)
+        raise no_images(root, "in it and its folders", sieve)
+    name = root.absolute().name
+    return FileSource("folder", name, root, paths, preprocessing, pixel_limit, notes=sieve.notes)
 
 
-def _walk(root: str) -> Iterator[str]:
+def no_images(location: AnyPath, where: str, sieve: Sieve) -> NoImagesError:
+    """Return the error that nothing at a location is an image, with what is there instead."""
+    found = "".join(f"; {note}" for note in sieve.notes)
+    looked = f"looked {where} for {', '.join(EXTENSIONS)}"
+    return NoImagesError(f"no images; {looked}{found}", field="images", value=location)
+
+
+def _file(root: Path, path: str) -> Path:
+    """Return the file of a path, in whatever normal form of Unicode the disk has its name."""
+    forms = () if path.isascii() else (path, normalize("NFC", path), normalize("NFD", path))
+    return next((root / form for form in forms if os.path.lexists(root / form)), root / path)
+
+
+def _walk(root: str, sieve: Sieve) -> Iterator[str]:
     """Yield the image files below a folder, in no particular order, and no folder twice.
 
     Each round begins where links lead that the round before has found: none lead to the first.
@@ -195,16 +225,17 @@ def _walk(root: str) -> Iterator[str]:
                 reached.add((stat.st_dev, stat.st_ino))
                 for entry in _entries(folder):
                     if _is_folder(entry):
-                        inner = (entry.path, f"{prefix}{entry.name}/")
-                        (links if entry.is_symlink() else waiting).append(inner)
-                    elif entry.name.lower().endswith(EXTENSIONS) and (entry.is_symlink() or entry.is_file()):
+                        if not sieve.hides(entry.name):
+                            inner = (entry.path, f"{prefix}{entry.name}/")
+                            (links if entry.is_symlink() else waiting).append(inner)
+                    elif (entry.is_symlink() or entry.is_file()) and sieve.takes_name(entry.name):
                         yield prefix + entry.name
         folders = links
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as scan:
-        return [entry for entry in scan if not entry.name.startswith(".")]
+        return list(scan)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -214,11 +245,6 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         if error.errno == errno.ELOOP:  # a link to itself
             return False
         raise
-
-
-def _is_listed(path: str) -> bool:
-    hidden = path.startswith(".") or "/." in path
-    return path.lower().endswith(EXTENSIONS) and not hidden
 
 
 def _name_key(name: str) -> list[str | int]:

@@ -85,7 +85,7 @@ def label(source: ImageSource, file: AnyPath) -> LabelledSource:
         As `open_attributes`.
     """
     attributes, notes = open_attributes(file, source.paths)
-    return LabelledSource(source, attributes, notes)
+    return LabelledSource(source, attributes, (*source.notes, *notes))
 
 
 def open_attributes(file: AnyPath, paths: Sequence[str]) -> tuple[Attributes, tuple[str, ...]]:

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import ParameterError
 from latentscan.images.arrays import open_npy
-from latentscan.images.celeba import FACES, open_celeba
-from latentscan.images.folder import open_folder
+from latentscan.images.celeba import FACES, open_celeba, open_celeba_zip
+from latentscan.images.endings import EXTENSIONS, RULES
+from latentscan.images.folder import NoImagesError, natural_key, open_folder
+from latentscan.images.location import numbered_files
 from latentscan.images.path_list import open_list
 from latentscan.images.source import PIXEL_LIMIT
+from latentscan.images.tar_archive import open_tars
+from latentscan.images.zip_archive import open_zip
 from latentscan.paths import RemotePath, absolute, as_path
 
 if TYPE_CHECKING:
     from latentscan.images.arrays import ArraySource
+    from latentscan.images.endings import Rules
     from latentscan.images.folder import FileSource
+    from latentscan.images.packed import PackedSource
     from latentscan.images.preprocessing import Preprocessing
     from latentscan.paths import AnyPath
 
-_KINDS = "a folder of images, CelebA's folder, a .txt or .csv list of paths, or a .npy or Zarr array of uint8"
+KINDS = (
+    "a folder of images, CelebA's folder, a .txt or .csv list of paths, a .zip or .tar archive, tar shards "
+    "(a folder of them, or NAME-{0000..0099}.tar), or a .npy or Zarr array of uint8"
+)
+_LISTS = (".txt", ".csv")
+_PACKED = re.compile(r"\.(?:tar\.\w+|tgz|tbz2?|txz)$", re.IGNORECASE)
+_OTHERS = {
+    ".7z": "unpack it by `7z x`",
+    ".rar": "unpack it by `unrar x`",
+    ".tfrecord": "write its images into a folder or a .tar file",
+    ".gz": "unpack it by `gunzip`",
+}
 
 
 def open_images(
@@ -27,7 +46,8 @@ def open_images(
     *,
     root: str | AnyPath | None = None,
     pixel_limit: int = PIXEL_LIMIT,
-) -> FileSource | ArraySource:
+    rules: Rules = RULES,
+) -> FileSource | PackedSource | ArraySource:
     """Open the images at a location, whatever kind of source it is.
 
     What is opened may be sent to other machines: it is opened there again, from the same location.
@@ -35,13 +55,15 @@ def open_images(
     Parameters
     ----------
     location
-        Path, or URL such as s3://bucket/faces.
+        Path, or URL such as s3://bucket/faces. Several files are named by a range, shards-{0000..0099}.tar.
     preprocessing
         How images are cropped and resized.
     root
         The folder that a list's paths are relative to; its own if None.
     pixel_limit
         Images of more pixels are rejected.
+    rules
+        Which files of a folder are images by their names.
 
     Raises
     ------
@@ -50,37 +72,88 @@ def open_images(
     UnsafeInputError
         If an array holds Python objects.
     """
-    source = _open(as_path(location), preprocessing, None if root is None else as_path(root), pixel_limit)
+    given: dict[str, Any] = {} if rules is RULES else {"rules": rules}
+    source = _open(
+        as_path(location), preprocessing, None if root is None else as_path(root), pixel_limit, rules
+    )
     return source.opened_by(
         open_images,
         absolute(location),
         preprocessing=preprocessing,
         root=None if root is None else absolute(root),
         pixel_limit=pixel_limit,
+        **given,
     )
 
 
 def _open(
-    path: AnyPath, preprocessing: Preprocessing, root: AnyPath | None, pixel_limit: int
-) -> FileSource | ArraySource:
-    suffix = path.suffix.lower()
-    if path.is_file() and suffix in (".txt", ".csv"):
+    path: AnyPath, preprocessing: Preprocessing, root: AnyPath | None, pixel_limit: int, rules: Rules
+) -> FileSource | PackedSource | ArraySource:
+    if path.suffix.lower() in _LISTS and path.is_file():
         return open_list(path, preprocessing, root, pixel_limit)
     if root is not None:
         raise ParameterError(
             f"only for a .txt or .csv list, not for {path}; leave it out", field="root", value=root
         )
     if (path / FACES).is_dir():
-        return open_celeba(path, preprocessing, pixel_limit)
+        return open_celeba(path, preprocessing, pixel_limit, rules)
+    if isinstance(path, Path):
+        packed = _open_packed(path, preprocessing, pixel_limit)
+        if packed is not None:
+            return packed
+    if not path.is_dir():
+        raise _unknown(path)
+    try:
+        return open_folder(path, preprocessing, pixel_limit, rules)
+    except NoImagesError:
+        shards = _packed_in(path, ".tar")
+        if not shards:
+            raise
+        return open_tars(shards, path.absolute().name, preprocessing, pixel_limit)
+
+
+def _open_packed(
+    path: Path, preprocessing: Preprocessing, pixel_limit: int
+) -> PackedSource | ArraySource | None:
+    """Open images that are not files by themselves; None where it is a folder, or nothing that is known."""
     if path.is_dir():
-        return open_folder(path, preprocessing, pixel_limit)
-    if path.is_file() and suffix == ".npy":
-        if isinstance(path, RemotePath):
-            raise ParameterError(
-                "a .npy file cannot be mapped from a URL; copy it to a disk, or use a Zarr array",
-                field="images",
-                value=path,
-            )
-        return open_npy(path, preprocessing)
-    found = "is a file of no known kind" if path.exists() else "does not exist"
-    raise ParameterError(f"{found}; expected {_KINDS}", field="images", value=path)
+        archive = path / f"{FACES}.zip"
+        return open_celeba_zip(path, archive, preprocessing, pixel_limit) if archive.is_file() else None
+    files, suffix = numbered_files(path), path.suffix.lower()
+    for file in files:
+        if not file.exists():
+            raise _unknown(file)
+    if suffix == ".zip" and path.stem == FACES:
+        return open_celeba_zip(path.absolute().parent, path, preprocessing, pixel_limit)
+    if suffix == ".zip":
+        return open_zip(path, preprocessing, pixel_limit)
+    if suffix == ".tar":
+        return open_tars(files, path.name, preprocessing, pixel_limit)
+    return open_npy(path, preprocessing) if suffix == ".npy" else None
+
+
+def _packed_in(folder: AnyPath, suffix: str) -> list[Path]:
+    """Return the files of a kind in a folder and its folders, in natural order, but for hidden ones."""
+    if isinstance(folder, RemotePath):
+        return []
+    found = ((file.relative_to(folder).as_posix(), file) for file in folder.rglob(f"*{suffix}"))
+    seen = sorted((natural_key(name), file) for name, file in found if not f"/{name}".count("/."))
+    return [file for _, file in seen if file.is_file()]
+
+
+def _unknown(path: AnyPath) -> ParameterError:
+    """Return the error that a location is none of images."""
+    suffix = path.suffix.lower()
+    if not path.exists():
+        found = "does not exist"
+    elif isinstance(path, RemotePath):
+        found = "cannot be read from a URL; copy it to a disk, or use a folder or a Zarr array"
+    elif _PACKED.search(path.name):
+        found = "a compressed .tar cannot be read at any place; unpack it, or decompress it to a .tar"
+    elif suffix in EXTENSIONS:
+        found = "is one image; name its folder, or a list"
+    elif suffix in _OTHERS:
+        found = f"a {suffix} file is not read; {_OTHERS[suffix]}"
+    else:
+        found = "is a file of no known kind"
+    return ParameterError(f"{found}; expected {KINDS}", field="images", value=path)

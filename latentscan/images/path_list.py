@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from latentscan.errors import ParameterError, UsageError, shown
-from latentscan.images.folder import EXTENSIONS, FileSource, relative_path
+from latentscan.images.endings import EXTENSIONS
+from latentscan.images.folder import FileSource, relative_path
 from latentscan.images.source import PIXEL_LIMIT
 from latentscan.images.text_lines import PATH_NAMES, open_text_table, text_lines
 

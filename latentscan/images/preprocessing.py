@@ -34,9 +34,9 @@ _ALPHA = {"white": "alpha over white", "black": "alpha over black", "dropped": "
 
 
 def _sides(given: Any) -> Any:
-    """Read HEIGHTxWIDTH; a square is one number."""
-    if isinstance(given, str) and given.count("x") == 1:
-        given = given.split("x")
+    """Read HEIGHTxWIDTH, or as a list is written; a square is one number."""
+    if isinstance(given, str) and (given.count("x") == 1 or given.count(",") == 1):
+        given = given.replace("x", ",").split(",")
     if isinstance(given, list | tuple) and len(given) == 2 and str(given[0]) == str(given[1]):
         return given[0]
     return given

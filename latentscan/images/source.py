@@ -125,6 +125,10 @@ class ImageSource(Protocol):
     def attributes(self) -> Attributes | None:
         """What is known of every image."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to say of how it was opened, a line each: files that were passed over, for one."""
+
     def __len__(self) -> int: ...
 
     def read(self, start: int, stop: int) -> Pixels:

@@ -20,7 +20,7 @@ from latentscan.models.parameters import require_memory
 from latentscan.models.probe import measure_probe
 from latentscan.models.resuming import first_record, resumed_record
 from latentscan.models.run_folder import Epoch, Probe, RunFolder, history_bytes, replace_all
-from latentscan.progress import SILENT
+from latentscan.progress import SILENT, remark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,6 +92,8 @@ def train(
     check_size(parameters, side)
     require_memory(parameters, side)
     rows = _training_rows(source, parameters)
+    for line in source.notes:
+        remark(progress, line)
     folder = RunFolder(run)
     if (resume or resume_from is not None) and not folder.begins_anew():
         record, history = resumed_record(folder, source, parameters, preprocessing, resume_from)

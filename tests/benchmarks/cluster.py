@@ -169,7 +169,7 @@ def encoding_in(folder: Path, images: int) -> Callable[[Executor, str], object]:
     from latentscan.models.networks import build_encoder
 
     preprocessing = Preprocessing()
-    build_encoder(TrainParameters(kind="vae"), preprocessing.size).save(folder / "encoder.keras")
+    build_encoder(TrainParameters(kind="vae"), preprocessing.shape[0]).save(folder / "encoder.keras")
     encoder = load_encoder(folder / "encoder.keras")
     source = open_images(folder / "faces", preprocessing)
     return lambda executor, place: encode(

@@ -101,7 +101,7 @@ def measure(folder: Path, images: int, rounds: int) -> dict[str, Any]:
     from latentscan.models.networks import build_encoder
 
     source = open_images(folder / "faces", preprocessing)
-    build_encoder(TrainParameters(kind="vae"), preprocessing.size).save(folder / "encoder.keras")
+    build_encoder(TrainParameters(kind="vae"), preprocessing.shape[0]).save(folder / "encoder.keras")
     model = keras.models.load_model(folder / "encoder.keras")
     encoder = load_encoder(folder / "encoder.keras")
     store = folder / "z.zarr"

@@ -38,12 +38,16 @@ SIZE = 32
 
 VALUES: dict[str, Any] = {  # none of them what is taken where the field is left out
     "crop": 20,
-    "size": 40,
+    "size": (40, 48),
     "resampling": "box",
     "value_range": (-1.5, 1.0),
     "loader": "tf",
     "orientation": "stored",
     "alpha": "black",
+    "channels": "bgr",
+    "fit": "pad",
+    "mean": (0.5, 0.25, 0.125),
+    "std": (0.5,),
     "root": "/some where",
     "attributes": "/some where/a.csv",
     "chunk_rows": 7,
@@ -108,7 +112,7 @@ def test_ingest_says_all_that_it_was_given(tmp_path: Path) -> None:
     np.savez(tmp_path / "z.npz", a=np.zeros((3, 2), np.float32), b=np.zeros((3, 2), np.float32))
     (tmp_path / "paths.txt").write_text("a.png\nb.png\nc.png\n")
     (tmp_path / "labels.csv").write_text("path,size\na.png,5\nb.png,6\nc.png,7\n")
-    tables = {"paths": f"{tmp_path}/paths.txt", "attributes": f"{tmp_path}/labels.csv"}
+    tables: dict[str, Any] = {"paths": f"{tmp_path}/paths.txt", "attributes": f"{tmp_path}/labels.csv"}
     ingest({"z": f"{tmp_path}/z.npz:a"}, str(tmp_path / "z.zarr"), **tables)
     words = shlex.split(open_store(str(tmp_path / "z.zarr")).resume_command)
     own = set(inspect.signature(ingest).parameters) - {"files", "location", "executor", "progress"}

@@ -88,6 +88,22 @@ def test_celeba_needs_no_lists(tmp_path: Path) -> None:
     assert (list(source.paths), source.split, source.attributes) == (["000001.jpg"], None, None)
 
 
+def test_lists_may_name_files_by_another_ending(tmp_path: Path) -> None:
+    for number in (1, 2, 4):
+        paint(tmp_path / f"img_align_celeba/00000{number}.PNG", number)
+    (tmp_path / "list_attr_celeba.txt").write_text("2\nMale\n000001.jpg 1\n000003.jpg -1\n")
+    (tmp_path / "list_eval_partition.txt").write_text("000001.jpg 0\n000002.jpg 2\n000003.jpg 1\n")
+    source = opened(tmp_path)
+    assert list(source.paths) == ["000001.PNG", "000002.PNG", "000003.jpg", "000004.PNG"]
+    assert source.split is not None
+    assert source.attributes is not None
+    assert source.split.tolist() == [0, 2, 1, -1]
+    assert source.attributes.values("binary").tolist() == [[1], [0], [-1], [0]]
+    assert source.read(0, 4).status.tolist() == [0, 0, Status.MISSING, 0]
+    (line,) = source.notes
+    assert line.startswith("CelebA's lists name 2 images otherwise: 00000")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

@@ -48,6 +48,10 @@ class MemorySource:
     def attributes(self) -> Attributes | None:
         return None
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
     def __len__(self) -> int:
         return len(self.values)
 

@@ -9,7 +9,7 @@ import zipfile
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import h5py  # type: ignore[import-untyped]
+import h5py
 import numpy as np
 import pytest
 

@@ -5,7 +5,7 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import h5py  # type: ignore[import-untyped]
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
