@@ -314,7 +314,7 @@ def check_input(encoder: Encoder, preprocessing: Preprocessing, *, override: boo
         raise ParameterError(
             f"encoder {encoder.name} takes images of {shape}; give {parameter('size', _sides(shape))}",
             field="size",
-            value=_sides(got),
+            value=preprocessing.size,
         )
     if shape[2] != got[2]:
         fitting = "grey" if shape[2] == 1 else "rgb"

@@ -159,14 +159,22 @@ def test_a_model_that_is_no_encoder_is_refused_with_what_it_has(
     assert field == "outputs" or str(path) in message
 
 
-def test_an_output_that_is_no_row_of_components_is_refused(tmp_path: Path) -> None:
+def test_a_whole_autoencoder_is_no_encoder(tmp_path: Path) -> None:
     image = keras.Input((8, 8, 3))
-    path = tmp_path / "map.keras"
-    keras.Model(image, layers.Conv2D(2, 3)(image)).save(path)
-    with pytest.raises(ParameterError) as caught:
+    path = tmp_path / "whole.keras"
+    keras.Model(image, layers.Conv2D(3, 3, padding="same", name="latent")(image)).save(path)
+    with pytest.raises(ParameterError, match=r"the shape of its images, \(n, 8, 8, 3\)") as caught:
         load_encoder(path)
     assert (caught.value.field, caught.value.value) == ("model", path)
-    assert "(n, 6, 6, 2)" in str(caught.value)
+    assert "--outputs z=LAYER" in caught.value.spelled("command line")
+
+
+def test_an_output_without_a_known_shape_is_refused(tmp_path: Path) -> None:
+    image = keras.Input((None, None, 3))
+    path = tmp_path / "map.keras"
+    keras.Model(image, layers.Conv2D(2, 3)(image)).save(path)
+    with pytest.raises(ParameterError, match=r"with more axes of known length, got \(n, n, n, 2\)"):
+        load_encoder(path)
 
 
 def test_a_run_without_a_finished_epoch_is_refused(tmp_path: Path, vae_run: Path) -> None:
