@@ -85,7 +85,9 @@ def open_celeba_zip(
     """
     contents, members = read_directory(archive)
     inside = members.paths(archive)
-    depth = next((depth for depth in (2, 1) if all(path.startswith(f"{FACES}/" * depth) for path in inside)), 0)
+    depth = next(
+        (depth for depth in (2, 1) if all(path.startswith(f"{FACES}/" * depth) for path in inside)), 0
+    )
     bare = {path.removeprefix(f"{FACES}/" * depth): path for path in inside}
     listed = read_lists(root, list(bare))
     contents.members = members.table([bare.get(path, "") for path in listed.paths])

@@ -84,7 +84,11 @@ class Sieve:
         ]
         if not parts:
             return ()
-        remedy = "; HEIC cannot be read: convert it to JPEG or PNG" if any(map(self.endings.get, _NOT_READ)) else ""
+        remedy = (
+            "; HEIC cannot be read: convert it to JPEG or PNG"
+            if any(map(self.endings.get, _NOT_READ))
+            else ""
+        )
         return (f"passed over: {', '.join(parts)}{remedy}",)
 
 

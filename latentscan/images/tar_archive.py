@@ -131,7 +131,7 @@ def _headers(file: ShareableFile) -> Iterator[tuple[str, bytes, int, int, str]]:
     while header := file.read(at, _BLOCK):
         if not any(header) and at:
             return
-        if len(header) < _BLOCK or _number(header[148:156]) != sum(header) - sum(header[148:156]) + 256:
+        if not _is_header(header):
             raise ValueError(f"no header at byte {at:,}" if at else "it does not begin with a header")
         kind, size = header[156:157], _number(header[124:136])
         at += _BLOCK
@@ -150,6 +150,16 @@ def _headers(file: ShareableFile) -> Iterator[tuple[str, bytes, int, int, str]]:
             size = 0 if kind in b"123456" else size
             said = {}
         at += -(-size // _BLOCK) * _BLOCK
+
+
+def _is_header(block: bytes) -> bool:
+    """Check the sum of a header's bytes, in which that of the sum itself counts as blanks."""
+    said = block[148:156].partition(b"\0")[0].strip()
+    return (
+        len(block) == _BLOCK
+        and said.isdigit()
+        and int(said, 10) == int(f"{sum(block) - sum(block[148:156]) + 256:o}")
+    )
 
 
 _LONG = {b"L": "path", b"K": "linkpath"}

@@ -49,9 +49,7 @@ def open_zip(file: Path, preprocessing: Preprocessing, pixel_limit: int = PIXEL_
     contents, members = read_directory(file)
     paths = members.paths(file)
     contents.members = members.table(paths)
-    return PackedSource(
-        "zip", file.name, contents, paths, preprocessing, pixel_limit, notes=members.notes
-    )
+    return PackedSource("zip", file.name, contents, paths, preprocessing, pixel_limit, notes=members.notes)
 
 
 class ZipContents:
@@ -69,7 +67,7 @@ class ZipContents:
         """Return the content of a member."""
         offset, packed, size, checksum, flags, method = self.members[row].tolist()
         if offset < 0:
-            raise ImageRejectedError(Status.MISSING, "the file is not in the archive")
+            raise ImageRejectedError(Status.MISSING, "the file is not there")
         if flags & _ENCRYPTED:
             raise ImageRejectedError(Status.UNREADABLE, "encrypted: unpack the archive with its password")
         if method not in (_STORED, _DEFLATED):
@@ -146,9 +144,24 @@ def _entries(file: ShareableFile) -> Iterator[tuple[str, Sequence[int]]]:
     directory = file.read(start, size)
     at = 0
     while at < len(directory):
-        (signature, *_, flags, method, _, _, checksum, packed, length, name, extra, comment, _, _, _, offset) = (
-            _ENTRY.unpack_from(directory, at)
-        )
+        (
+            signature,
+            *_,
+            flags,
+            method,
+            _,
+            _,
+            checksum,
+            packed,
+            length,
+            name,
+            extra,
+            comment,
+            _,
+            _,
+            _,
+            offset,
+        ) = _ENTRY.unpack_from(directory, at)
         if signature != b"PK\1\2":
             raise ValueError("its directory is damaged")
         at += _ENTRY.size

@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 
     from latentscan.images.source import ImageSource, Pixels
 
-NAMES = ["b/2.png", "b/10.PNG", "B/1.jpg", "1.webp", "übung.tif", "empty.png", "none.jpg", "cut.png", "big.bmp"]
+NAMES = [
+    "b/2.png",
+    "b/10.PNG",
+    "B/1.jpg",
+    "1.webp",
+    "übung.tif",
+    "empty.png",
+    "none.jpg",
+    "cut.png",
+    "big.bmp",
+]
 LITTER = ["notes.txt", "__MACOSX/._1.webp", ".DS_Store", "b/@eaDir/2.png"]
 LIMIT = 500 * 500
 
@@ -307,7 +317,10 @@ def test_links_in_an_archive_are_what_they_lead_to(tmp_path: Path) -> None:
     paint(tmp_path / "1.png", 5)
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         archive.add(tmp_path / "1.png", "deep/1.png")
-        links = [("hard.png", tarfile.LNKTYPE, "deep/1.png"), ("b/soft.png", tarfile.SYMTYPE, "../deep/1.png")]
+        links = [
+            ("hard.png", tarfile.LNKTYPE, "deep/1.png"),
+            ("b/soft.png", tarfile.SYMTYPE, "../deep/1.png"),
+        ]
         for name, kind, target in [*links, ("out.png", tarfile.SYMTYPE, "/etc/passwd")]:
             member = tarfile.TarInfo(name)
             member.type, member.linkname = kind, target
