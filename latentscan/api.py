@@ -122,6 +122,8 @@ def ingest(
     z: str | Path,
     mu: str | Path | None = None,
     logvar: str | Path | None = None,
+    paths: str | Path | None = None,
+    attributes: str | Path | None = None,
     chunk_rows: int = DEFAULT_CHUNK_ROWS,
     compression: Compression = "none",
     executor: Executor | None = None,
@@ -134,7 +136,13 @@ def ingest(
     store
         The store to write, or to complete.
     z, mu, logvar
-        .npy files of floating-point numbers, (images, components).
+        Arrays of numbers, (images, components) or of more axes, in .npy, .npz, .safetensors, .pt, .h5,
+        .h5ad, .parquet or .csv files or in Zarr folders; a key behind a colon names one of several, as in
+        ``a.npz:latents``.
+    paths
+        A .txt or .csv list of the paths of the images, a row each.
+    attributes
+        A table of what is known of the images: a column has their paths, or rows are in their order.
     chunk_rows
         Images of a block: what is written, committed and resumed as one.
     compression
@@ -149,7 +157,7 @@ def ingest(
     UsageError
         If the files do not fit each other, or the store was begun with others.
     UnsafeInputError
-        If a file holds Python objects.
+        If a file could run code when it is loaded.
     """
     from pathlib import Path
 
@@ -161,10 +169,12 @@ def ingest(
     given = {name: file for name, file in files.items() if file is not None}
     for name, file in given.items():
         if not isinstance(file, str | Path):
-            raise ParameterError("expected the path of a .npy file", field=name, value=type(file).__name__)
+            raise ParameterError("expected the path of a file", field=name, value=type(file).__name__)
     return ingest_files(
-        {name: Path(file) for name, file in given.items()},
+        given,
         str(store),
+        paths=None if paths is None else str(paths),
+        attributes=None if attributes is None else str(attributes),
         chunk_rows=chunk_rows,
         compression=compression,
         executor=executor or ThreadedExecutor(),

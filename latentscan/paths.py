@@ -132,7 +132,7 @@ def connect(url: str, *, asynchronous: bool) -> tuple[Any, str]:
     settings = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
     try:
         file_system = _file_system(f"{scheme}://{host}", asynchronous, os.getpid(), settings)
-    except (ImportError, ValueError) as error:
+    except (ImportError, ValueError, OSError) as error:
         remedy = 'pip install "latentscan[s3]"' if scheme in ("s3", "s3a") else error
         raise UsageError(f"{url}: nothing is installed for {scheme}:// URLs; {remedy}") from error
     return file_system, strip_protocol(url)

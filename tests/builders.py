@@ -48,6 +48,7 @@ def build_store(
     arrays: Mapping[str, NDArray[Any]] | None = None,
     paths: Sequence[str] | None = None,
     labels: tuple[str, ...] = (),
+    more_labels: Mapping[str, tuple[str, ...]] | None = None,
     split: bool = False,
     compression: Compression = "none",
     rejected: Iterable[int] = (),
@@ -68,6 +69,8 @@ def build_store(
         The latents by name, (image, component); random ones if None.
     paths
         Those of the images; made up if None.
+    more_labels
+        Those of attributes that are not binary, by field of the schema.
     rejected
         Rows that no latents could be computed of.
     blocks
@@ -77,7 +80,9 @@ def build_store(
     """
     given = dict(arrays) if arrays is not None else random_latents(images, components, latents, seed)
     shape = next(iter(given.values())).shape
-    schema = Schema(shape[0], shape[1], tuple(given), chunk_rows, labels, split, compression)
+    schema = Schema(
+        shape[0], shape[1], tuple(given), chunk_rows, labels, split, compression, **(more_labels or {})
+    )
     store = create_store(str(location), schema, provenance or {"seed": seed}, resume_command=resume_command)
     for block in range(schema.blocks) if blocks is None else blocks:
         values = block_values(schema, block, given, rejected)
@@ -113,6 +118,11 @@ def block_values(
     values["attribute"] = np.array(
         [[1 if (row // (label + 1)) % 3 == 0 else -1 for label in range(len(schema.labels))] for row in rows],
         np.int8,
+    )
+    values["attribute_integer"] = np.array([[row if row % 4 else -(2**63)] for row in rows])
+    values["attribute_float"] = np.array([[row / 4 if row % 3 else np.nan] for row in rows])
+    values["attribute_text"] = np.array(
+        [["xy"[row % 2], f"ü{row}" if row % 3 else ""] for row in rows], object
     )
     reject_not_finite(values)
     return {name: values[name] for name in schema.names}

@@ -213,7 +213,7 @@ class StoreAndModel(OneStore):
     @classmethod
     def open(cls, given: Mapping[str, Any], *, allow_partial: bool = False) -> Self:
         """Open ``store``, and check that ``model`` is the one that wrote it."""
-        from latentscan.models.loading import sha256 as sha256_of
+        from latentscan.models.packing import sha256 as sha256_of
         from latentscan.models.run_folder import RunFolder as Folder
 
         one = OneStore.open(given, allow_partial=allow_partial)
@@ -305,7 +305,7 @@ class RunFolder(Inputs):
     @classmethod
     def open(cls, given: Mapping[str, Any], *, allow_partial: bool = False) -> Self:  # noqa: ARG003 (no store)
         """Open ``run``."""
-        from latentscan.models.loading import sha256 as sha256_of
+        from latentscan.models.packing import sha256 as sha256_of
         from latentscan.models.run_folder import RunFolder as Folder
 
         folder = Folder(Path(given["run"]))

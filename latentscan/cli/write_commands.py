@@ -141,10 +141,35 @@ def encode(
 
 @on_workers
 def ingest(
-    z: Annotated[Path, typer.Option(help="a .npy array, (images, components)", show_default=False)],
+    z: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE[:KEY]",
+            help="an array, (images, components) or of more axes, in a .npy, .npz, .safetensors, .pt, .h5, "
+            ".h5ad, .parquet or .csv file or in a Zarr folder; KEY names one of several, as in "
+            "a.npz:latents, a.h5ad:obsm/X_vae, a.csv:z*",
+            show_default=False,
+        ),
+    ],
     store: NewStoreOption,
-    mu: Annotated[Path | None, typer.Option(help="the same of mu", show_default=False)] = None,
-    logvar: Annotated[Path | None, typer.Option(help="the same of logvar", show_default=False)] = None,
+    mu: Annotated[
+        str | None, typer.Option(metavar="FILE[:KEY]", help="the same of mu", show_default=False)
+    ] = None,
+    logvar: Annotated[
+        str | None, typer.Option(metavar="FILE[:KEY]", help="the same of logvar", show_default=False)
+    ] = None,
+    paths: Annotated[
+        str | None,
+        typer.Option(help="a .txt or .csv list of the paths of the images, a row each", show_default=False),
+    ] = None,
+    attributes: Annotated[
+        str | None,
+        typer.Option(
+            help="a table of what is known of the images (.csv, .tsv, .txt or .parquet): a column has their "
+            "paths, or rows are in their order",
+            show_default=False,
+        ),
+    ] = None,
     chunk_rows: ChunkRowsOption = 4096,
     compression: CompressionOption = "none",
     *,
@@ -158,6 +183,8 @@ def ingest(
         summary = run_ingest(
             {name: file for name, file in files.items() if file is not None},
             store,
+            paths=paths,
+            attributes=attributes,
             chunk_rows=chunk_rows,
             compression=compression,
             executor=executor,
@@ -204,7 +231,7 @@ def generate(
     from latentscan.analyses.fitted_points import fitted_points
     from latentscan.execution.context import Execution
     from latentscan.models.decoder import load_decoder
-    from latentscan.models.loading import sha256
+    from latentscan.models.packing import sha256
     from latentscan.models.points import normal_points, uniform_points
     from latentscan.models.run_folder import RunFolder
     from latentscan.report.grid import save_grid

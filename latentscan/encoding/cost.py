@@ -11,19 +11,20 @@ from latentscan.encoding.encode import open_source
 from latentscan.encoding.pipeline import DECODED_AHEAD
 from latentscan.errors import ParameterError
 from latentscan.images.folder import FileSource
+from latentscan.images.labelled import LabelledSource
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.run_folder import RunFolder
 from latentscan.paths import as_path
 from latentscan.scan.cost import Cost, latent_bytes, one_pass
 from latentscan.store.metadata import SEAL, read_root
-from latentscan.store.schema import Schema
+from latentscan.store.schema import Schema, label_fields
 
 if TYPE_CHECKING:
     from latentscan.encoding.parameters import Encode
     from latentscan.images.source import ImageSource
     from latentscan.models.run_folder import RunRecord
 
-TOGETHER = 256  # images that are encoded at once, unless they are large; the encoder is not imported here
+TOGETHER = 240  # images that are encoded at once, unless they are large; the encoder is not imported here
 PIXEL_BYTES = 3 * (1 + DECODED_AHEAD) + 3 * 4  # as batches are decoded, and one of them as float32
 SAMPLED_FILES = 256  # whose sizes stand for those of all
 
@@ -60,9 +61,9 @@ class PlannedEncoding:
             parameters.z_dim,
             ("z",) if parameters.kind == "ae" else ("mu", "logvar", "z"),
             asked.chunk_rows,
-            source.attributes.labels if source.attributes is not None else (),
-            source.split is not None,
-            asked.compression,
+            split=source.split is not None,
+            compression=asked.compression,
+            **label_fields(source.attributes),
         )
         schema.require_fitting_blocks()
         return schema
@@ -97,12 +98,18 @@ class PlannedEncoding:
         own = self._record.preprocessing.model_dump() if self._record is not None else {}
         chosen = Preprocessing.model_validate({**own, **self.asked.preprocessing})
         root = None if self.asked.root is None else as_path(self.asked.root)
-        return open_source(as_path(self.asked.images), chosen, root=root, pixel_limit=self.asked.pixel_limit)
+        return open_source(
+            as_path(self.asked.images),
+            chosen,
+            root=root,
+            pixel_limit=self.asked.pixel_limit,
+            attributes=self.asked.attributes,
+        )
 
     @property
     def _file_bytes(self) -> int:
         """The bytes of all images: from the sizes of some files, or as pixels where there are no files."""
-        source = self._source
+        source = self._source.source if isinstance(self._source, LabelledSource) else self._source
         if not isinstance(source, FileSource) or not isinstance(source.root, Path):
             return 0
         step = -(-len(source) // SAMPLED_FILES)

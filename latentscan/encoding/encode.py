@@ -18,13 +18,14 @@ from latentscan.encoding.retry import Retried, RetryTask
 from latentscan.errors import ParameterError, UsageError, parameter, spelled
 from latentscan.execution.context import Execution
 from latentscan.execution.threaded import IN_PROCESS
-from latentscan.images.endings import FIRST_RULES
+from latentscan.images.endings import FIRST_RULES, RULES
+from latentscan.images.labelled import label
 from latentscan.images.location import exists
 from latentscan.images.open import open_images
 from latentscan.images.preprocessing import Preprocessing, as_recorded, assumed
 from latentscan.images.source import PIXEL_LIMIT, Status
 from latentscan.models.outputs import named_outputs
-from latentscan.paths import as_path, is_url
+from latentscan.paths import absolute, as_path, is_url
 from latentscan.progress import SILENT, remark
 from latentscan.scan.reduce import map_reduce
 from latentscan.scan.rejects import summarise
@@ -33,7 +34,7 @@ from latentscan.store.atomic import remove_leftovers
 from latentscan.store.image_array import is_zarr, open_array_source
 from latentscan.store.metadata import read_root
 from latentscan.store.rewrite import finish_rewrites
-from latentscan.store.schema import DEFAULT_CHUNK_ROWS, Compression, Schema
+from latentscan.store.schema import DEFAULT_CHUNK_ROWS, Compression, Schema, attribute_record, label_fields
 from latentscan.store.writer import create_store
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from latentscan.encoding.parameters import EncodeParameters
     from latentscan.execution.executor import Executor
+    from latentscan.images.endings import Rules
     from latentscan.images.source import ImageSource
     from latentscan.models.encoder import Encoder
     from latentscan.paths import AnyPath
@@ -112,6 +114,7 @@ def encode_images(
         chosen,
         root=parameters.root,
         pixel_limit=parameters.pixel_limit,
+        attributes=parameters.attributes,
         recorded=_begun(store, "source"),
     )
     trained = encoder.preprocessing is not None
@@ -207,7 +210,9 @@ def open_source(
     *,
     root: str | AnyPath | None = None,
     pixel_limit: int | None = None,
+    attributes: str | None = None,
     recorded: Mapping[str, Any] | None = None,
+    rules: Rules = RULES,
 ) -> ImageSource:
     """Open images of any kind that `open_images` knows, or a Zarr array of them.
 
@@ -221,26 +226,54 @@ def open_source(
         The folder of a list's paths; its own if None.
     pixel_limit
         Images of more pixels are rejected; `PIXEL_LIMIT` if None.
+    attributes
+        A table of what is known of the images, by their paths or in their order.
     recorded
         What a store or a training that was begun with these images says of them: a folder is listed as it
         was then, where it is the same.
+    rules
+        Which files of a folder are images by their names.
 
     Raises
     ------
     UsageError
-        If there are no images, or `root` or `pixel_limit` is given for an array.
+        If there are no images, or `root` or `pixel_limit` is given for an array; or if the table is not one
+        of these images.
     """
+    opened = partial(_open_images, location, preprocessing, root, pixel_limit)
+    source = opened(rules)
+    if recorded is not None and not _is_of(source, recorded):
+        as_then = opened(FIRST_RULES)
+        if _is_of(as_then, recorded):
+            source, rules = as_then, FIRST_RULES
+    if attributes is None:
+        return source
+    return label(source, as_path(attributes)).opened_by(
+        open_source,
+        absolute(location),
+        preprocessing=preprocessing,
+        root=None if root is None else absolute(root),
+        pixel_limit=pixel_limit,
+        attributes=absolute(attributes),
+        rules=rules,
+    )
+
+
+def _open_images(
+    location: str | AnyPath,
+    preprocessing: Preprocessing,
+    root: str | AnyPath | None,
+    pixel_limit: int | None,
+    rules: Rules,
+) -> ImageSource:
     if is_zarr(location):
         for field, value in (("root", root), ("pixel_limit", pixel_limit)):
             if value is not None:
                 raise ParameterError(f"{location} is an array; leave it out", field=field, value=value)
         return open_array_source(location, preprocessing)
-    opened = partial(open_images, location, preprocessing, root=root, pixel_limit=pixel_limit or PIXEL_LIMIT)
-    source = opened()
-    if recorded is None or _is_of(source, recorded):
-        return source
-    as_then = opened(rules=FIRST_RULES)
-    return as_then if _is_of(as_then, recorded) else source
+    return open_images(
+        location, preprocessing, root=root, pixel_limit=pixel_limit or PIXEL_LIMIT, rules=rules
+    )
 
 
 def _is_of(source: ImageSource, recorded: Mapping[str, Any]) -> bool:
@@ -387,6 +420,7 @@ def _provenance(
             "outputs": dict(zip(encoder.outputs, encoder.positions, strict=True)),
         },
         "source": source.describe(),
+        **attribute_record(source.attributes),
         "preprocessing": as_recorded(encoder.default_preprocessing, begun),
         "seed": noise.seed,
         "epsilon_limit": noise.limit,
@@ -437,7 +471,7 @@ def _schema(encoder: Encoder, source: ImageSource, chunk_rows: int, compression:
         components=encoder.components,
         latents=("mu", "logvar", "z") if "logvar" in encoder.outputs else ("z",),
         chunk_rows=chunk_rows,
-        labels=source.attributes.labels if source.attributes is not None else (),
         split=source.split is not None,
         compression=compression,
+        **label_fields(source.attributes),
     )

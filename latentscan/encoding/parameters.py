@@ -69,6 +69,11 @@ class EncodeParameters(Preprocessing):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     root: Location | None = Field(default=None, description="the folder that a list's paths are relative to")
+    attributes: Location | None = Field(
+        default=None,
+        description="a table of what is known of the images (.csv, .tsv, .txt or .parquet): a column has "
+        "their paths, or rows are in their order",
+    )
     chunk_rows: int = Field(
         default=DEFAULT_CHUNK_ROWS, ge=1, le=CHUNK_ROWS_LIMIT, description="images of a block"
     )
@@ -120,6 +125,7 @@ class EncodeKeywords(TypedDict, total=False):
     orientation: Orientation
     alpha: Alpha
     root: str | None
+    attributes: str | None
     chunk_rows: int
     seed: int | None
     epsilon_limit: float | None

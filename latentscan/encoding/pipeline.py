@@ -17,6 +17,7 @@ import numpy as np
 
 from latentscan.execution.executor import Stopped
 from latentscan.kernels.epsilon import epsilon, z_points
+from latentscan.store.schema import ATTRIBUTE_ARRAYS
 from latentscan.store.writer import reject_not_finite, write_block
 
 if TYPE_CHECKING:
@@ -244,7 +245,8 @@ def finish_block(encoded: EncodedBlock, rows: range, *, source: ImageSource, noi
     if source.split is not None:
         arrays["split"] = source.split[these]
     if source.attributes is not None:
-        arrays["attribute"] = source.attributes.values[these]
+        known = source.attributes.of_rows(these)
+        arrays |= {ATTRIBUTE_ARRAYS[kind]: values for kind, values in known.items()}
     return replace(encoded, arrays=arrays)
 
 

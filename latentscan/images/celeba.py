@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from array import array
+import re
 from dataclasses import dataclass
 from posixpath import splitext
 from typing import TYPE_CHECKING
@@ -13,27 +13,29 @@ import numpy as np
 from latentscan.errors import ParameterError, UsageError, shown
 from latentscan.images.endings import FIRST_RULES, RULES, Sieve
 from latentscan.images.folder import FileSource, list_image_files, natural_key, relative_path
+from latentscan.images.joining import rows_of
 from latentscan.images.packed import PackedSource
+from latentscan.images.path_list import SPLIT_COLUMNS, listed_rows, partition_of
 from latentscan.images.source import PIXEL_LIMIT, Attributes
-from latentscan.images.text_lines import csv_rows, text_lines
+from latentscan.images.table_file import keys_of, read_table
+from latentscan.images.text_lines import text_lines
 from latentscan.images.zip_archive import read_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from latentscan.images.endings import Rules
     from latentscan.images.preprocessing import Preprocessing
+    from latentscan.images.source import Attribute
+    from latentscan.images.table_file import Table
     from latentscan.paths import AnyPath
 
 FACES = "img_align_celeba"
 _FOLDERS_OF_LISTS = ("", "Anno", "Eval")
-_ATTRIBUTE = {"-1": -1, "1": 1}
-_PARTITION = {"0": 0, "1": 1, "2": 2}
-_MOST_LABELS = 4096  # every image has a byte for each
-_MOST_DIGITS = 15
+_BETWEEN = re.compile(r"[\s,;|]+")  # the fields of a line
 
 
 def open_celeba(
@@ -132,18 +134,20 @@ def read_lists(root: AnyPath, on_disk: list[str], *, any_ending: bool = True) ->
         A list is malformed; the message names the file and the line.
     """
     attribute_list, partition_list = _find(root, "list_attr_celeba"), _find(root, "list_eval_partition")
-    labels, flags = _read_attributes(attribute_list) if attribute_list else ((), {})
+    listed, columns = _read_attributes(attribute_list) if attribute_list else ({}, ())
     partition = _read_partition(partition_list) if partition_list else {}
-    renamed = _renamed({*flags, *partition}, on_disk) if any_ending else {}
-    flags = {renamed.get(path, path): values for path, values in flags.items()}
+    renamed = _renamed({*listed, *partition}, on_disk) if any_ending else {}
+    listed = {renamed.get(path, path): row for path, row in listed.items()}
     partition = {renamed.get(path, path): value for path, value in partition.items()}
-    paths = sorted({*on_disk, *flags, *partition}, key=natural_key)
+    paths = sorted({*on_disk, *listed, *partition}, key=natural_key)
     split = np.array([partition.get(path, -1) for path in paths], np.int8) if partition_list else None
-    notes = ()
+    rows = np.array([listed.get(path, -1) for path in paths], np.int64)
+    attributes = Attributes(tuple(rows_of(column, rows) for column in columns)) if columns else None
+    notes: tuple[str, ...] = ()
     if renamed:
         said, are = next(iter(renamed.items()))
         notes = (f"CelebA's lists name {len(renamed):,} images otherwise: {shown(said)} is {shown(are)}",)
-    return Listed(paths, split, _attributes(labels, flags, paths), notes)
+    return Listed(paths, split, attributes, notes)
 
 
 def _renamed(listed: set[str], on_disk: list[str]) -> dict[str, str]:
@@ -160,15 +164,6 @@ def _by_stem(paths: set[str]) -> dict[str, list[str]]:
     return found
 
 
-def _attributes(labels: tuple[str, ...], flags: dict[str, bytes], paths: list[str]) -> Attributes | None:
-    if not labels:
-        return None
-    unknown = bytes(len(labels))
-    rows = b"".join(flags.get(path, unknown) for path in paths)
-    values: NDArray[np.int8] = np.frombuffer(rows, np.int8).reshape(len(paths), len(labels))
-    return Attributes(labels, values)
-
-
 def _find(root: AnyPath, stem: str) -> AnyPath | None:
     files = (root / folder / (stem + suffix) for folder in _FOLDERS_OF_LISTS for suffix in (".txt", ".csv"))
     return next(
@@ -176,90 +171,64 @@ def _find(root: AnyPath, stem: str) -> AnyPath | None:
     )  # what is no file cannot be read, and says so
 
 
-def _read_attributes(file: AnyPath) -> tuple[tuple[str, ...], dict[str, bytes]]:
-    lines = _lines(file)
-    announced = None
-    if file.suffix == ".txt":
-        announced = _count(file, lines)
-        number, header = next(lines, (2, []))
-        labels = tuple(header)
-    else:
-        number, header = next(lines, (1, []))
-        labels = tuple(header[1:])
-    _check_labels(labels, file, number)
-    flags: dict[str, bytes] = {}
-    for number, fields in lines:
-        name = _new_name(file, number, fields, flags, len(labels))
-        try:
-            flags[name] = array("b", map(_ATTRIBUTE.__getitem__, fields[1:])).tobytes()
-        except KeyError as error:
-            msg = f"{file}, line {number}: attribute {shown(error.args[0])!r}; expected 1 or -1"
-            raise UsageError(msg) from error
-    if announced not in (None, len(flags)):
-        msg = f"{file}, line 1: {announced} images announced, but {len(flags)} listed; correct one of them"
-        raise UsageError(msg)
-    return labels, flags
-
-
-def _check_labels(labels: tuple[str, ...], file: AnyPath, number: int) -> None:
-    if not labels:
+def _read_attributes(file: AnyPath) -> tuple[dict[str, int], tuple[Attribute, ...]]:
+    """Return the row of each image in the list of attributes, and the columns of the list."""
+    table = read_table(file)
+    named = table.column_of_paths() or table.columns[0]
+    columns = table.without(named)
+    if not columns:
         msg = f"{file}: no header with the names of the attributes; download the list again"
         raise UsageError(msg)
-    where = f"{file}, line {number}"
-    if len(labels) > _MOST_LABELS:
-        msg = f"{where}: {len(labels):,} attributes; expected at most {_MOST_LABELS:,}"
-        raise UsageError(msg)
-    for position, label in enumerate(labels):
-        if label in _ATTRIBUTE or not label.isprintable() or not label:
-            msg = f"{where}: {shown(label)!r}; expected a header with the names of the attributes"
+    for column in columns:
+        odd = _first_odd(column)
+        if odd is not None:
+            got = shown(column.values[odd])
+            msg = f"{table.where(odd)}: attribute {got!r}; expected 1 or -1 in all rows, or 1 or 0 in all"
             raise UsageError(msg)
-        if label in labels[:position]:
-            msg = f"{where}: the attribute {shown(label)!r} is named twice; rename one of the two"
-            raise UsageError(msg)
+    return _rows_by_name(table, keys_of(named)), columns
 
 
 def _read_partition(file: AnyPath) -> dict[str, int]:
-    lines = _lines(file)
-    if file.suffix == ".csv":
-        _, header = next(lines, (1, []))
-        if header[1:] and header[1] in _PARTITION:
-            msg = f"{file}, line 1: {shown(header[0])!r} is an image; expected a header before it"
-            raise UsageError(msg)
+    """Return the partition of each image that is listed: in CelebA's own .txt there is no header."""
+    rows = _plain_partition(file) if file.suffix == ".txt" else listed_rows(file)
     partition: dict[str, int] = {}
-    for number, fields in lines:
-        name = _new_name(file, number, fields, partition, 1)
-        if fields[1] not in _PARTITION:
-            where, got = f"{file}, line {number}", shown(fields[1])
-            msg = f"{where}: partition {got!r}; expected 0 (train), 1 (valid) or 2 (test)"
-            raise UsageError(msg)
-        partition[name] = _PARTITION[fields[1]]
+    for where, name, split in rows:
+        if split is None:
+            expected = f"expected one named {', '.join(SPLIT_COLUMNS)}"
+            raise UsageError(f"{where}: no column with the partition; {expected}")
+        if name in partition:
+            raise _listed_twice(where, name)
+        partition[name] = split
     return partition
 
 
-def _lines(file: AnyPath) -> Iterator[tuple[int, list[str]]]:
-    """Return the fields of every line that is not blank, with its number."""
-    if file.suffix == ".csv":
-        return csv_rows(file)
-    return ((number, fields) for number, line in text_lines(file) if (fields := line.split()))
+def _plain_partition(file: AnyPath) -> Iterator[tuple[str, str, int]]:
+    for number, line in text_lines(file):
+        fields, where = _BETWEEN.split(line.strip()), f"{file}, line {number}"
+        if fields == [""]:
+            continue
+        if len(fields) != 2:
+            msg = f"{where}: {len(fields)} fields; expected a file name and its partition"
+            raise UsageError(msg)
+        yield where, relative_path(fields[0], where), partition_of(fields[1], where, "partition")
 
 
-def _count(file: AnyPath, lines: Iterator[tuple[int, list[str]]]) -> int:
-    _, fields = next(lines, (1, []))
-    if len(fields) != 1 or not fields[0].isdecimal() or len(fields[0]) > _MOST_DIGITS:
-        msg = f"{file}, line 1: {shown(' '.join(fields))!r}; expected the number of images"
-        raise UsageError(msg)
-    return int(fields[0])
+def _rows_by_name(table: Table, names: Sequence[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for row, text in enumerate(names):
+        name = relative_path(text, table.where(row))
+        if name in found:
+            raise _listed_twice(table.where(row), name)
+        found[name] = row
+    return found
 
 
-def _new_name(
-    file: AnyPath, number: int, fields: list[str], known: dict[str, bytes] | dict[str, int], values: int
-) -> str:
-    where = f"{file}, line {number}"
-    if len(fields) != values + 1:
-        msg = f"{where}: {len(fields)} fields; expected a file name and {values} value(s)"
-        raise UsageError(msg)
-    name = relative_path(fields[0], where)
-    if name in known:
-        msg = f"{where}: {shown(name)!r} is listed twice; remove one of the two"
-        raise UsageError(msg)
-    return name
+def _listed_twice(where: str, name: str) -> UsageError:
+    return UsageError(f"{where}: {shown(name)!r} is listed twice; remove one of the two")
+
+
+def _first_odd(column: Attribute) -> int | None:
+    """Return the first row whose value is no answer; None where all of them are."""
+    if column.kind == "binary":
+        return None
+    return next(row for row, value in enumerate(column.values.tolist()) if value not in (1, -1, "1", "-1"))

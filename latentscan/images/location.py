@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MOST_FILES = 100_000
-_KEY = "::"
 
 
 def exists(location: str | AnyPath) -> bool:
@@ -25,17 +24,14 @@ def exists(location: str | AnyPath) -> bool:
     return path.exists() or (isinstance(path, Path) and numbered_files(path)[0].exists())
 
 
-def without_key(path: AnyPath) -> tuple[AnyPath, str | None]:
-    """Split a location such as ``faces.h5::images`` into the file and the name of what is meant in it."""
-    if isinstance(path, Path) and _KEY in path.name and not path.exists():
-        file, _, key = str(path).partition(_KEY)
-        return Path(file), key
-    return path, None
-
-
-def with_key(path: AnyPath, key: str) -> str:
-    """Return the location of what is meant in a file, as messages show it."""
-    return f"{path.name}{_KEY}{key}"
+def without_key(path: AnyPath) -> tuple[AnyPath, str]:
+    """Split a location such as ``faces.h5:images`` into the file and the name of what is meant in it."""
+    file, key = path, ""
+    while isinstance(file, Path) and ":" in str(file) and not file.exists():
+        whole = str(file).rpartition(":")[0]
+        file, key = Path(whole), str(path)[len(whole) + 1 :]
+    found = isinstance(file, Path) and (file.exists() or _RANGE.search(file.name))
+    return (file, key) if found else (path, "")
 
 
 def numbered_files(path: Path) -> Sequence[Path]:

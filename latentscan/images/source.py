@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
+
+Kind = Literal["binary", "integer", "float", "text"]  # of an attribute
+DTYPES: dict[Kind, Any] = {"binary": np.int8, "integer": np.int64, "float": np.float64, "text": object}
+MISSING: dict[Kind, Any] = {"binary": 0, "integer": -(2**63), "float": np.nan, "text": ""}
 
 PIXEL_LIMIT = 64_000_000  # images of more pixels are rejected before any is decoded, by default
 
@@ -54,11 +59,55 @@ class Pixels:
 
 
 @dataclass(frozen=True)
-class Attributes:
-    """What is known of the images: `values` (n, labels) int8, one column per name in `labels`."""
+class Attribute:
+    """One thing that is known of the images.
 
-    labels: tuple[str, ...]
-    values: NDArray[np.int8]
+    Parameters
+    ----------
+    label
+        Its name.
+    kind
+        Of its values: binary ones are 1 and -1.
+    values
+        (image,), of the type that `DTYPES` has for the kind; where unknown, what `MISSING` has for it.
+    categories
+        The texts that occur, in order, where they are few and come again and again; else empty.
+    """
+
+    label: str
+    kind: Kind
+    values: NDArray[Any]
+    categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """What is known of the images, one column a label."""
+
+    columns: tuple[Attribute, ...]
+
+    @classmethod
+    def binary(cls, labels: Sequence[str], values: NDArray[np.int8]) -> Self:
+        """Return binary attributes, whose values are (image, label): 1, -1, or 0 where unknown."""
+        named = zip(labels, values.T, strict=True)
+        return cls(tuple(Attribute(label, "binary", column) for label, column in named))
+
+    def labels(self, kind: Kind) -> tuple[str, ...]:
+        """Return the labels of the attributes of a kind."""
+        return tuple(column.label for column in self.columns if column.kind == kind)
+
+    def values(self, kind: Kind, rows: slice = slice(None)) -> NDArray[Any]:
+        """Return the values of all attributes of a kind, (image, label)."""
+        return np.stack([column.values[rows] for column in self.columns if column.kind == kind], axis=1)
+
+    def of_rows(self, rows: slice) -> dict[Kind, NDArray[Any]]:
+        """Return the values of some images, (image, label) by kind."""
+        return {kind: self.values(kind, rows) for kind in DTYPES if self.labels(kind)}
+
+    @property
+    def categories(self) -> dict[str, list[str]]:
+        """The texts that occur, by the label of each categorical attribute."""
+        return {column.label: list(column.categories) for column in self.columns if column.categories}
 
 
 class ImageSource(Protocol):
@@ -74,7 +123,7 @@ class ImageSource(Protocol):
 
     @property
     def attributes(self) -> Attributes | None:
-        """The labels of every image, where they are known."""
+        """What is known of every image."""
 
     @property
     def notes(self) -> tuple[str, ...]:

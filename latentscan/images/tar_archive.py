@@ -155,22 +155,19 @@ def _headers(file: ShareableFile) -> Iterator[tuple[str, bytes, int, int, str]]:
 def _is_header(block: bytes) -> bool:
     """Check the sum of a header's bytes, in which that of the sum itself counts as blanks."""
     said = block[148:156].partition(b"\0")[0].strip()
-    return (
-        len(block) == _BLOCK
-        and said.isdigit()
-        and int(said, 10) == int(f"{sum(block) - sum(block[148:156]) + 256:o}")
-    )
+    expected = sum(block) - sum(block[148:156]) + 256
+    return len(block) == _BLOCK and said.lstrip(b"0") == b"%o" % expected
 
 
 _LONG = {b"L": "path", b"K": "linkpath"}
 
 
 def _extended(content: bytes) -> dict[str, str]:
-    """Return the records of an extended header, ``length key=value``.
+    r"""Return the records of an extended header, ``length key=value``.
 
     Examples
     --------
-    >>> _extended(b"16 path=a/1.jpg\\n")
+    >>> _extended(b"16 path=a/1.jpg\n")
     {'path': 'a/1.jpg'}
     """
     found: dict[str, str] = {}

@@ -110,22 +110,28 @@ def read_directory(file: Path) -> tuple[ZipContents, Members]:
     """
     try:
         opened = ShareableFile(file)
-        members, all_encrypted = Members(6), True
-        packed = 0
-        for name, values in _entries(opened):
-            members.add(name, values)
-            packed += values[1] + _LOCAL.size
-            all_encrypted &= bool(values[4] & _ENCRYPTED) or name.endswith("/")
-        if packed > opened.size:
-            raise ValueError("its members overlap")
+        members, all_encrypted = _members(opened)
     except OSError as error:
         raise ParameterError(f"cannot be read ({error.strerror})", field="images", value=file) from error
     except (ValueError, struct.error, UsageError) as error:
         msg = f"no .zip file that can be read ({error}); download or zip it again"
         raise ParameterError(msg, field="images", value=file) from error
-    if all_encrypted and packed:
+    if all_encrypted:
         raise ParameterError("is encrypted; unpack it with its password", field="images", value=file)
     return ZipContents(opened), members
+
+
+def _members(file: ShareableFile) -> tuple[Members, bool]:
+    """Return the images in an archive, and whether all that it holds is encrypted."""
+    members, held, encrypted, packed = Members(6), 0, 0, 0
+    for name, values in _entries(file):
+        members.add(name, values)
+        packed += values[1] + _LOCAL.size
+        held += not name.endswith("/")
+        encrypted += values[4] & _ENCRYPTED
+    if packed > file.size:
+        raise ValueError("its members overlap")
+    return members, 0 < held <= encrypted
 
 
 def _damaged(why: str) -> ImageRejectedError:

@@ -184,7 +184,8 @@ class _Planner:
 
     def _has_paths(self, store: str) -> bool:
         """Check whether a store is of images, and not of latents that were made elsewhere."""
-        return not store_begun(store) or open_store(store).attributes.get("source", {}).get("kind") != LATENTS
+        source = open_store(store).attributes.get("source", {}) if store_begun(store) else {}
+        return source.get("kind") != LATENTS or "images" in source
 
     def _is_cached(self, request: Request, stores: tuple[str, ...]) -> bool:
         """Check whether a result is cached; none is of a store that is yet to be written."""

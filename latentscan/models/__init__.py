@@ -1,5 +1,5 @@
-"""Keras models: networks, training, and the loading of trained encoders and decoders.
+"""Trained encoders and decoders of any kind, and the training of Keras models.
 
-`outputs`, `parameters`, `run_folder` and `points` need no Keras; every other module imports it through
-`backend`.
+What computes is a `Network`, which `opening` opens; a framework is imported with the first network of its
+own. Every module that needs Keras imports it through `backend`.
 """

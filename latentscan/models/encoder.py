@@ -11,23 +11,26 @@ import numpy as np
 
 from latentscan.errors import ParameterError, UsageError, command, parameter
 from latentscan.images.preprocessing import Preprocessing
-from latentscan.models.backend import keras, versions
-from latentscan.models.graph import heads_model, output_names, tensors_of
-from latentscan.models.loading import Packed, compile_fixed, load_model, packed, sha256, unpacked
-from latentscan.models.networks import to_range
+from latentscan.models.network import Loading
+from latentscan.models.opening import open_network
 from latentscan.models.outputs import heads_as_asked, heads_by_name, notes_on, shape_text
-from latentscan.models.pixel_range import UNIT, PixelRange, doubt, is_bytes, pixel_range
+from latentscan.models.packing import Packed, packed, sha256, unpacked
+from latentscan.models.ranges import UNIT, PixelRange, doubt, is_bytes
 from latentscan.models.run_folder import RunFolder
-from latentscan.models.steadiness import steady_heads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
+    from latentscan.models.network import Network
     from latentscan.models.outputs import Head, Shape, Source
 
-BATCH_PIXELS = 256 * 96 * 96  # larger images come in smaller batches, so that memory stays bounded
+# A matrix product sums the last rows of a batch in another order, where they do not fill its blocks: a row
+# would depend on its place by rounding. Blocks are of 24 rows, or of 48 where a processor has AVX-512.
+BLOCK_ROWS = 48
+BATCH_ROWS = 5 * BLOCK_ROWS
+BATCH_PIXELS = BATCH_ROWS * 96 * 96  # larger images come in smaller batches, so that memory stays bounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +59,8 @@ class Encoder:
         What the model says of the pixels that it takes.
     notes
         What a user should know of it, a line each.
-    model, file, trusted
-        The Keras model, and how it was loaded.
+    network, file, loading
+        What computes, and how it was loaded.
     """
 
     name: str
@@ -73,9 +76,9 @@ class Encoder:
     heads: tuple[Head, ...]
     takes: PixelRange
     notes: tuple[str, ...]
-    model: Any = field(repr=False)
+    network: Network = field(repr=False)
     file: Path = field(repr=False)
-    trusted: bool = field(repr=False)
+    loading: Loading = field(repr=False)
 
     @property
     def default_preprocessing(self) -> Preprocessing:
@@ -93,7 +96,7 @@ class Encoder:
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel as the model's file and what was found out about it."""
         own = {name.name: getattr(self, name.name) for name in fields(self)}
-        for left in ("model", "file"):
+        for left in ("network", "file"):
             del own[left]
         return _unpacked, (packed(self.file, self.sha256), own)
 
@@ -114,6 +117,9 @@ class Encoder:
         """
         check_input(self, preprocessing, override=override)
         fitting = max(1, BATCH_PIXELS // preprocessing.size**2)
+        if fitting < self.batch_size:
+            whole = BLOCK_ROWS if fitting >= BLOCK_ROWS else BLOCK_ROWS // 2
+            fitting = fitting // whole * whole or fitting
         return replace(self, preprocessing=preprocessing, batch_size=min(self.batch_size, fitting))
 
     def __call__(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
@@ -187,7 +193,7 @@ class Encoder:
                 chosen = self.default_preprocessing.model_copy(update={"value_range": other_limits})
                 return replace(self, preprocessing=chosen, batch_size=max(1, len(batch)))(batch)
 
-            reason = doubt(self.model, self.heads, rows, batch, limits)
+            reason = doubt(self.network.misfit, self.heads, rows, batch, limits)
             if reason is not None:
                 found.append(
                     f"WARNING: {reason} speaks against pixels in {shown}; compare with "
@@ -197,19 +203,7 @@ class Encoder:
 
     @cached_property
     def _forward(self) -> Callable[[NDArray[Any]], list[NDArray[np.float32]]]:
-        preprocessing = self.default_preprocessing
-        selected = heads_model(self.model, self.heads)
-
-        def forward(pixels: Any) -> Any:
-            images = to_range(pixels, preprocessing.value_range)
-            images = keras.ops.cast(images, self.model.inputs[0].dtype)
-            outputs = keras.tree.flatten(selected(images, training=False))
-            return [
-                _converted(keras.ops.cast(output, "float32"), head.meaning)
-                for output, head in zip(outputs, self.heads, strict=True)
-            ]
-
-        return compile_fixed(forward, (self.batch_size, preprocessing.size, preprocessing.size, 3), "uint8")
+        return self.network.compiled(self.heads, self.default_preprocessing, self.batch_size)
 
 
 def load_encoder(
@@ -217,7 +211,7 @@ def load_encoder(
     *,
     outputs: Mapping[str, Source] | None = None,
     trust: bool = False,
-    batch_size: int = 256,
+    batch_size: int = BATCH_ROWS,
 ) -> Encoder:
     """Load the encoder of a run folder, or of a model file of the user's.
 
@@ -251,38 +245,39 @@ def load_encoder(
             value=path,
         )
     file = path if record is None else folder.encoder
-    model = load_model(file, trust=trust)
-    size = _input_size(model, path)
+    loading = Loading(trust=trust)
+    network = open_network(file, loading)
+    size = _input_size(network, path)
     if record is not None:
         takes = PixelRange(record.preprocessing.value_range, "it was trained so")
     else:
-        takes = pixel_range(model)
-    heads, notes = _heads(model, path, outputs, takes.value_range or UNIT)
+        takes = network.pixel_range()
+    heads, notes = _heads(network, path, outputs, takes.value_range or UNIT)
     is_vae = record is not None and record.parameters.kind == "vae"
     return Encoder(
         name=path.resolve().name,
         sha256=sha256(file),
-        components=_components(model, path, heads),
+        components=_components(network, path, heads),
         outputs=tuple(head.array for head in heads),
         input_size=size,
         preprocessing=record.preprocessing if record else None,
         epsilon_limit=record.parameters.epsilon_limit if record and is_vae else None,
         epsilon_factor=record.parameters.epsilon_factor if record and is_vae else None,
-        versions=versions(),
+        versions=network.versions(),
         batch_size=batch_size,
         heads=heads,
         takes=takes,
         notes=tuple(notes),
-        model=model,
+        network=network,
         file=file,
-        trusted=trust,
+        loading=loading,
     )
 
 
 def _unpacked(content: Packed, own: dict[str, Any]) -> Encoder:
     """Restore an encoder that was sent from elsewhere; a model is loaded once by a process."""
-    model = unpacked(content, trust=own["trusted"])
-    return Encoder(**own, model=model, file=Path(content.name))
+    network = unpacked(content, own["loading"], open_network)
+    return Encoder(**own, network=network, file=Path(content.name))
 
 
 def check_input(encoder: Encoder, preprocessing: Preprocessing, *, override: bool = False) -> None:
@@ -320,40 +315,30 @@ def check_input(encoder: Encoder, preprocessing: Preprocessing, *, override: boo
         )
 
 
-def _converted(values: Any, meaning: str) -> Any:
-    """Return logvar from another spread; what is none of the array's as it is."""
-    if meaning == "log_std":
-        return 2 * values
-    if meaning == "std":
-        return 2 * keras.ops.log(values)
-    return keras.ops.log(values) if meaning == "var" else values
-
-
-def _input_size(model: Any, path: Path) -> int | None:
-    shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
-    if len(shapes) != 1 or len(shapes[0]) != 3 or shapes[0][2] != 3 or shapes[0][0] != shapes[0][1]:
+def _input_size(network: Network, path: Path) -> int | None:
+    takes = network.input
+    if takes.channels != 3 or takes.height != takes.width or takes.channels_first:
         raise ParameterError(
             "expected one input of square RGB images, (size, size, 3), got "
-            f"{', '.join(map(shape_text, shapes))}; an encoder of grey images or of channels first cannot be "
-            "used",
+            f"{shape_text((takes.height, takes.width, takes.channels))}; an encoder of grey images or of "
+            "channels first cannot be used",
             field="model",
             value=path,
         )
-    size = shapes[0][0]
-    return None if size is None else int(size)
+    return takes.height
 
 
 def _heads(
-    model: Any, path: Path, asked: Mapping[str, Source] | None, limits: tuple[float, float]
+    network: Network, path: Path, asked: Mapping[str, Source] | None, limits: tuple[float, float]
 ) -> tuple[tuple[Head, ...], list[str]]:
     """Return which outputs become which arrays, and what to say of it."""
-    names, shapes = output_names(model), [tuple(tensor.shape) for tensor in model.outputs]
+    names, shapes = network.names, network.shapes
     if asked is None:
         heads = heads_by_name(path, names, shapes)
     else:
         heads = heads_as_asked(path, names, shapes, asked)
         try:
-            tensors_of(model, [head.source for head in heads])
+            [network.shape_of(head.source) for head in heads]
         except (ValueError, AttributeError) as error:
             raise ParameterError(
                 f"{' '.join(str(error).split())[:200]}; the outputs of {path} are "
@@ -361,9 +346,9 @@ def _heads(
                 field="outputs",
                 value=",".join(f"{meaning}={source}" for meaning, source in asked.items()),
             ) from None
-    _components(model, path, heads)
+    _components(network, path, heads)
     try:
-        heads, notes = steady_heads(model, heads, path, limits)
+        heads, notes = network.steady_heads(heads, limits)
     except ParameterError:
         raise
     except Exception as error:  # noqa: BLE001 (a layer of someone's own may raise anything)
@@ -374,9 +359,8 @@ def _heads(
     return heads, [*notes, *notes_on(heads)]
 
 
-def _components(model: Any, path: Path, heads: tuple[Head, ...]) -> int:
-    tensors = tensors_of(model, [head.source for head in heads])
-    shapes: list[Shape] = [tuple(tensor.shape) for tensor in tensors]
+def _components(network: Network, path: Path, heads: tuple[Head, ...]) -> int:
+    shapes: list[Shape] = [network.shape_of(head.source) for head in heads]
     for head, shape in zip(heads, shapes, strict=True):
         if len(shape) != 2 or shape[1] is None:
             raise ParameterError(

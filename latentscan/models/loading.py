@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
-import threading
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latentscan.errors import ParameterError, UnsafeInputError, UsageError, parameter
+from latentscan.errors import ParameterError, UnsafeInputError, parameter
 from latentscan.models.autoencoder import Sampling
 from latentscan.models.backend import keras
 from latentscan.models.graph import functional
 from latentscan.models.model_file import check_model_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
-
-
-MODELS_HELD = 2  # of those that were sent to this process
 
 
 def load_model(path: Path, *, trust: bool) -> Any:
@@ -83,63 +76,6 @@ def load_model(path: Path, *, trust: bool) -> Any:
             value=path,
         )
     return functional(model)
-
-
-def sha256(path: Path) -> str:
-    """Hash a file, or the names and contents of all files of a folder."""
-    if path.is_file():
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    digest = hashlib.sha256()
-    for file in sorted(file for file in path.rglob("*") if file.is_file()):
-        digest.update(f"{file.relative_to(path).as_posix()} {sha256(file)}\n".encode())
-    return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class Packed:
-    """A model file, or the files of a folder by their paths in it, for processes that do not see it."""
-
-    name: str
-    sha256: str
-    files: Mapping[str, bytes]
-
-
-def packed(path: Path, expected: str) -> Packed:
-    """Read the files of a model.
-
-    Raises
-    ------
-    UsageError
-        If they are not those whose hash is `expected`: they were changed since.
-    """
-    if sha256(path) != expected:
-        raise UsageError(f"{path}: the model was changed since it was loaded; repeat the command")
-    if path.is_file():
-        return Packed(path.name, expected, {"": path.read_bytes()})
-    files = (file for file in path.rglob("*") if file.is_file())
-    return Packed(
-        path.name, expected, {file.relative_to(path).as_posix(): file.read_bytes() for file in files}
-    )
-
-
-def unpacked(model: Packed, *, trust: bool) -> Any:
-    """Load a model that was packed; one that this process has loaded before is not loaded again."""
-    with _LOADING:
-        if (model.sha256, trust) not in _LOADED:
-            while len(_LOADED) >= MODELS_HELD:
-                del _LOADED[next(iter(_LOADED))]
-            with tempfile.TemporaryDirectory() as folder:
-                for name, content in model.files.items():
-                    file = Path(folder, model.name, name)
-                    file.parent.mkdir(parents=True, exist_ok=True)
-                    file.write_bytes(content)
-                _LOADED[model.sha256, trust] = load_model(Path(folder, model.name), trust=trust)
-        return _LOADED[model.sha256, trust]
-
-
-_LOADED: dict[tuple[str, bool], Any] = {}
-_LOADING = threading.Lock()
 
 
 def compile_fixed(

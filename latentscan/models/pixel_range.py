@@ -7,52 +7,22 @@ one that it was made for. Where nothing changes the pixels, the model does not s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from latentscan.models.backend import keras
 from latentscan.models.graph import calls, functional, is_nested, part
+from latentscan.models.ranges import BYTES, RANGES, SIDE, SYMMETRIC, UNIT, PixelRange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from latentscan.models.outputs import Head
+    from latentscan.models.ranges import Range
 
-Range = tuple[float, float]
-BYTES: Range = (0.0, 255.0)
-UNIT: Range = (0.0, 1.0)
-SYMMETRIC: Range = (-1.0, 1.0)
-RANGES = (BYTES, UNIT, SYMMETRIC)
 SMALLEST, LARGEST, FARTHEST = 0.2, 10.0, 1.5  # of what weights expect: its size, and its centre by its spread
-SIDE = 64  # of images for a model that takes any
-FLAT = 0.02  # images that differ by less than this share of what they have in common
-WILD_LOGVAR, WILD_MU = 50.0, 100.0
-CLEARLY = 4.0  # times as well
-
-
-@dataclass(frozen=True)
-class PixelRange:
-    """What a model says of the pixels that it takes.
-
-    Parameters
-    ----------
-    value_range
-        The range; None where the model does not say.
-    reason
-        Why.
-    """
-
-    value_range: Range | None
-    reason: str
-
-
-def is_bytes(value_range: Range) -> bool:
-    """Return whether a range is about 0..255, and not about 0..1 or -1..1."""
-    return max(map(abs, value_range)) > 2
 
 
 def pixel_range(model: Any) -> PixelRange:
@@ -143,78 +113,11 @@ def _centre_and_spread(values: NDArray[np.float64], images: NDArray[np.float32])
     return float(low + high) / 2, float(high - low) / 2 / float(own_high - own_low)
 
 
-def doubt(
-    model: Any,
-    heads: tuple[Head, ...],
-    rows: Callable[[Range], Mapping[str, NDArray[np.float32]]],
-    pixels: NDArray[np.uint8],
-    assumed: Range,
-) -> str | None:
-    """Return why images speak for another range than the one that is assumed; None where they do not.
-
-    Parameters
-    ----------
-    model, heads
-        The model, and which of its outputs are taken.
-    rows
-        Returns the outputs for the images in a range.
-    pixels
-        Some images, bytes (n, size, size, 3).
-    assumed
-        The range that is assumed.
-    """
-    if len(pixels) < 2:
-        return None
-    try:
-        return _doubt(model, heads, rows, pixels, assumed)
-    except Exception:  # noqa: BLE001 (a layer of someone's own may raise anything)
-        return None
-
-
-def _doubt(
-    model: Any,
-    heads: tuple[Head, ...],
-    rows: Callable[[Range], Mapping[str, NDArray[np.float32]]],
-    pixels: NDArray[np.uint8],
-    assumed: Range,
-) -> str | None:
-    other = UNIT if is_bytes(assumed) else BYTES
-    misfits = [_normalization_misfit(model, _in_range(pixels, limits)) for limits in (assumed, other)]
-    own, its = (np.nan if misfit is None else misfit for misfit in misfits)
-    if own > 1 and its * CLEARLY < own:
-        return "what its BatchNormalization layers saw in training"
-    found, others = rows(assumed), rows(other)
-    has_logvar = any(head.array == "logvar" for head in heads)
-    if has_logvar and (wild := _wild(found)) and not _wild(others):
-        return wild
-    point = "mu" if has_logvar else "z"
-    if _relative_spread(found[point]) < FLAT < FLAT * CLEARLY < _relative_spread(others[point]):
-        return f"{point} that hardly differs between images"
-    return None
-
-
-def _in_range(pixels: NDArray[np.uint8], limits: Range) -> NDArray[np.float32]:
-    return (limits[0] + pixels * ((limits[1] - limits[0]) / 255)).astype(np.float32)
-
-
-def _wild(found: Mapping[str, NDArray[np.float32]]) -> str:
-    """Return what no trained encoder gives for images like its own, in words; nothing where all is well."""
-    logvar, mu = float(np.abs(found["logvar"]).max()), float(np.sqrt((found["mu"] ** 2).mean()))
-    if not logvar <= WILD_LOGVAR:  # NaN too
-        return f"logvar up to {logvar:.3g}"
-    return f"mu of the size {mu:.3g}" if mu > WILD_MU else ""
-
-
-def _relative_spread(points: NDArray[np.float32]) -> float:
-    values = points.astype(np.float64)
-    return float(np.sqrt(values.var(axis=0).mean()) / max(1e-300, np.sqrt((values**2).mean())))
-
-
-def _normalization_misfit(model: Any, values: NDArray[np.float32]) -> float | None:
+def normalization_misfit(model: Any, values: NDArray[np.float32]) -> float | None:
     """Return how far images are from what the first BatchNormalization saw: KL of normal distributions."""
     for operation, inputs, _ in calls(functional(model)):
         if is_nested(operation) and len(inputs) == 1:
-            found = _normalization_misfit(operation, _run(model, inputs[0], values).astype(np.float32))
+            found = normalization_misfit(operation, _run(model, inputs[0], values).astype(np.float32))
             if found is not None:
                 return found
         elif isinstance(operation, keras.layers.BatchNormalization):

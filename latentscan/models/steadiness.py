@@ -10,7 +10,7 @@ from latentscan.errors import ParameterError, parameter
 from latentscan.models.backend import keras
 from latentscan.models.graph import calls, heads_model, part, runs_foreign_code, tensors_of
 from latentscan.models.outputs import SPREADS, Head, meaning_of
-from latentscan.models.pixel_range import SIDE
+from latentscan.models.ranges import SIDE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

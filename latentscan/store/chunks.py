@@ -81,7 +81,7 @@ def checksum_of(values: NDArray[Any]) -> bytes:
 
 def _content(values: NDArray[Any]) -> Any:
     if values.dtype.kind in "OTU":
-        return "\0".join(values.tolist()).encode()
+        return "\0".join(values.ravel().tolist()).encode()
     return np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
 
 

@@ -27,7 +27,7 @@ from latentscan.store.atomic import (
     remove_leftovers,
     write_json,
 )
-from latentscan.store.schema import COMMITS, JOBS, LATENTS
+from latentscan.store.schema import ATTRIBUTE_ARRAYS, COMMITS, JOBS, LABEL_NAMES, LATENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +39,8 @@ SEAL = "metadata_sha256"
 SEALED_COPY = "sealed_metadata"  # the group whose attribute `root` is the copy of the sealed part
 RESULTS = "analyses"
 GROUP: dict[str, Any] = {"attributes": {}, "zarr_format": 3, "node_type": "group"}
-_SEALED = frozenset({*LATENTS, "path", "status", "split", "attribute", "label", COMMITS, "digest", "array"})
+_ATTRIBUTES = (*ATTRIBUTE_ARRAYS.values(), *LABEL_NAMES.values())
+_SEALED = frozenset({*LATENTS, "path", "status", "split", *_ATTRIBUTES, COMMITS, "digest", "array"})
 _one_at_a_time = threading.Lock()
 
 Nodes = dict[str, Any]  # metadata by path, as consolidated metadata has it

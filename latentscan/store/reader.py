@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from latentscan.errors import StoreError, UsageError, parameter
+from latentscan.errors import StoreError, UsageError, parameter, shown
+from latentscan.images.source import DTYPES, MISSING
 from latentscan.paths import absolute, is_url
 from latentscan.store.atomic import backing
 from latentscan.store.chunks import (
@@ -27,10 +28,12 @@ from latentscan.store.chunks import (
 from latentscan.store.metadata import SEAL, no_store, open_sealed, read_root
 from latentscan.store.results import ResultEntry, Results
 from latentscan.store.schema import (
+    ATTRIBUTE_ARRAYS,
     BLOCKS_LIMIT,
+    CATEGORIES,
     COMMITS,
     DIGEST_BYTES,
-    FORMAT_VERSION,
+    LATENT_SHAPE,
     READABLE_VERSIONS,
     Schema,
 )
@@ -131,6 +134,55 @@ class LatentStore:
         """The paths of the images relative to their source, (image,) str."""
         return self.array("path")
 
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """The axes of a latent, of which a row is the components in C order; of most models a single one.
+
+        Raises
+        ------
+        StoreError
+            If what the store says of it is damaged.
+        """
+        stored = self.attributes.get(LATENT_SHAPE, [self.schema.components])
+        whole = isinstance(stored, list) and all(type(length) is int and length > 0 for length in stored)
+        if not whole or math.prod(stored) != self.schema.components:
+            raise StoreError(
+                f"{self.location}: its {LATENT_SHAPE} {shown(stored)} is damaged: expected axes of "
+                f"{self.schema.components:,} components"
+            )
+        return tuple(stored)
+
+    def categories(self, label: str) -> tuple[str, ...]:
+        """Return the texts that occur in a categorical attribute, in order; empty for one that is not."""
+        return tuple(self.attributes.get(CATEGORIES, {}).get(label, ()))
+
+    def read_attribute(self, label: str) -> NDArray[Any]:
+        """Read an attribute of all images, (image,): int8, int64, float64, or texts.
+
+        What is not known is 0 (of a binary attribute, else 1 or -1), the smallest integer, NaN, or "". The
+        rows of blocks that are not written are such.
+
+        Parameters
+        ----------
+        label
+            Its name, one of those in `schema.labelled`.
+
+        Raises
+        ------
+        UsageError
+            If no attribute has that name.
+        ChunkError
+            If a part of it is damaged.
+        """
+        kind, column = self.schema.place_of(label)
+        name, digests = ATTRIBUTE_ARRAYS[kind], self.digests()
+        values = np.full(len(self), MISSING[kind], DTYPES[kind])
+        for block in np.flatnonzero(digests.any(axis=(1, 2))).tolist():
+            rows = self.schema.rows(block)
+            found = self.read_block(block, (name,), digests[block])[name]
+            values[rows.start : rows.stop] = found[:, column]
+        return values
+
     def results(self) -> list[ResultEntry]:
         """Return the results that are cached in the store, each compared with what was saved."""
         return Results(self.location).entries()
@@ -155,8 +207,7 @@ class LatentStore:
     @property
     def coordinates(self) -> dict[str, tuple[str, ...]]:
         """The names along the dimensions that have names, by the path of their array."""
-        named = {self._commits_path("array"): self.schema.names, "label": self.schema.labels}
-        return {path: names for path, names in named.items() if names}
+        return {self._commits_path("array"): self.schema.names, **self.schema.coordinates}
 
     @cached_property
     def _arrays(self) -> dict[str, zarr.Array[Any]]:
@@ -390,7 +441,8 @@ def _schema_of(location: str, stored: Any) -> Schema:
         If no store has that one.
     """
     try:
-        schema = Schema(**{**stored, "latents": tuple(stored["latents"]), "labels": tuple(stored["labels"])})
+        lists = {name: tuple(value) for name, value in stored.items() if isinstance(value, list)}
+        schema = Schema(**{**stored, **lists})
     except (UsageError, TypeError, KeyError) as error:
         raise StoreError(f"{location}: its schema is damaged: {error}") from error
     if schema.blocks > BLOCKS_LIMIT:
@@ -404,7 +456,7 @@ def _require_readable(location: str, attributes: Mapping[str, Any]) -> int:
     version = attributes.get("format_version")
     if version not in READABLE_VERSIONS:
         raise StoreError(
-            f"{location}: format version is {version}, expected {FORMAT_VERSION} or less; "
+            f"{location}: format version is {version}, expected {max(READABLE_VERSIONS)} or less; "
             "open it with the latentscan that wrote it"
         )
     return int(version)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from latentscan.errors import ParameterError, UsageError
+from latentscan.errors import ParameterError, UsageError, shown
+from latentscan.images.source import MISSING, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from latentscan.images.source import Attributes
 
 FORMAT_VERSION = 2
-READABLE_VERSIONS = (1, 2)
+ATTRIBUTES_VERSION = 3  # of stores with attributes that are not binary, which older readers do not know
+READABLE_VERSIONS = (1, 2, 3)
 JOBS = "jobs"  # the folder of the records of jobs
 REWRITES = "rewrites"  # the group of blocks that are being replaced
 COMMITS = "commits"  # the group of the commit record, which format 1 has in the root
@@ -20,7 +27,46 @@ BLOCK_BYTES_LIMIT = 2_000_000_000  # of a new store's block, which a task holds 
 PATH_BYTES = 64  # of an image, in memory: a guess
 BLOCKS_LIMIT = 2**22  # the commit record of more would take gigabytes
 
+ATTRIBUTE_ARRAYS: dict[Kind, str] = {
+    "binary": "attribute",
+    "integer": "attribute_integer",
+    "float": "attribute_float",
+    "text": "attribute_text",
+}
+LABEL_NAMES: dict[Kind, str] = {  # the dimension behind `image`, and the coordinate with the labels
+    "binary": "label",
+    "integer": "label_integer",
+    "float": "label_float",
+    "text": "label_text",
+}
+_ATTRIBUTE_TYPES: dict[Kind, str] = {"binary": "int8", "integer": "int64", "float": "float64", "text": "str"}
+LABEL_FIELDS: dict[Kind, str] = {  # of a schema
+    "binary": "labels",
+    "integer": "integer_labels",
+    "float": "float_labels",
+    "text": "text_labels",
+}
+CATEGORIES = "categories"  # the attribute of the group: the texts of each categorical attribute
+LATENT_SHAPE = "latent_shape"  # the attribute of the group: the axes of a latent, where they are several
+
 Compression = Literal["none", "zstd", "lz4"]
+
+
+def label_fields(attributes: Attributes | None) -> dict[str, Any]:
+    """Return the fields of a schema that name what is known of images."""
+    return (
+        {} if attributes is None else {LABEL_FIELDS[kind]: attributes.labels(kind) for kind in LABEL_FIELDS}
+    )
+
+
+def attribute_record(attributes: Attributes | None) -> dict[str, Any]:
+    """Return what the group's attributes say of what is known of images: the texts of categorical ones."""
+    return {CATEGORIES: attributes.categories} if attributes is not None and attributes.categories else {}
+
+
+def shape_record(latent_shape: Sequence[int]) -> dict[str, Any]:
+    """Return what the group's attributes say of the axes of a latent, without that of the images."""
+    return {LATENT_SHAPE: list(latent_shape)} if len(latent_shape) > 1 else {}
 
 
 @dataclass(frozen=True)
@@ -50,11 +96,13 @@ class Schema:
         Rows of one block; a chunk is that many rows by all components. It becomes the number of images
         where these are fewer, since chunks are filled up with padding.
     labels
-        Names of the columns of `attribute`; empty where no attributes are known.
+        Names of the columns of `attribute`, which are binary; empty where no such attributes are known.
     split
         Whether the partition of the images is known.
     compression
         ``none``, ``zstd``, or ``lz4`` (with bitshuffle); every chunk has a crc32c checksum besides.
+    integer_labels, float_labels, text_labels
+        Names of the columns of `attribute_integer`, `attribute_float` and `attribute_text`.
 
     Raises
     ------
@@ -69,6 +117,9 @@ class Schema:
     labels: tuple[str, ...] = ()
     split: bool = False
     compression: Compression = "none"
+    integer_labels: tuple[str, ...] = ()
+    float_labels: tuple[str, ...] = ()
+    text_labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("images", "components"):
@@ -91,8 +142,45 @@ class Schema:
 
     @property
     def block_bytes(self) -> int:
-        """Bytes of a block in memory: its latents, and about as much as its paths take."""
-        return self.chunk_rows * (self.components * len(self.latents) * 4 + PATH_BYTES)
+        """Bytes of a block in memory: its latents, and about as much as its paths and attributes take."""
+        numbers = 8 * len(self.integer_labels + self.float_labels)
+        texts = PATH_BYTES * (1 + len(self.text_labels))
+        return self.chunk_rows * (self.components * len(self.latents) * 4 + numbers + texts)
+
+    @property
+    def format_version(self) -> int:
+        """The version of the format of a new store: the oldest whose readers know all of its arrays."""
+        return ATTRIBUTES_VERSION if self.labelled.keys() - {"binary"} else FORMAT_VERSION
+
+    @property
+    def labelled(self) -> dict[Kind, tuple[str, ...]]:
+        """The labels of the attributes, by kind; of kinds that there are."""
+        return {kind: labels for kind, field in LABEL_FIELDS.items() if (labels := getattr(self, field))}
+
+    @property
+    def coordinates(self) -> dict[str, tuple[str, ...]]:
+        """The labels along the dimensions of attributes, by the name of the coordinate."""
+        return {LABEL_NAMES[kind]: labels for kind, labels in self.labelled.items()}
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """It as a store records it: what older versions do not know is left out where it is empty."""
+        newer = set(LABEL_FIELDS.values()) - {"labels"}
+        return {name: value for name, value in asdict(self).items() if value or name not in newer}
+
+    def place_of(self, label: str) -> tuple[Kind, int]:
+        """Return the kind of an attribute, and its column among those of that kind.
+
+        Raises
+        ------
+        UsageError
+            If no attribute has that label.
+        """
+        for kind, labels in self.labelled.items():
+            if label in labels:
+                return kind, labels.index(label)
+        known = [own for labels in self.labelled.values() for own in labels]
+        raise UsageError(f"no attribute {shown(label)!r}; the store has {', '.join(known) or 'none'}")
 
     def require_fitting_blocks(self) -> None:
         """Check that the blocks of a new store are neither too large for a task nor too many.
@@ -136,8 +224,12 @@ class Schema:
         specs.append(ArraySpec("status", "uint8", None, 1, 0))
         if self.split:
             specs.append(ArraySpec("split", "int8", None, 1, -1))
-        if self.labels:
-            specs.append(ArraySpec("attribute", "int8", "label", len(self.labels), 0))
+        specs += [
+            ArraySpec(
+                ATTRIBUTE_ARRAYS[kind], _ATTRIBUTE_TYPES[kind], LABEL_NAMES[kind], len(labels), MISSING[kind]
+            )
+            for kind, labels in self.labelled.items()
+        ]
         return tuple(specs)
 
     @property

@@ -10,14 +10,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latentscan.errors import UsageError
-from latentscan.images.source import Status
+from latentscan.images.source import MISSING, Status
 from latentscan.paths import is_url
 from latentscan.store.atomic import publish, require_folder_of
 from latentscan.store.chunks import digest_of
 from latentscan.store.integrity import check_metadata, repair_metadata
 from latentscan.store.metadata import SEAL, SEALED_COPY, read_root, seal
 from latentscan.store.reader import RESUME_COMMAND, LatentStore, open_store
-from latentscan.store.schema import COMMITS, DIGEST_BYTES, FORMAT_VERSION, JOBS, LATENTS, ArraySpec, Schema
+from latentscan.store.schema import (
+    ATTRIBUTE_ARRAYS,
+    COMMITS,
+    DIGEST_BYTES,
+    JOBS,
+    LABEL_NAMES,
+    LATENTS,
+    ArraySpec,
+    Schema,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,6 +38,10 @@ if TYPE_CHECKING:
 _STATUS_MEANINGS: dict[str, Any] = {  # as the CF conventions write it
     "flag_values": [int(status) for status in Status],
     "flag_meanings": " ".join(status.name.lower() for status in Status),
+}
+_ATTRIBUTES_OF: dict[str, dict[str, Any]] = {
+    "status": _STATUS_MEANINGS,
+    ATTRIBUTE_ARRAYS["integer"]: {"missing_value": MISSING["integer"]},  # readers that know it see NaN
 }
 
 
@@ -144,17 +157,17 @@ def _lay_out(group: zarr.Group, schema: Schema, provenance: Mapping[str, Any], r
             fill_value=spec.fill,
             compressors=_codecs(schema, spec.dtype),
             dimension_names=("image",) if spec.second is None else ("image", spec.second),
-            attributes=_STATUS_MEANINGS if spec.name == "status" else None,
+            attributes=_ATTRIBUTES_OF.get(spec.name),
         )
     _lay_out_commits(group.create_group(COMMITS), schema)
-    if schema.labels:
-        _name_coordinate(group, "label", schema.labels)
+    for name, labels in schema.coordinates.items():
+        _name_coordinate(group, name, labels)
     plain = [spec.name for spec in schema.arrays if spec.second is None]
     group.attrs.update(
         {
             **provenance,
-            "format_version": FORMAT_VERSION,
-            "schema": asdict(schema),
+            "format_version": schema.format_version,
+            "schema": schema.document,
             "coordinates": " ".join(plain),
             **({RESUME_COMMAND: resume_command} if resume_command else {}),
         }
@@ -202,7 +215,7 @@ def _restore_first(location: str, written: Mapping[str, Any]) -> None:
 
 def _require_vacant(location: str, schema: Schema) -> None:
     """Refuse a folder that holds anything but jobs, and what an interrupted creation of a store leaves."""
-    require_folder_of(location, {*schema.names, COMMITS, "label", SEALED_COPY, JOBS})
+    require_folder_of(location, {*schema.names, *LABEL_NAMES.values(), COMMITS, SEALED_COPY, JOBS})
 
 
 def _require_same(store: LatentStore, schema: Schema, provenance: Mapping[str, Any]) -> None:

@@ -49,7 +49,6 @@ REFUSED = [
     Refused("ingest --z z.npy --store folder", 2, ("folder", "no latent store")),
     Refused("ingest --z z.npy --store foreign.zarr", 2, ("foreign.zarr", "no latent store")),
     Refused("ingest --z z.npy --mu short.npy --store new.zarr", 2, ("29", "30", "mu")),
-    Refused("ingest --z whole.npy --store new.zarr", 2, ("whole.npy", "int64", "floating-point")),
     Refused("ingest --z flat.npy --store new.zarr", 2, ("flat.npy", "(30,)", "(images, components)")),
     Refused("ingest --z cut.npy --store new.zarr", 2, ("cut.npy",)),
     Refused("ingest --z absent.npy --store new.zarr", 2, ("absent.npy",)),
@@ -73,7 +72,6 @@ def folder(latentscan: Command, tmp_path_factory: pytest.TempPathFactory) -> Pat
     for name, values in (
         ("z", z),
         ("short", z[:-1]),
-        ("whole", z.astype(np.int64)),
         ("flat", z[:, 0]),
     ):
         np.save(here / f"{name}.npy", values)

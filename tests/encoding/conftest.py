@@ -35,7 +35,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def encoder(model: Path) -> Encoder:
-    return load_encoder(model, batch_size=32)
+    return load_encoder(model, batch_size=48)
 
 
 @pytest.fixture(scope="session")

@@ -204,10 +204,10 @@ def test_paths_that_lead_nowhere_are_refused_before_anything_is_written(
 
 
 def test_what_decides_rows_is_not_changed_by_a_resume(model: Path, faces: Path, tmp_path: Path) -> None:
-    swapped = load_encoder(model, outputs={"mu": 1, "logvar": 0}, batch_size=32)
+    swapped = load_encoder(model, outputs={"mu": 1, "logvar": 0}, batch_size=48)
     run(swapped, faces, tmp_path / "z.zarr", chunk_rows=64)
     with pytest.raises(UsageError, match=r"encoder\.outputs\.logvar = 0, now it is 1"):
-        run(load_encoder(model, batch_size=32), faces, tmp_path / "z.zarr", chunk_rows=64)
+        run(load_encoder(model, batch_size=48), faces, tmp_path / "z.zarr", chunk_rows=64)
     source = open_source(faces, swapped.default_preprocessing, pixel_limit=1000)
     with pytest.raises(UsageError, match=r"source\.pixel_limit = 64000000, now it is 1000"):
         encode(swapped, source, str(tmp_path / "z.zarr"), noise=Noise(seed=3), chunk_rows=64)

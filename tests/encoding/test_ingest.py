@@ -12,6 +12,7 @@ from latentscan.encoding.ingest import ingest
 from latentscan.errors import ParameterError, UnsafeInputError, UsageError
 from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.images.source import Status
+from latentscan.progress import SilentProgress
 from latentscan.store.reader import open_store
 from latentscan.store.writer import retract_blocks
 
@@ -65,7 +66,7 @@ def test_what_is_missing_is_written_and_nothing_else(latents: dict[str, Path], t
 
 
 @pytest.mark.parametrize(
-    "values", [np.zeros(5), np.zeros((5, 2), int), np.zeros((0, 2)), np.zeros((5, 2, 2))]
+    "values", [np.zeros(5), np.zeros((5, 2), complex), np.zeros((0, 2)), np.zeros((5, 2), bool)]
 )
 def test_an_array_that_holds_no_latents_is_an_error_of_its_parameter(
     latents: dict[str, Path], tmp_path: Path, values: Any
@@ -165,3 +166,90 @@ def test_what_a_killed_run_left_is_gone_at_the_end(latents: dict[str, Path], tmp
         (store / left).write_bytes(b"half")
     ingest(latents, str(store), chunk_rows=7)
     assert files(store) == whole
+
+
+class Lines(SilentProgress):
+    """Hears what is worth a line."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def log(self, line: str) -> None:
+        self.lines.append(line)
+
+
+TABLE = "path,flag,age,weight,kind\n" + "".join(
+    f"faces/{row}.png,{row % 2},{row + 20 if row else ''},{row / 4},{'ab'[row % 2]}\n" for row in range(48)
+)
+
+
+def test_rows_have_paths_and_attributes(latents: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "paths.txt").write_text("".join(f"{row}.png\n" for row in range(IMAGES)[::-1]))
+    (tmp_path / "labels.csv").write_text(TABLE)
+    heard = Lines()
+    tables: Any = {"paths": f"{tmp_path}/paths.txt", "attributes": f"{tmp_path}/labels.csv"}
+    ingest(latents, str(tmp_path / "z.zarr"), chunk_rows=7, progress=heard, **tables)
+    store = open_store(str(tmp_path / "z.zarr"))
+    assert np.asarray(store.path[:]).tolist() == [f"{row}.png" for row in range(IMAGES)[::-1]]
+    rows = list(range(48))[::-1]
+    assert store.read_attribute("flag").tolist() == [0, 0, *(1 if row % 2 else -1 for row in rows)]
+    assert store.read_attribute("age").tolist()[2:] == [row + 20 if row else -(2**63) for row in rows]
+    np.testing.assert_array_equal(
+        store.read_attribute("weight"), [np.nan, np.nan, *(row / 4 for row in rows)]
+    )
+    assert store.read_attribute("kind").tolist() == ["", "", *("ab"[row % 2] for row in rows)]
+    assert store.categories("kind") == ("a", "b")
+    (line,) = heard.lines
+    assert "column 'path': joined by path; 2 images have no row: missing values" in line
+    assert "1 binary, 1 integer, 1 float, 1 categorical" in line
+    assert ingest(latents, str(tmp_path / "z.zarr"), chunk_rows=7, **tables).written == 0
+    (tmp_path / "labels.csv").write_text(TABLE.replace("0.25", "0.75"))
+    with pytest.raises(UsageError, match=r"was begun with source\.attributes_sha256"):
+        ingest(latents, str(tmp_path / "z.zarr"), chunk_rows=7, **tables)
+
+
+def test_attributes_follow_the_rows_where_there_are_no_paths(
+    latents: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "labels.csv").write_text("digit\n" + "".join(f"{row % 10}\n" for row in range(IMAGES)))
+    ingest(latents, str(tmp_path / "z.zarr"), attributes=f"{tmp_path}/labels.csv")
+    store = open_store(str(tmp_path / "z.zarr"))
+    assert store.read_attribute("digit").tolist() == [row % 10 for row in range(IMAGES)]
+    (tmp_path / "labels.csv").write_text("digit\n5\n6\n")
+    with pytest.raises(UsageError, match="2 rows, but 50 images"):
+        ingest(latents, str(tmp_path / "y.zarr"), attributes=f"{tmp_path}/labels.csv")
+
+
+@pytest.mark.parametrize(
+    ("paths", "message"),
+    [
+        (["a.png"], "1 paths, but 50 rows of latents"),
+        (
+            ["a.png", *(f"{row % 48}.png" for row in range(49))],
+            "1 paths are there more than once, such as 0.png",
+        ),
+        (["../a.png", *(f"{row}.png" for row in range(49))], "line 1: '../a.png' is no path below the root"),
+    ],
+)
+def test_paths_are_one_a_row(
+    latents: dict[str, Path], tmp_path: Path, paths: list[str], message: str
+) -> None:
+    (tmp_path / "paths.txt").write_text("\n".join(paths))
+    with pytest.raises(UsageError) as refused:
+        ingest(latents, str(tmp_path / "z.zarr"), paths=f"{tmp_path}/paths.txt")
+    assert message in str(refused.value)
+    assert "paths.txt" in str(refused.value)
+    with pytest.raises(ParameterError, match="does not exist"):
+        ingest(latents, str(tmp_path / "z.zarr"), paths=f"{tmp_path}/absent.txt")
+
+
+def test_what_float32_does_not_hold_is_said(tmp_path: Path) -> None:
+    z = np.ones((20, 2))
+    z[3, 0], z[9, 1] = 1e300, 1e-300
+    np.save(tmp_path / "z.npy", z)
+    heard = Lines()
+    ingest({"z": tmp_path / "z.npy"}, str(tmp_path / "z.zarr"), chunk_rows=6, progress=heard)
+    assert heard.lines == [
+        "numbers that float32 does not hold: 1 too large, whose rows are rejected; "
+        "1 too small, which become 0"
+    ]

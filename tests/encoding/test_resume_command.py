@@ -45,6 +45,7 @@ VALUES: dict[str, Any] = {  # none of them what is taken where the field is left
     "orientation": "stored",
     "alpha": "black",
     "root": "/some where",
+    "attributes": "/some where/a.csv",
     "chunk_rows": 7,
     "seed": 0,
     "epsilon_limit": 0.0,
@@ -104,12 +105,16 @@ def test_places_are_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 
 def test_ingest_says_all_that_it_was_given(tmp_path: Path) -> None:
-    np.save(tmp_path / "z.npy", np.zeros((3, 2), np.float32))
-    ingest({"z": tmp_path / "z.npy"}, str(tmp_path / "z.zarr"))
+    np.savez(tmp_path / "z.npz", a=np.zeros((3, 2), np.float32), b=np.zeros((3, 2), np.float32))
+    (tmp_path / "paths.txt").write_text("a.png\nb.png\nc.png\n")
+    (tmp_path / "labels.csv").write_text("path,size\na.png,5\nb.png,6\nc.png,7\n")
+    tables = {"paths": f"{tmp_path}/paths.txt", "attributes": f"{tmp_path}/labels.csv"}
+    ingest({"z": f"{tmp_path}/z.npz:a"}, str(tmp_path / "z.zarr"), **tables)
     words = shlex.split(open_store(str(tmp_path / "z.zarr")).resume_command)
     own = set(inspect.signature(ingest).parameters) - {"files", "location", "executor", "progress"}
     flags = {f"--{name.replace('_', '-')}" for name in (*own, "z", "store")}
     assert {word for word in words if word.startswith("--")} == flags
+    assert {f"{tmp_path}/z.npz:a", *tables.values()} <= set(words)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from latentscan.encoding.encode import encode, open_source
 from latentscan.encoding.parameters import Noise
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.images.source import Status
+from latentscan.scan.check import check_store
 from latentscan.store.reader import open_store
 
 if TYPE_CHECKING:
@@ -137,3 +138,42 @@ def test_an_interrupted_retry_is_finished_by_the_next_run(
         paint(faces, number)
     run(faces, retry_rejected=True)
     assert files(faces.with_name("z.zarr")) == files(faces.with_name("good.zarr"))
+
+
+TABLE = "name;flag;age;weight;kind\n" + "".join(
+    f"{number:02d};{number % 2};{number + 5};{number},5;{'ab'[number % 2]}\n"
+    for number in range(IMAGES)[::-1]
+)
+
+
+def test_attributes_of_every_kind_are_written_and_stay_when_images_are_read_again(
+    faces: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "labels.csv").write_text(TABLE)
+    for number in BAD:
+        (faces / f"{number:02d}.png").unlink()
+    source = open_source(
+        tmp_path / "list.txt",
+        Preprocessing(size=SIZE),
+        root=faces,
+        attributes=str(tmp_path / "labels.csv"),
+    )
+    location = str(tmp_path / "labelled.zarr")
+    encoder: Any = Means()
+    encode(encoder, source, location, noise=Noise(), chunk_rows=CHUNK)
+    expected: dict[str, list[Any]] = {
+        "flag": [1 if row % 2 else -1 for row in range(IMAGES)],
+        "age": [row + 5 for row in range(IMAGES)],
+        "weight": [row + 0.5 for row in range(IMAGES)],
+        "kind": ["ab"[row % 2] for row in range(IMAGES)],
+    }
+    store = open_store(location)
+    assert store.categories("kind") == ("a", "b")
+    assert {label: store.read_attribute(label).tolist() for label in expected} == expected
+    for number in BAD:
+        paint(faces, number)
+    summary = encode(encoder, source, location, noise=Noise(), chunk_rows=CHUNK, retry_rejected=True)
+    assert summary.recovered == len(BAD)
+    store = open_store(location)
+    assert {label: store.read_attribute(label).tolist() for label in expected} == expected
+    assert check_store(store).damages == ()

@@ -19,6 +19,8 @@ LISTS = {
     "bom.txt": "\ufeffb/2.png\nb/1.png\nb/gone.png\nb/2.png",
     "windows.txt": "b/2.png\r\nb/1.png\r\nb/gone.png\r\nb/2.png\r\n",
     "named.csv": "id,Path\n0,b/2.png\n1,b/1.png\n2,b/gone.png\n3,b/2.png\n",
+    "bars.csv": "id|file_name\n0|b/2.png\n1|b/1.png\n2|b/gone.png\n3|b/2.png\n",
+    "found.csv": ",what\n0,b/2.png\n1,b/1.png\n2,b/gone.png\n3,b/2.png\n",
     "first.csv": "what,id\nb/2.png,0\n\nb/1.png,1\nb/gone.png,2\nb/2.png,3\n",
 }
 
@@ -42,7 +44,7 @@ def test_a_list_gives_rows_in_its_order(tmp_path: Path, name: str, apart: str) -
 
 def test_a_list_may_have_a_split(tmp_path: Path) -> None:
     words = ["train", "valid", "Val", "test", "0", "1", "2", ""]
-    (tmp_path / "list.csv").write_text("split,file\n" + "".join(f"{word},{word}.png\n" for word in words))
+    (tmp_path / "list.csv").write_text("split;file\n" + "".join(f"{word};{word}.png\n" for word in words))
     source = opened(tmp_path / "list.csv")
     assert source.split is not None
     assert source.split.tolist() == [0, 1, 1, 2, 0, 1, 2, -1]
@@ -64,7 +66,7 @@ def test_a_list_may_have_a_split(tmp_path: Path) -> None:
         ("list.csv", "split\ntrain\n", "line 1: no column with paths; expected one named path, file"),
         ("list.csv", "path,split\n1.png," + "9" * 5000 + "\n", "line 2: split '999"),
         ("list.txt", "# nothing\n\n", "lists no images"),
-        ("list.txt", "caf\xe9.png\n", "cannot be read"),
+        ("list.txt", "caf\x81.png\n", "cannot be read"),
         ("list.csv", "", "lists no images"),
         ("list.csv", "path\n", "lists no images"),
         ("list.csv", "1.png\n2.png\n", "line 1: '1.png' is an image; expected a header"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from latentscan.errors import UsageError
-from latentscan.images.text_lines import LONGEST_LINE, csv_rows, text_lines
+from latentscan.images.text_lines import LONGEST_LINE, open_text_table, text_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,8 @@ def test_lines_have_their_numbers(tmp_path: Path) -> None:
     file.write_bytes("\ufeffä\n\nb\r\nc".encode())
     assert list(text_lines(file)) == [(1, "ä\n"), (2, "\n"), (3, "b\r\n"), (4, "c")]
     file.write_bytes(b'a,b\n\n"c\nd",e\n')
-    assert list(csv_rows(file)) == [(1, ["a", "b"]), (4, ["c\nd", "e"])]
+    table = open_text_table(file)
+    assert (table.line, table.names, list(table.rows)) == (1, ["a", "b"], [(4, ["c\nd", "e"])])
 
 
 def test_the_longest_line_is_the_last_that_is_allowed(tmp_path: Path) -> None:
@@ -39,7 +40,9 @@ def test_an_endless_line_is_not_read_to_its_end(tmp_path: Path) -> None:
         next(lines)
 
 
-@pytest.mark.parametrize("content", [b"a\nb\ncaf\xe9\n", b"a\nb\n\xff\xfea", b"a\nb\n\x80" + b"c" * 99_999])
+@pytest.mark.parametrize(
+    "content", ["a\ncafé\n".encode() + b"caf\xe9\n", b"a\nb\n\x81a", b"a\nb\n\x8d" + b"c" * 99_999]
+)
 def test_text_that_is_not_utf_8_is_named_by_its_line(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "list.txt"
     file.write_bytes(content)
@@ -47,11 +50,39 @@ def test_text_that_is_not_utf_8_is_named_by_its_line(tmp_path: Path, content: by
         list(text_lines(file))
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252", "latin-1"])
+def test_old_encodings_are_read(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "list.txt"
+    file.write_bytes("a\ncafé\nb\nmüsli\n".encode(encoding))
+    assert [line.strip() for _, line in text_lines(file)] == ["a", "café", "b", "müsli"]
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "rows"),
+    [
+        ('path,"a;b;c;d"\n1.png,"x,y"\n', ["path", "a;b;c;d"], [["1.png", "x,y"]]),
+        ("sep=;\npath;a\n1.png;0,5\n", ["path", "a"], [["1.png", "0,5"]]),
+        ("path\ta,b\n1.png\tx\n", ["path", "a,b"], [["1.png", "x"]]),
+        ("path|a\n1.png|x\n", ["path", "a"], [["1.png", "x"]]),
+        ("a,b\n1.png,x,y\n", ["", "a", "b"], [["1.png", "x", "y"]]),
+        ("1\na b\n\n1.png  x y\n", ["", "a", "b"], [["1.png", "x", "y"]]),
+        ("1\nimage_id x_1 y_1\n1.png 3 4\n", ["image_id", "x_1", "y_1"], [["1.png", "3", "4"]]),
+        ("path\n1.png\n", ["path"], [["1.png"]]),
+    ],
+)
+def test_tables_have_any_usual_separator(
+    tmp_path: Path, text: str, names: list[str], rows: list[list[str]]
+) -> None:
+    (tmp_path / "list.csv").write_text(text)
+    table = open_text_table(tmp_path / "list.csv")
+    assert (table.names, [fields for _, fields in table.rows]) == (names, rows)
+
+
 def test_a_quote_that_never_ends_is_named(tmp_path: Path) -> None:
     file = tmp_path / "list.csv"
     file.write_text('path\n"' + "a\n" * 200_000)
     with pytest.raises(UsageError, match=r"list\.csv, line \d+: cannot be read \(field larger than"):
-        list(csv_rows(file))
+        list(open_text_table(file).rows)
 
 
 def test_a_list_is_a_file(tmp_path: Path) -> None:

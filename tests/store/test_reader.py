@@ -140,7 +140,7 @@ def test_a_newer_format_is_not_read(tmp_path: Path) -> None:
     root["consolidated_metadata"]["metadata"]["z"]["codecs"] = [{"name": "of later times"}]
     root["attributes"][SEAL] = seal_of(root)
     file.write_text(json.dumps(root))
-    with pytest.raises(StoreError, match="format version is 99, expected 2"):
+    with pytest.raises(StoreError, match="format version is 99, expected 3"):
         open_store(str(tmp_path / "z.zarr"))
 
 

@@ -40,7 +40,8 @@ class Member:
     @property
     def without_paths(self) -> bool:
         """Whether its latents were made elsewhere, so that rows are known by their number alone."""
-        return bool(self.snapshot.store.attributes.get("source", {}).get("kind") == "latents")
+        source = self.snapshot.store.attributes.get("source", {})
+        return bool(source.get("kind") == "latents" and "images" not in source)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,123 @@
+"""A network that Keras runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from latentscan.errors import ParameterError
+from latentscan.models.backend import keras, versions
+from latentscan.models.graph import heads_model, output_names, tensors_of
+from latentscan.models.loading import compile_fixed, load_model
+from latentscan.models.network import ImageInput
+from latentscan.models.networks import to_range
+from latentscan.models.outputs import shape_text
+from latentscan.models.pixel_range import normalization_misfit, pixel_range
+from latentscan.models.steadiness import steady_heads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from latentscan.images.preprocessing import Preprocessing
+    from latentscan.models.network import Loading
+    from latentscan.models.outputs import Head, Shape, Source
+    from latentscan.models.ranges import PixelRange, Range
+
+
+@dataclass(frozen=True, eq=False)
+class KerasNetwork:
+    """A Keras model whose graph is known.
+
+    Parameters
+    ----------
+    model
+        The model.
+    path
+        Where it was loaded from, for errors.
+    """
+
+    model: Any = field(repr=False)
+    path: Path
+    kind: str = "keras"
+
+    @classmethod
+    def load(cls, path: Path, loading: Loading) -> KerasNetwork:
+        """Load a model file or a SavedModel folder; see `load_model`."""
+        return cls(load_model(path, trust=loading.trust), path)
+
+    @cached_property
+    def input(self) -> ImageInput:
+        """The images that it takes."""
+        shapes = [tuple(tensor.shape[1:]) for tensor in self.model.inputs]
+        if len(shapes) != 1 or len(shapes[0]) != 3:
+            raise ParameterError(
+                f"expected one input of images, (height, width, channels), got "
+                f"{', '.join(map(shape_text, shapes))}",
+                field="model",
+                value=self.path,
+            )
+        height, width, channels = shapes[0]
+        entry = self.model.inputs[0]
+        return ImageInput(height, width, channels, dtype=str(entry.dtype), batch=entry.shape[0])
+
+    @cached_property
+    def names(self) -> list[list[str]]:
+        """The names of each output: its key in a dictionary, and its layer's."""
+        return output_names(self.model)
+
+    @cached_property
+    def shapes(self) -> list[Shape]:
+        """The shape of each output, None for the batch."""
+        return [tuple(tensor.shape) for tensor in self.model.outputs]
+
+    def shape_of(self, source: Source) -> Shape:
+        """Return the shape of an output, by its position or the name of a layer."""
+        (tensor,) = tensors_of(self.model, [source])
+        return tuple(tensor.shape)
+
+    def pixel_range(self) -> PixelRange:
+        """Return what the network says of the pixels that it takes."""
+        return pixel_range(self.model)
+
+    def steady_heads(self, heads: tuple[Head, ...], limits: Range) -> tuple[tuple[Head, ...], list[str]]:
+        """Return outputs whose rows depend on their image alone, and what to say of it."""
+        return steady_heads(self.model, heads, self.path, limits)
+
+    def misfit(self, values: NDArray[np.float32]) -> float | None:
+        """Return how far images are from what the first BatchNormalization saw in training."""
+        return normalization_misfit(self.model, values)
+
+    def compiled(
+        self, heads: tuple[Head, ...], preprocessing: Preprocessing, batch_size: int
+    ) -> Callable[[NDArray[Any]], list[NDArray[np.float32]]]:
+        """Return the function from a batch of bytes to the arrays, as one graph of a fixed shape."""
+        selected = heads_model(self.model, heads)
+
+        def forward(pixels: Any) -> Any:
+            images = to_range(pixels, preprocessing.value_range)
+            images = keras.ops.cast(images, self.model.inputs[0].dtype)
+            outputs = keras.tree.flatten(selected(images, training=False))
+            return [
+                _converted(keras.ops.cast(output, "float32"), head.meaning)
+                for output, head in zip(outputs, heads, strict=True)
+            ]
+
+        return compile_fixed(forward, (batch_size, preprocessing.size, preprocessing.size, 3), "uint8")
+
+    def versions(self) -> Mapping[str, str]:
+        """Return the versions of what computes, by name."""
+        return versions()
+
+
+def _converted(values: Any, meaning: str) -> Any:
+    """Return logvar from another spread; what is none of the array's as it is."""
+    if meaning == "log_std":
+        return 2 * values
+    if meaning == "std":
+        return 2 * keras.ops.log(values)
+    return keras.ops.log(values) if meaning == "var" else values

@@ -1,0 +1,105 @@
+"""What an encoder needs of a trained network, whatever framework runs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from latentscan.images.preprocessing import Preprocessing
+    from latentscan.models.outputs import Head, Shape, Source
+    from latentscan.models.ranges import PixelRange, Range
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """The images that a network takes.
+
+    Parameters
+    ----------
+    height, width, channels
+        In pixels; None where it takes any.
+    channels_first
+        Whether an image is (channels, height, width).
+    dtype
+        The type of its pixels.
+    batch
+        How many images it takes at once; None where it takes any number.
+    """
+
+    height: int | None
+    width: int | None
+    channels: int | None
+    channels_first: bool = False
+    dtype: str = "float32"
+    batch: int | None = None
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How a network is loaded, on every machine.
+
+    Parameters
+    ----------
+    trust
+        Whether its file may be one that can run code.
+    """
+
+    trust: bool = False
+
+
+class Network(Protocol):
+    """A trained network whose outputs have names."""
+
+    @property
+    def kind(self) -> str:
+        """What runs it: keras, onnx or function."""
+
+    @property
+    def input(self) -> ImageInput:
+        """The images that it takes."""
+
+    @property
+    def names(self) -> Sequence[Sequence[str]]:
+        """The names of each output: its key in a dictionary, and its layer's."""
+
+    @property
+    def shapes(self) -> Sequence[Shape]:
+        """The shape of each output, None for the batch."""
+
+    def shape_of(self, source: Source) -> Shape:
+        """Return the shape of an output, by its position or the name of a layer.
+
+        Raises
+        ------
+        ValueError
+            If there is no such output or layer.
+        """
+
+    def pixel_range(self) -> PixelRange:
+        """Return what the network says of the pixels that it takes."""
+
+    def steady_heads(self, heads: tuple[Head, ...], limits: Range) -> tuple[tuple[Head, ...], list[str]]:
+        """Return outputs whose rows depend on their image alone, for pixels in `limits`, and what to say.
+
+        Raises
+        ------
+        ParameterError
+            If there are none.
+        """
+
+    def misfit(self, values: NDArray[np.float32]) -> float | None:
+        """Return how far images are from those of the training; None where the network does not say."""
+
+    def compiled(
+        self, heads: tuple[Head, ...], preprocessing: Preprocessing, batch_size: int
+    ) -> Callable[[NDArray[Any]], list[NDArray[np.float32]]]:
+        """Return the function from a batch of bytes (`batch_size`, height, width, channels) to the arrays."""
+
+    def versions(self) -> Mapping[str, str]:
+        """Return the versions of what computes, by name."""
