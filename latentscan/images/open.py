@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import ParameterError
+from latentscan.images.array_files import holds_arrays, open_array_file
 from latentscan.images.arrays import open_npy
 from latentscan.images.celeba import FACES, open_celeba, open_celeba_zip
 from latentscan.images.endings import EXTENSIONS, RULES
 from latentscan.images.folder import NoImagesError, natural_key, open_folder
-from latentscan.images.location import numbered_files
+from latentscan.images.location import numbered_files, without_key
 from latentscan.images.path_list import open_list
 from latentscan.images.source import PIXEL_LIMIT
 from latentscan.images.tar_archive import open_tars
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
     from latentscan.paths import AnyPath
 
 KINDS = (
-    "a folder of images, CelebA's folder, a .txt or .csv list of paths, a .zip or .tar archive, tar shards or "
-    "Parquet files (one, a folder of them, or NAME-{0000..0099}), or an array: .npy, .npz, .h5, Zarr, idx"
+    "a folder of images, CelebA's folder, a .txt or .csv list of paths, a .zip or .tar archive, shards "
+    "(shards-{0000..0099}.tar), Parquet files, or an array: .npy, .npz, .h5, Zarr, idx"
 )
 _LISTS = (".txt", ".csv")
 _PACKED = re.compile(r"\.(?:tar\.\w+|tgz|tbz2?|txz)$", re.IGNORECASE)
@@ -56,7 +58,7 @@ def open_images(
     ----------
     location
         Path, or URL such as s3://bucket/faces. Several files are named by a range, shards-{0000..0099}.tar,
-        and one array of several in a file by its name, faces.h5::images.
+        and one array of several in a file by its name, faces.h5:images.
     preprocessing
         How images are cropped and resized.
     root
@@ -122,19 +124,26 @@ def _open_packed(
         if archive.is_file():
             return open_celeba_zip(path, archive, preprocessing, pixel_limit)
         return None
-    files, suffix = numbered_files(path), path.suffix.lower()
-    for file in files:
-        if not file.exists():
-            raise _unknown(file)
-    if suffix == ".zip":
-        if path.stem == FACES:
-            return open_celeba_zip(path.absolute().parent, path, preprocessing, pixel_limit)
-        return open_zip(path, preprocessing, pixel_limit)
-    if suffix == ".tar":
-        return open_tars(files, path.name, preprocessing, pixel_limit)
+    file, key = without_key(path)
+    files = numbered_files(file)
+    for one in files:
+        if not one.exists():
+            raise _unknown(one)
+    if holds_arrays(file):
+        return open_array_file(file, key, preprocessing)
+    suffix = file.suffix.lower()
+    if suffix not in (".npy", ".tar", ".zip"):
+        return None
+    if key:
+        raise ParameterError(
+            f"no part of a {suffix} file has a name; leave it out", field="images", value=path
+        )
     if suffix == ".npy":
-        return open_npy(path, preprocessing)
-    return None
+        return open_npy(file, preprocessing)
+    if suffix == ".tar":
+        return open_tars(files, file.name, preprocessing, pixel_limit)
+    of_celeba = partial(open_celeba_zip, file.absolute().parent)
+    return (of_celeba if file.stem == FACES else open_zip)(file, preprocessing, pixel_limit)
 
 
 def _packed_in(folder: AnyPath, suffix: str) -> list[Path]:

@@ -75,7 +75,7 @@ class PackedSource(Reopenable):
 
 
 class Members:
-    """The images among the members of archives, by their paths: some numbers that say where each is.
+    """The images among the members of archives, by their paths, and some numbers that say where each is.
 
     Names are texts, and never paths on a disk: what would lead out of a folder is left out of them. Of several
     members with one name the last counts, as where an archive is unpacked.
@@ -136,11 +136,11 @@ class Members:
 
 
 def member_path(name: str) -> str:
-    """Return the path of a member: relative, with forward slashes, and without `..`.
+    r"""Return the path of a member: relative, with forward slashes, and without `..`.
 
     Examples
     --------
-    >>> member_path("./faces/1.jpg"), member_path("/etc/../1.jpg"), member_path(r"C:\\faces\\1.jpg")
+    >>> member_path("./faces/1.jpg"), member_path("/etc/../1.jpg"), member_path(r"C:\faces\1.jpg")
     ('faces/1.jpg', 'etc/1.jpg', 'faces/1.jpg')
     """
     bare = _DRIVE.sub("", name.partition("\0")[0]).replace("\\", "/")

@@ -127,7 +127,7 @@ class ImageSource(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is worth a line of how it was opened: files that were passed over, columns that were chosen."""
+        """What is worth a line: files that were passed over, columns that were chosen."""
 
     def __len__(self) -> int: ...
 

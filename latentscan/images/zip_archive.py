@@ -196,7 +196,7 @@ def _directory(file: ShareableFile) -> tuple[int, int, int]:
         if signature != b"PK\6\6":
             raise ValueError("its directory is damaged")
     if disk or first_disk:
-        raise ValueError("it is one part of several: join them by `zip -s 0 FIRST.zip --out WHOLE.zip`")
+        raise ValueError("it is one part of several, which `zip -s 0` joins")
     if size > _MOST_DIRECTORY_BYTES:
         raise ValueError(f"a directory of {size:,} bytes; expected at most {_MOST_DIRECTORY_BYTES:,}")
     before = end - size - offset

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.encoding.latents.held import EXPECTED, Held, spooled
+from latentscan.arrays.held import EXPECTED, Held, spooled
 from latentscan.errors import ParameterError, UsageError, shown
 from latentscan.images.text_lines import PATH_NAMES, open_text_table
 

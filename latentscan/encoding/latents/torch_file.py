@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.encoding.latents.held import EXPECTED, Held
-from latentscan.encoding.latents.mapped import DAMAGES, brain_float, open_zip, start_of
+from latentscan.arrays.held import EXPECTED, Held
+from latentscan.arrays.mapped import DAMAGES, brain_float, open_zip, start_of
 from latentscan.errors import UnsafeInputError, UsageError, shown
 from latentscan.files import open_regular
 

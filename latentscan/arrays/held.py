@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-EXPECTED = "an array of numbers, (images, components) or of more axes"
+EXPECTED = "an array of numbers, an image a row"
 _MOST_NAMED = 12
 
 
