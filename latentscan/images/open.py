@@ -14,13 +14,17 @@ from latentscan.images.celeba import FACES, open_celeba, open_celeba_zip
 from latentscan.images.endings import EXTENSIONS, RULES
 from latentscan.images.folder import NoImagesError, natural_key, open_folder
 from latentscan.images.location import numbered_files, without_key
+from latentscan.images.parquet import open_parquet
 from latentscan.images.path_list import open_list
 from latentscan.images.source import PIXEL_LIMIT
+from latentscan.images.table_file import PARQUET
 from latentscan.images.tar_archive import open_tars
 from latentscan.images.zip_archive import open_zip
 from latentscan.paths import RemotePath, absolute, as_path
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from latentscan.images.arrays import ArraySource
     from latentscan.images.endings import Rules
     from latentscan.images.folder import FileSource
@@ -32,6 +36,10 @@ KINDS = (
     "a folder of images, CelebA's folder, a .txt or .csv list of paths, a .zip or .tar archive, shards "
     "(shards-{0000..0099}.tar), Parquet files, or an array: .npy, .npz, .h5, Zarr, idx"
 )
+_OF_SEVERAL: dict[str, Callable[..., PackedSource]] = {
+    ".tar": open_tars,
+    **dict.fromkeys(PARQUET, open_parquet),
+}
 _LISTS = (".txt", ".csv")
 _PACKED = re.compile(r"\.(?:tar\.\w+|tgz|tbz2?|txz)$", re.IGNORECASE)
 _OTHERS = {
@@ -109,10 +117,11 @@ def _open(
     try:
         return open_folder(path, preprocessing, pixel_limit, rules)
     except NoImagesError:
-        shards = _packed_in(path, ".tar")
-        if not shards:
-            raise
-        return open_tars(shards, path.absolute().name, preprocessing, pixel_limit)
+        for suffix, opener in _OF_SEVERAL.items():
+            files = _packed_in(path, suffix)
+            if files:
+                return opener(files, path.absolute().name, preprocessing, pixel_limit)
+        raise
 
 
 def _open_packed(
@@ -121,29 +130,25 @@ def _open_packed(
     """Open images that are not files by themselves; None where it is a folder, or nothing that is known."""
     if path.is_dir():
         archive = path / f"{FACES}.zip"
-        if archive.is_file():
-            return open_celeba_zip(path, archive, preprocessing, pixel_limit)
-        return None
+        return open_celeba_zip(path, archive, preprocessing, pixel_limit) if archive.is_file() else None
     file, key = without_key(path)
-    files = numbered_files(file)
+    files, suffix = numbered_files(file), file.suffix.lower()
     for one in files:
         if not one.exists():
             raise _unknown(one)
     if holds_arrays(file):
         return open_array_file(file, key, preprocessing)
-    suffix = file.suffix.lower()
-    if suffix not in (".npy", ".tar", ".zip"):
-        return None
-    if key:
+    if key and suffix in (".npy", ".tar", ".zip"):
         raise ParameterError(
             f"no part of a {suffix} file has a name; leave it out", field="images", value=path
         )
-    if suffix == ".npy":
-        return open_npy(file, preprocessing)
-    if suffix == ".tar":
-        return open_tars(files, file.name, preprocessing, pixel_limit)
-    of_celeba = partial(open_celeba_zip, file.absolute().parent)
-    return (of_celeba if file.stem == FACES else open_zip)(file, preprocessing, pixel_limit)
+    if suffix in _OF_SEVERAL:
+        given = {"key": key} if key else {}
+        return _OF_SEVERAL[suffix](files, file.name, preprocessing, pixel_limit, **given)
+    if suffix == ".zip":
+        of_celeba = partial(open_celeba_zip, file.absolute().parent)
+        return (of_celeba if file.stem == FACES else open_zip)(file, preprocessing, pixel_limit)
+    return open_npy(file, preprocessing) if suffix == ".npy" else None
 
 
 def _packed_in(folder: AnyPath, suffix: str) -> list[Path]:

@@ -36,7 +36,7 @@ _NO_FILE, _NOT_READ = -1, -2  # in place of an offset
 def open_tars(
     files: Sequence[Path], name: str, preprocessing: Preprocessing, pixel_limit: int = PIXEL_LIMIT
 ) -> PackedSource:
-    """Open the images in .tar files, in natural order of their paths; several have the file's name before.
+    """Open the images in .tar files, in natural order of their paths; of several, the file's is before.
 
     Raises
     ------
