@@ -206,7 +206,8 @@ class _Compressed:
         if flat.shape != (size,):
             raise UsageError(f"{self._file}: {shown(self._name)} is damaged; save it again")
         order: Any = "F" if self._is_fortran else "C"
-        return flat.read(0, size).view(self._dtype).reshape(self._shape, order=order)
+        whole: NDArray[Any] = flat.read(0, size).view(self._dtype)
+        return whole.reshape(self._shape, order=order)
 
     def _bytes(self) -> Iterator[NDArray[np.uint8]]:
         try:

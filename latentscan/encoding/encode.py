@@ -6,7 +6,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from latentscan.images.open import open_images
 from latentscan.images.preprocessing import Preprocessing, as_recorded, assumed
 from latentscan.images.source import PIXEL_LIMIT, Status
 from latentscan.models.outputs import named_outputs
-from latentscan.paths import absolute, as_path, is_url
+from latentscan.paths import absolute, as_path, is_url, local_path
 from latentscan.progress import SILENT, remark
 from latentscan.scan.reduce import map_reduce
 from latentscan.scan.rejects import summarise
@@ -70,7 +69,7 @@ def encode_images(
     model
         A run folder, or a model file, which is loaded in this process.
     images
-        A folder of images, CelebA's folder, a list of paths, or an array; a path or a URL.
+        A folder of images, CelebA's folder, a list of paths, archives, tables, or an array; a path or a URL.
     store
         The store to write, or to go on with; a path or a URL.
     parameters
@@ -91,16 +90,13 @@ def encode_images(
     """
     if is_url(model):
         raise ParameterError(f"expected {ON_DISK}", field="model", value=model)
-    for field, path, found in (
-        ("model", as_path(model), as_path(model).exists()),
-        ("images", as_path(images), exists(images)),
-    ):
-        if not found:
-            raise ParameterError("does not exist", field=field, value=path)
+    for field, location in (("model", model), ("images", images)):
+        if not exists(location):
+            raise ParameterError("does not exist", field=field, value=as_path(location))
     from latentscan.models.encoder import load_encoder  # Keras takes seconds to start
 
     encoder = load_encoder(
-        Path(model), outputs=named_outputs(parameters.outputs), trust=parameters.trust_model
+        local_path(model), outputs=named_outputs(parameters.outputs), trust=parameters.trust_model
     )
     chosen = chosen_preprocessing(
         encoder,

@@ -14,24 +14,31 @@ if TYPE_CHECKING:
 
     from latentscan.paths import AnyPath
 
+KINDS = (
+    "a folder of images, CelebA's folder, a .txt or .csv list of paths, a .zip or .tar archive, shards "
+    "(shards-{0000..0099}.tar), Parquet files, or an array: .npy, .npz, .h5, Zarr, idx"
+)
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MOST_FILES = 100_000
 
 
 def exists(location: str | AnyPath) -> bool:
     """Check whether there is anything at a location of images."""
-    path, _ = without_key(as_path(location))
-    return path.exists() or (isinstance(path, Path) and numbered_files(path)[0].exists())
+    path = as_path(location)
+    if not isinstance(path, Path):
+        return path.exists()
+    file, _ = without_key(path)
+    return numbered_files(file)[0].exists()
 
 
-def without_key(path: AnyPath) -> tuple[AnyPath, str]:
+def without_key(path: Path) -> tuple[Path, str]:
     """Split a location such as ``faces.h5:images`` into the file and the name of what is meant in it."""
-    file, key = path, ""
-    while isinstance(file, Path) and ":" in str(file) and not file.exists():
-        whole = str(file).rpartition(":")[0]
-        file, key = Path(whole), str(path)[len(whole) + 1 :]
-    found = isinstance(file, Path) and (file.exists() or _RANGE.search(file.name))
-    return (file, key) if found else (path, "")
+    file = path
+    while ":" in str(file) and not file.exists():
+        file = Path(str(file).rpartition(":")[0])
+    if file.exists() or _RANGE.search(file.name):
+        return file, str(path)[len(str(file)) + 1 :]
+    return path, ""
 
 
 def numbered_files(path: Path) -> Sequence[Path]:

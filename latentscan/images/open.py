@@ -13,7 +13,7 @@ from latentscan.images.arrays import open_npy
 from latentscan.images.celeba import FACES, open_celeba, open_celeba_zip
 from latentscan.images.endings import EXTENSIONS, RULES
 from latentscan.images.folder import NoImagesError, natural_key, open_folder
-from latentscan.images.location import numbered_files, without_key
+from latentscan.images.location import KINDS, numbered_files, without_key
 from latentscan.images.parquet import open_parquet
 from latentscan.images.path_list import open_list
 from latentscan.images.source import PIXEL_LIMIT
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
     from latentscan.images.preprocessing import Preprocessing
     from latentscan.paths import AnyPath
 
-KINDS = (
-    "a folder of images, CelebA's folder, a .txt or .csv list of paths, a .zip or .tar archive, shards "
-    "(shards-{0000..0099}.tar), Parquet files, or an array: .npy, .npz, .h5, Zarr, idx"
-)
 _OF_SEVERAL: dict[str, Callable[..., PackedSource]] = {
     ".tar": open_tars,
     **dict.fromkeys(PARQUET, open_parquet),
