@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib import format as npy
 
-from latentscan.arrays.held import EXPECTED, Held, held, spooled
+from latentscan.arrays.held import EXPECTED, LATENTS, Held, held, spooled
 from latentscan.arrays.npy import map_npy
 from latentscan.errors import UnsafeInputError, UsageError, shown
 from latentscan.files import open_regular
@@ -50,7 +50,7 @@ SAFETENSORS = {
 
 def npy_array(file: Path) -> dict[str, Held]:
     """Map the array in a .npy file, under no name."""
-    return {"": held(map_npy(file, EXPECTED))}
+    return {"": held(map_npy(file, LATENTS))}
 
 
 def npz_arrays(file: Path) -> dict[str, Held]:

@@ -1,9 +1,10 @@
 """Encoding against its bound and against the study's way; prints one JSON line.
 
 The bound is the time to decode the images alone plus the time in the encoder alone, each with all
-processors, from a folder whatever `--source` is. The study's way is Keras's ImageDataGenerator, which crops and resizes as latentscan does,
-`model.predict`, and arrays in memory; both with one `predict` over the generator and with one for each of
-its batches. All are measured in one process, in turn, several times; the medians of the ratios are printed.
+processors; images are decoded from a folder, whatever `--source` is. The study's way is Keras's
+ImageDataGenerator, which crops and resizes as latentscan does, `model.predict`, and arrays in memory; both
+with one `predict` over the generator and with one for each of its batches. All are measured in one process,
+in turn, several times; the medians of the ratios are printed.
 
 Run as `python -m tests.benchmarks.encode [--images N] [--rounds N] [--source folder|zip|tar|parquet]`.
 """
