@@ -61,7 +61,7 @@ def open_celeba(
         raise ParameterError(
             f"no images; unpack CelebA's aligned faces into this folder{found}", field="images", value=faces
         )
-    listed = read_lists(root, on_disk, any_ending=rules is not FIRST_RULES)
+    listed = read_lists(root, on_disk, any_ending=rules != FIRST_RULES)
     return FileSource(
         kind="celeba",
         name=root.absolute().name,

@@ -79,7 +79,7 @@ def open_images(
     UnsafeInputError
         If an array holds Python objects.
     """
-    given: dict[str, Any] = {} if rules is RULES else {"rules": rules}
+    given: dict[str, Any] = {} if rules == RULES else {"rules": rules}
     source = _open(
         as_path(location), preprocessing, None if root is None else as_path(root), pixel_limit, rules
     )
@@ -96,7 +96,7 @@ def open_images(
 def _open(
     path: AnyPath, preprocessing: Preprocessing, root: AnyPath | None, pixel_limit: int, rules: Rules
 ) -> FileSource | PackedSource | ArraySource:
-    if path.suffix.lower() in _LISTS and path.is_file():
+    if path.is_file() and path.suffix.lower() in _LISTS:
         return open_list(path, preprocessing, root, pixel_limit)
     if root is not None:
         raise ParameterError(
