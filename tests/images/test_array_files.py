@@ -114,16 +114,6 @@ def test_cut_files_are_refused(tmp_path: Path, name: str, kept: float) -> None:
         opened(tmp_path / name)
 
 
-def test_an_idx_file_that_says_it_is_endless_is_refused(tmp_path: Path) -> None:
-    head = struct.pack(">HBB3I", 0, 8, 3, 2**31, 2**15, 2**15)
-    (tmp_path / "a-idx3-ubyte").write_bytes(head + bytes(64))
-    with gzip.open(tmp_path / "a-idx3-ubyte.gz", "wb") as file:
-        file.write(head + bytes(64))
-    for name in ("a-idx3-ubyte", "a-idx3-ubyte.gz"):
-        with pytest.raises(UsageError, match="2,305,843,009,213,693,9"):
-            opened(tmp_path / name)
-
-
 def test_pixels_in_other_files_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(bytes(4 * 8 * 8))
     with h5py.File(tmp_path / "a.h5", "w") as held:

@@ -13,8 +13,8 @@ from latentscan.errors import ParameterError, UsageError
 from latentscan.images import parquet
 from latentscan.images.location import exists
 from latentscan.images.source import Status
+from tests.images.archives import LIMIT, NAMES, assert_same, fill, in_threads
 from tests.images.pictures import SMALL, colours, opened, paint_all
-from tests.images.test_packed import LIMIT, NAMES, assert_same, fill, in_threads
 
 if TYPE_CHECKING:
     from pathlib import Path
