@@ -72,7 +72,7 @@ def encode(
     model
         A run folder, or a model file.
     images
-        A folder of images, CelebA's folder, a list of paths, or an array of images.
+        A folder of images, CelebA's folder, a list of paths, archives, tables, or an array of images.
     store
         The store to write, or to complete.
     executor

@@ -20,7 +20,7 @@ PACKAGE = Path(latentscan.__file__).parent
 
 # the order in which the data passes them, and then those who use all of it: each may import earlier ones
 FLOORS = (
-    *("errors", "terminal", "progress", "processors", "paths", "files"),
+    *("errors", "terminal", "progress", "processors", "paths", "files", "arrays"),
     *("images", "models", "store", "kernels", "execution", "cluster", "scan", "encoding", "analyses"),
     *("report", "jobs", "synth", "api", "__init__", "demo", "cli", "__main__"),
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from latentscan.errors import ParameterError, UsageError
-from latentscan.paths import absolute, store_names
+from latentscan.paths import absolute, local_path, store_names
 from latentscan.scan.snapshot import Snapshot
 from latentscan.store.reader import LatentStore, open_store
 
@@ -217,7 +217,7 @@ class StoreAndModel(OneStore):
         from latentscan.models.run_folder import RunFolder as Folder
 
         one = OneStore.open(given, allow_partial=allow_partial)
-        model = Path(given["model"])
+        model = local_path(given["model"])
         if not model.exists():
             raise ParameterError("does not exist", field="model", value=model)
         found = sha256_of(Folder(model).encoder if Folder(model).record.exists() else model)
@@ -308,7 +308,7 @@ class RunFolder(Inputs):
         from latentscan.models.packing import sha256 as sha256_of
         from latentscan.models.run_folder import RunFolder as Folder
 
-        folder = Folder(Path(given["run"]))
+        folder = Folder(local_path(given["run"]))
         folder.read_record()
         if not folder.history.exists():
             raise ParameterError(

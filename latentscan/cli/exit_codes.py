@@ -6,16 +6,17 @@ import errno
 import functools
 import os
 import traceback
-from typing import TYPE_CHECKING, ParamSpec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import typer
 
 from latentscan.cli.terminal import note
 from latentscan.errors import DEBUG, INTERRUPTED, LatentscanError, UsageError
+from latentscan.paths import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 TO_RESUME = "what is finished is saved, and the same command goes on from there"
 
@@ -23,12 +24,15 @@ P = ParamSpec("P")
 
 
 def reported(command: Callable[P, None], *, resuming: str = "") -> Callable[P, None]:
-    """Turn the errors of a command into messages and exit codes; `resuming` says how to go on later."""
+    """Turn the errors of a command into messages and exit codes; `resuming` says how to go on later.
+
+    A ``~`` that begins a path is the user's home: no shell knows it in ``--out=~/run``.
+    """
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            command(*args, **kwargs)
+            command(*map(_at_home, args), **{name: _at_home(value) for name, value in kwargs.items()})
         except (typer.Exit, typer.Abort):
             raise
         except KeyboardInterrupt:
@@ -69,6 +73,10 @@ def check_picture(path: Path, option: str, endings: tuple[str, ...]) -> None:
 def counted(count: int, noun: str) -> str:
     """Return a count with its noun, in the plural where that is right."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def _at_home(value: Any) -> Any:
+    return local_path(value) if isinstance(value, Path) else value
 
 
 def _exit_code(error: Exception) -> int:

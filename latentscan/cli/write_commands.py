@@ -14,6 +14,7 @@ from latentscan.cli.model_options import pick, with_options
 from latentscan.cli.terminal import note
 from latentscan.encoding.parameters import EncodeParameters
 from latentscan.errors import SOME_REJECTED, UsageError, parameter
+from latentscan.images.location import KINDS
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.parameters import TrainParameters
 from latentscan.progress import terminal_progress
@@ -26,7 +27,7 @@ ImagesOption = Annotated[
     str,
     typer.Option(
         "--images",
-        help="a folder, CelebA's folder, a .txt or .csv list of paths, or a .npy or Zarr array of uint8",
+        help=f"{KINDS}; FILE:NAME is a column or an array of several",
         show_default=False,
     ),
 ]

@@ -14,7 +14,7 @@ from latentscan.images.folder import FileSource
 from latentscan.images.labelled import LabelledSource
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.run_folder import RunFolder
-from latentscan.paths import as_path
+from latentscan.paths import as_path, local_path
 from latentscan.scan.cost import Cost, latent_bytes, one_pass
 from latentscan.store.metadata import SEAL, read_root
 from latentscan.store.schema import Schema, label_fields
@@ -89,9 +89,10 @@ class PlannedEncoding:
     @cached_property
     def _record(self) -> RunRecord | None:
         """What is known of the training; None for a model of the user's."""
-        if not Path(self.model).exists():
+        model = local_path(self.model)
+        if not model.exists():
             raise ParameterError("does not exist", field="model", value=self.model)
-        return RunFolder(Path(self.model)).read_record() if Path(self.model).is_dir() else None
+        return RunFolder(model).read_record() if model.is_dir() else None
 
     @cached_property
     def _source(self) -> ImageSource:

@@ -6,7 +6,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,14 +17,14 @@ from latentscan.encoding.retry import Retried, RetryTask
 from latentscan.errors import ParameterError, UsageError, parameter, spelled
 from latentscan.execution.context import Execution
 from latentscan.execution.threaded import IN_PROCESS
-from latentscan.images.endings import FIRST_RULES
+from latentscan.images.endings import FIRST_RULES, RULES
 from latentscan.images.labelled import label
 from latentscan.images.location import exists
 from latentscan.images.open import open_images
 from latentscan.images.preprocessing import Preprocessing, as_recorded, assumed
 from latentscan.images.source import PIXEL_LIMIT, Status
 from latentscan.models.outputs import named_outputs
-from latentscan.paths import absolute, as_path, is_url
+from latentscan.paths import absolute, as_path, is_url, local_path
 from latentscan.progress import SILENT, remark
 from latentscan.scan.reduce import map_reduce
 from latentscan.scan.rejects import summarise
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
 
     from latentscan.encoding.parameters import EncodeParameters
     from latentscan.execution.executor import Executor
+    from latentscan.images.endings import Rules
     from latentscan.images.source import ImageSource
     from latentscan.models.encoder import Encoder
     from latentscan.paths import AnyPath
@@ -76,7 +76,7 @@ def encode_images(
     model
         A run folder, or a model file, which is loaded in this process.
     images
-        A folder of images, CelebA's folder, a list of paths, or an array; a path or a URL.
+        A folder of images, CelebA's folder, a list of paths, archives, tables, or an array; a path or a URL.
     store
         The store to write, or to go on with; a path or a URL.
     parameters
@@ -97,16 +97,13 @@ def encode_images(
     """
     if is_url(model):
         raise ParameterError(f"expected {ON_DISK}", field="model", value=model)
-    for field, path, found in (
-        ("model", as_path(model), as_path(model).exists()),
-        ("images", as_path(images), exists(images)),
-    ):
-        if not found:
-            raise ParameterError("does not exist", field=field, value=path)
+    for field, location in (("model", model), ("images", images)):
+        if not exists(location):
+            raise ParameterError("does not exist", field=field, value=as_path(location))
     from latentscan.models.encoder import load_encoder  # Keras takes seconds to start
 
     encoder = load_encoder(
-        Path(model), outputs=named_outputs(parameters.outputs), trust=parameters.trust_model
+        local_path(model), outputs=named_outputs(parameters.outputs), trust=parameters.trust_model
     )
     chosen = chosen_preprocessing(
         encoder,
@@ -218,6 +215,7 @@ def open_source(
     pixel_limit: int | None = None,
     attributes: str | None = None,
     recorded: Mapping[str, Any] | None = None,
+    rules: Rules = RULES,
 ) -> ImageSource:
     """Open images of any kind that `open_images` knows, or a Zarr array of them.
 
@@ -236,6 +234,8 @@ def open_source(
     recorded
         What a store or a training that was begun with these images says of them: a folder is listed as it
         was then, where it is the same.
+    rules
+        Which files of a folder are images by their names.
 
     Raises
     ------
@@ -243,27 +243,40 @@ def open_source(
         If there are no images, or `root` or `pixel_limit` is given for an array; or if the table is not one
         of these images.
     """
-    if attributes is not None:
-        source = open_source(location, preprocessing, root=root, pixel_limit=pixel_limit, recorded=recorded)
-        return label(source, as_path(attributes)).opened_by(
-            open_source,
-            absolute(location),
-            preprocessing=preprocessing,
-            root=None if root is None else absolute(root),
-            pixel_limit=pixel_limit,
-            attributes=absolute(attributes),
-        )
+    opened = partial(_open_images, location, preprocessing, root, pixel_limit)
+    source = opened(rules)
+    if recorded is not None and not _is_of(source, recorded):
+        as_then = opened(FIRST_RULES)
+        if _is_of(as_then, recorded):
+            source, rules = as_then, FIRST_RULES
+    if attributes is None:
+        return source
+    return label(source, as_path(attributes)).opened_by(
+        open_source,
+        absolute(location),
+        preprocessing=preprocessing,
+        root=None if root is None else absolute(root),
+        pixel_limit=pixel_limit,
+        attributes=absolute(attributes),
+        rules=rules,
+    )
+
+
+def _open_images(
+    location: str | AnyPath,
+    preprocessing: Preprocessing,
+    root: str | AnyPath | None,
+    pixel_limit: int | None,
+    rules: Rules,
+) -> ImageSource:
     if is_zarr(location):
         for field, value in (("root", root), ("pixel_limit", pixel_limit)):
             if value is not None:
                 raise ParameterError(f"{location} is an array; leave it out", field=field, value=value)
         return open_array_source(location, preprocessing)
-    opened = partial(open_images, location, preprocessing, root=root, pixel_limit=pixel_limit or PIXEL_LIMIT)
-    source = opened()
-    if recorded is None or _is_of(source, recorded):
-        return source
-    as_then = opened(rules=FIRST_RULES)
-    return as_then if _is_of(as_then, recorded) else source
+    return open_images(
+        location, preprocessing, root=root, pixel_limit=pixel_limit or PIXEL_LIMIT, rules=rules
+    )
 
 
 def _is_of(source: ImageSource, recorded: Mapping[str, Any]) -> bool:

@@ -61,7 +61,7 @@ def open_celeba(
         raise ParameterError(
             f"no images; unpack CelebA's aligned faces into this folder{found}", field="images", value=faces
         )
-    listed = read_lists(root, on_disk, any_ending=rules is not FIRST_RULES)
+    listed = read_lists(root, on_disk, any_ending=rules != FIRST_RULES)
     return FileSource(
         kind="celeba",
         name=root.absolute().name,
@@ -87,8 +87,9 @@ def open_celeba_zip(
     """
     contents, members = read_directory(archive)
     inside = members.paths(archive)
-    depths = (deep for deep in (2, 1) if all(path.startswith(f"{FACES}/" * deep) for path in inside))
-    depth = next(depths, 0)
+    depth = next(
+        (depth for depth in (2, 1) if all(path.startswith(f"{FACES}/" * depth) for path in inside)), 0
+    )
     bare = {path.removeprefix(f"{FACES}/" * depth): path for path in inside}
     listed = read_lists(root, list(bare))
     contents.members = members.table([bare.get(path, "") for path in listed.paths])

@@ -36,7 +36,7 @@ class LabelledSource(Reopenable):
     """
 
     def __init__(self, source: ImageSource, table: Attributes, notes: tuple[str, ...]) -> None:
-        self.source, self.notes = source, notes
+        self.source, self.notes = source, (*source.notes, *notes)
         own = source.attributes.columns if source.attributes is not None else ()
         named = {column.label for column in table.columns}
         kept = tuple(column for column in own if column.label not in named)

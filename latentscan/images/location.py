@@ -14,28 +14,31 @@ if TYPE_CHECKING:
 
     from latentscan.paths import AnyPath
 
+KINDS = (
+    "a folder of images, CelebA's folder, a .txt or .csv list of paths, a .zip or .tar archive, shards "
+    "(shards-{0000..0099}.tar), Parquet files, or an array: .npy, .npz, .h5, Zarr, idx"
+)
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MOST_FILES = 100_000
-_KEY = "::"
 
 
 def exists(location: str | AnyPath) -> bool:
     """Check whether there is anything at a location of images."""
-    path, _ = without_key(as_path(location))
-    return path.exists() or (isinstance(path, Path) and numbered_files(path)[0].exists())
+    path = as_path(location)
+    if not isinstance(path, Path):
+        return path.exists()
+    file, _ = without_key(path)
+    return numbered_files(file)[0].exists()
 
 
-def without_key(path: AnyPath) -> tuple[AnyPath, str | None]:
-    """Split a location such as ``faces.h5::images`` into the file and the name of what is meant in it."""
-    if isinstance(path, Path) and _KEY in path.name and not path.exists():
-        file, _, key = str(path).partition(_KEY)
-        return Path(file), key
-    return path, None
-
-
-def with_key(path: AnyPath, key: str) -> str:
-    """Return the location of what is meant in a file, as messages show it."""
-    return f"{path.name}{_KEY}{key}"
+def without_key(path: Path) -> tuple[Path, str]:
+    """Split a location such as ``faces.h5:images`` into the file and the name of what is meant in it."""
+    file = path
+    while ":" in str(file) and not file.exists():
+        file = Path(str(file).rpartition(":")[0])
+    if file.exists() or _RANGE.search(file.name):
+        return file, str(path)[len(str(file)) + 1 :]
+    return path, ""
 
 
 def numbered_files(path: Path) -> Sequence[Path]:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import ParameterError
+from latentscan.images.array_files import holds_arrays, open_array_file
 from latentscan.images.arrays import open_npy
 from latentscan.images.celeba import FACES, open_celeba, open_celeba_zip
 from latentscan.images.endings import EXTENSIONS, RULES
 from latentscan.images.folder import NoImagesError, natural_key, open_folder
-from latentscan.images.location import numbered_files
+from latentscan.images.location import KINDS, numbered_files, without_key
+from latentscan.images.parquet import open_parquet
 from latentscan.images.path_list import open_list
 from latentscan.images.source import PIXEL_LIMIT
+from latentscan.images.table_file import PARQUET
 from latentscan.images.tar_archive import open_tars
 from latentscan.images.zip_archive import open_zip
 from latentscan.paths import RemotePath, absolute, as_path
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from latentscan.images.arrays import ArraySource
     from latentscan.images.endings import Rules
     from latentscan.images.folder import FileSource
@@ -26,10 +32,10 @@ if TYPE_CHECKING:
     from latentscan.images.preprocessing import Preprocessing
     from latentscan.paths import AnyPath
 
-KINDS = (
-    "a folder of images, CelebA's folder, a .txt or .csv list of paths, a .zip or .tar archive, tar shards "
-    "(a folder of them, or NAME-{0000..0099}.tar), or a .npy or Zarr array of uint8"
-)
+_OF_SEVERAL: dict[str, Callable[..., PackedSource]] = {
+    ".tar": open_tars,
+    **dict.fromkeys(PARQUET, open_parquet),
+}
 _LISTS = (".txt", ".csv")
 _PACKED = re.compile(r"\.(?:tar\.\w+|tgz|tbz2?|txz)$", re.IGNORECASE)
 _OTHERS = {
@@ -55,7 +61,8 @@ def open_images(
     Parameters
     ----------
     location
-        Path, or URL such as s3://bucket/faces. Several files are named by a range, shards-{0000..0099}.tar.
+        Path, or URL such as s3://bucket/faces. Several files are named by a range, shards-{0000..0099}.tar,
+        and one array of several in a file by its name, faces.h5:images.
     preprocessing
         How images are cropped and resized.
     root
@@ -72,7 +79,7 @@ def open_images(
     UnsafeInputError
         If an array holds Python objects.
     """
-    given: dict[str, Any] = {} if rules is RULES else {"rules": rules}
+    given: dict[str, Any] = {} if rules == RULES else {"rules": rules}
     source = _open(
         as_path(location), preprocessing, None if root is None else as_path(root), pixel_limit, rules
     )
@@ -89,7 +96,7 @@ def open_images(
 def _open(
     path: AnyPath, preprocessing: Preprocessing, root: AnyPath | None, pixel_limit: int, rules: Rules
 ) -> FileSource | PackedSource | ArraySource:
-    if path.suffix.lower() in _LISTS and path.is_file():
+    if path.is_file() and path.suffix.lower() in _LISTS:
         return open_list(path, preprocessing, root, pixel_limit)
     if root is not None:
         raise ParameterError(
@@ -106,10 +113,11 @@ def _open(
     try:
         return open_folder(path, preprocessing, pixel_limit, rules)
     except NoImagesError:
-        shards = _packed_in(path, ".tar")
-        if not shards:
-            raise
-        return open_tars(shards, path.absolute().name, preprocessing, pixel_limit)
+        for suffix, opener in _OF_SEVERAL.items():
+            files = _packed_in(path, suffix)
+            if files:
+                return opener(files, path.absolute().name, preprocessing, pixel_limit)
+        raise
 
 
 def _open_packed(
@@ -119,17 +127,24 @@ def _open_packed(
     if path.is_dir():
         archive = path / f"{FACES}.zip"
         return open_celeba_zip(path, archive, preprocessing, pixel_limit) if archive.is_file() else None
-    files, suffix = numbered_files(path), path.suffix.lower()
-    for file in files:
-        if not file.exists():
-            raise _unknown(file)
-    if suffix == ".zip" and path.stem == FACES:
-        return open_celeba_zip(path.absolute().parent, path, preprocessing, pixel_limit)
+    file, key = without_key(path)
+    files, suffix = numbered_files(file), file.suffix.lower()
+    for one in files:
+        if not one.exists():
+            raise _unknown(one)
+    if holds_arrays(file):
+        return open_array_file(file, key, preprocessing)
+    if key and suffix in (".npy", ".tar", ".zip"):
+        raise ParameterError(
+            f"no part of a {suffix} file has a name; leave it out", field="images", value=path
+        )
+    if suffix in _OF_SEVERAL:
+        given = {"key": key} if key else {}
+        return _OF_SEVERAL[suffix](files, file.name, preprocessing, pixel_limit, **given)
     if suffix == ".zip":
-        return open_zip(path, preprocessing, pixel_limit)
-    if suffix == ".tar":
-        return open_tars(files, path.name, preprocessing, pixel_limit)
-    return open_npy(path, preprocessing) if suffix == ".npy" else None
+        of_celeba = partial(open_celeba_zip, file.absolute().parent)
+        return (of_celeba if file.stem == FACES else open_zip)(file, preprocessing, pixel_limit)
+    return open_npy(file, preprocessing) if suffix == ".npy" else None
 
 
 def _packed_in(folder: AnyPath, suffix: str) -> list[Path]:

@@ -75,7 +75,7 @@ class PackedSource(Reopenable):
 
 
 class Members:
-    """The images among the members of archives, by their paths: some numbers that say where each is.
+    """The images among the members of archives, by their paths, and some numbers that say where each is.
 
     Names are texts, and never paths on a disk: what would lead out of a folder is left out of them. Of
     several members with one name the last counts, as where an archive is unpacked.

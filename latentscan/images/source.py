@@ -127,7 +127,7 @@ class ImageSource(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to say of how it was opened, a line each: files that were passed over, for one."""
+        """What is worth a line: files that were passed over, columns that were chosen."""
 
     def __len__(self) -> int: ...
 

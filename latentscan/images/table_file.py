@@ -81,7 +81,7 @@ def read_table(file: AnyPath) -> Table:
         If it is no table, or its columns have no names, or the same name.
     """
     if file.suffix.lower() in PARQUET:
-        table = _read_parquet(file)
+        table = read_parquet([file])
     elif file.suffix.lower() in TEXT:
         table = _read_text(file)
     else:
@@ -184,29 +184,49 @@ def _only_counts(column: Attribute) -> bool:
     return column.kind == "integer" and bool((np.diff(values) == 1).all())
 
 
-def _read_parquet(file: AnyPath) -> Table:
+def read_parquet(files: Sequence[AnyPath]) -> Table:
+    """Read the numbers and texts of Parquet files, whose rows follow one another, as one table.
+
+    Raises
+    ------
+    UsageError
+        If one cannot be read, or has other columns than the first, or two columns have the same name.
+    """
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
         remedy = 'pip install "latentscan[parquet]"'
-        raise UsageError(f"{file}: nothing is installed that reads Parquet; {remedy}") from error
-    if isinstance(file, RemotePath):
-        raise UsageError(f"{file}: Parquet cannot be read from a URL; copy it to a disk")
+        raise UsageError(f"{files[0]}: nothing is installed that reads Parquet; {remedy}") from error
+    columns: dict[str, _ParquetColumn] = {}
+    left_out: tuple[str, ...] = ()
+    cells = 0
+    for file in files:
+        if isinstance(file, RemotePath):
+            raise UsageError(f"{file}: Parquet cannot be read from a URL; copy it to a disk")
+        try:
+            with pq.ParquetFile(file, read_dictionary=_texts_of(pq.read_schema(file))) as opened:
+                names = [field.name for field in opened.schema_arrow if is_read(field.type)]
+                if not cells:
+                    check_labels(names, str(file))
+                    columns = {name: _ParquetColumn(name) for name in names}
+                    left_out = tuple(name for name in opened.schema_arrow.names if name not in names)
+                elif set(names) != set(columns):
+                    raise UsageError(f"{file}: has other columns than {files[0]}")
+                cells += max(1, opened.metadata.num_rows * len(names))
+                if cells > _MOST_CELLS:
+                    raise UsageError(f"{file}: more than {_MOST_CELLS:,} cells; leave out columns")
+                for batch in opened.iter_batches(_ROWS_AT_ONCE, columns=names) if names else ():
+                    for name in names:
+                        columns[name].add(batch.column(name))
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise UsageError(
+                f"{file}: no Parquet that can be read ({shown(error)}); expected {EXPECTED}"
+            ) from error
     try:
-        with pq.ParquetFile(file, read_dictionary=_texts_of(pq.read_schema(file))) as opened:
-            names = [field.name for field in opened.schema_arrow if _is_read(field.type)]
-            rows = opened.metadata.num_rows
-            if rows * max(1, len(names)) > _MOST_CELLS:
-                raise UsageError(f"{file}: more than {_MOST_CELLS:,} cells; leave out columns")
-            check_labels(names, str(file))
-            columns = tuple(_parquet_column(file, opened, name) for name in names)
-            left_out = tuple(name for name in opened.schema_arrow.names if name not in names)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise UsageError(
-            f"{file}: no Parquet that can be read ({shown(error)}); expected {EXPECTED}"
-        ) from error
-    return Table(file, columns, (), left_out)
+        return Table(files[0], tuple(column.attribute() for column in columns.values()), (), left_out)
+    except UsageError as error:
+        raise UsageError(f"{files[0]}: {error}") from error
 
 
 def _texts_of(schema: pa.Schema) -> list[str]:
@@ -220,7 +240,8 @@ def _texts_of(schema: pa.Schema) -> list[str]:
     ]
 
 
-def _is_read(kind: pa.DataType) -> bool:
+def is_read(kind: pa.DataType) -> bool:
+    """Check whether columns of a type of Arrow's are read: numbers, texts, times and categories."""
     import pyarrow as pa
 
     known = (
@@ -232,42 +253,42 @@ def _is_read(kind: pa.DataType) -> bool:
     )
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     if pa.types.is_dictionary(kind):
-        return _is_read(kind.value_type)
+        return is_read(kind.value_type)
     return is_text or any(check(kind) for check in known)
 
 
-def _parquet_column(file: AnyPath, opened: Any, name: str) -> Attribute:
-    import pyarrow as pa
+class _ParquetColumn:
+    """A column that is read piece by piece."""
 
-    met, parts, known = _Codes(), [], []
-    for batch in opened.iter_batches(_ROWS_AT_ONCE, columns=[name]):
-        piece = batch.column(0)
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._met, self._parts, self._known = _Codes(), list[Any](), list[Any]()
+
+    def add(self, piece: pa.Array) -> None:
+        """Read the rows that follow."""
+        import pyarrow as pa
+
         if pa.types.is_temporal(piece.type):
             piece = piece.cast(pa.string())
         if pa.types.is_decimal(piece.type):
             piece = piece.cast(pa.float64())
-        known.append(piece.is_valid().to_numpy(zero_copy_only=False))
+        self._known.append(piece.is_valid().to_numpy(zero_copy_only=False))
         if pa.types.is_string(piece.type) or pa.types.is_large_string(piece.type):
             piece = piece.dictionary_encode()
         if pa.types.is_dictionary(piece.type):
             words = ["" if word is None else str(word) for word in piece.dictionary.to_pylist()]
-            own = np.array([met[word] for word in (*words, "")], np.int64)
-            parts.append(own[piece.indices.fill_null(len(words)).to_numpy(zero_copy_only=False)])
+            own = np.array([self._met[word] for word in (*words, "")], np.int64)
+            codes = piece.indices.fill_null(len(words))
+            self._parts.append(own[codes.to_numpy(zero_copy_only=False)])
         else:
-            parts.append(
-                piece.fill_null(False if pa.types.is_boolean(piece.type) else 0).to_numpy(
-                    zero_copy_only=False
-                )
-            )
-    values = np.concatenate(parts) if parts else np.zeros(0)
-    if met:
-        return _of_category(file, name, values, list(met))
-    return of_numbers(name, values, np.concatenate(known) if known else np.zeros(0, bool))
+            filled = piece.fill_null(False if pa.types.is_boolean(piece.type) else 0)
+            self._parts.append(filled.to_numpy(zero_copy_only=False))
 
-
-def _of_category(file: AnyPath, name: str, codes: NDArray[Any], texts: Sequence[str]) -> Attribute:
-    """Return a column of texts as such: in Parquet numbers are no texts."""
-    try:
-        return of_words(name, codes, texts)
-    except UsageError as error:
-        raise UsageError(f"{file}: {error}") from error
+    def attribute(self) -> Attribute:
+        """Return all of it: texts are texts here, whatever they say."""
+        values = np.concatenate(self._parts) if self._parts else np.zeros(0)
+        if self._met:
+            return of_words(self._name, values, list(self._met))
+        return of_numbers(
+            self._name, values, np.concatenate(self._known) if self._known else np.zeros(0, bool)
+        )

@@ -36,7 +36,7 @@ _NO_FILE, _NOT_READ = -1, -2  # in place of an offset
 def open_tars(
     files: Sequence[Path], name: str, preprocessing: Preprocessing, pixel_limit: int = PIXEL_LIMIT
 ) -> PackedSource:
-    """Open the images in .tar files, in natural order of their paths; several have the file's name before.
+    """Open the images in .tar files, in natural order of their paths; of several, the file's is before.
 
     Raises
     ------
@@ -152,6 +152,13 @@ def _headers(file: ShareableFile) -> Iterator[tuple[str, bytes, int, int, str]]:
         at += -(-size // _BLOCK) * _BLOCK
 
 
+def _is_header(block: bytes) -> bool:
+    """Check the sum of a header's bytes, in which that of the sum itself counts as blanks."""
+    said = block[148:156].partition(b"\0")[0].strip()
+    expected = sum(block) - sum(block[148:156]) + 256
+    return len(block) == _BLOCK and said.lstrip(b"0") == b"%o" % expected
+
+
 _LONG = {b"L": "path", b"K": "linkpath"}
 
 
@@ -188,14 +195,6 @@ def _behind_map(file: ShareableFile, at: int, header: bytes) -> int:
 def _name(header: bytes) -> str:
     name, prefix = _text(header[:100]), _text(header[345:500])
     return f"{prefix}/{name}" if prefix and header[257:263] == b"ustar\0" else name
-
-
-def _is_header(block: bytes) -> bool:
-    """Return whether a block has the checksum of a header: the sum of its bytes, its own taken as blanks."""
-    try:
-        return len(block) == _BLOCK and _number(block[148:156]) == sum(block) - sum(block[148:156]) + 256
-    except ValueError:
-        return False
 
 
 def _number(field: bytes) -> int:

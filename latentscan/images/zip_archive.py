@@ -110,22 +110,28 @@ def read_directory(file: Path) -> tuple[ZipContents, Members]:
     """
     try:
         opened = ShareableFile(file)
-        members, all_encrypted = Members(6), True
-        packed = 0
-        for name, values in _entries(opened):
-            members.add(name, values)
-            packed += values[1] + _LOCAL.size
-            all_encrypted &= bool(values[4] & _ENCRYPTED) or name.endswith("/")
-        if packed > opened.size:
-            raise ValueError("its members overlap")  # noqa: TRY301 (as the other ways to be damaged)
+        members, all_encrypted = _members(opened)
     except OSError as error:
         raise ParameterError(f"cannot be read ({error.strerror})", field="images", value=file) from error
     except (ValueError, struct.error, UsageError) as error:
         msg = f"no .zip file that can be read ({error}); download or zip it again"
         raise ParameterError(msg, field="images", value=file) from error
-    if all_encrypted and packed:
+    if all_encrypted:
         raise ParameterError("is encrypted; unpack it with its password", field="images", value=file)
     return ZipContents(opened), members
+
+
+def _members(file: ShareableFile) -> tuple[Members, bool]:
+    """Return the images in an archive, and whether all that it holds is encrypted."""
+    members, held, encrypted, packed = Members(6), 0, 0, 0
+    for name, values in _entries(file):
+        members.add(name, values)
+        packed += values[1] + _LOCAL.size
+        held += not name.endswith("/")
+        encrypted += values[4] & _ENCRYPTED
+    if packed > file.size:
+        raise ValueError("its members overlap")
+    return members, 0 < held <= encrypted
 
 
 def _damaged(why: str) -> ImageRejectedError:
@@ -190,7 +196,7 @@ def _directory(file: ShareableFile) -> tuple[int, int, int]:
         if signature != b"PK\6\6":
             raise ValueError("its directory is damaged")
     if disk or first_disk:
-        raise ValueError("it is one part of several: join them with zip -s 0")
+        raise ValueError("it is one part of several, which `zip -s 0` joins")
     if size > _MOST_DIRECTORY_BYTES:
         raise ValueError(f"a directory of {size:,} bytes; expected at most {_MOST_DIRECTORY_BYTES:,}")
     before = end - size - offset

@@ -7,11 +7,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import LatentscanError, UsageError
+from latentscan.images.location import exists
 from latentscan.jobs.journal import Journal, ended_by_failure
 from latentscan.jobs.record import read_record
 from latentscan.jobs.run import begin_record, run_job
 from latentscan.jobs.spec import job_of
-from latentscan.paths import as_path
 
 if TYPE_CHECKING:
     from latentscan.execution.distributed import DistributedExecutor
@@ -117,7 +117,7 @@ def _look(asked: tuple[str, str, tuple[str, ...]], _control: Control) -> None:
     except UsageError:
         raise _unseen(home) from None
     for path in paths:
-        if not as_path(path).exists():
+        if not exists(path):
             raise _unseen(path)
 
 

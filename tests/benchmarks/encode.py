@@ -1,11 +1,12 @@
 """Encoding against its bound and against the study's way; prints one JSON line.
 
 The bound is the time to decode the images alone plus the time in the encoder alone, each with all
-processors. The study's way is Keras's ImageDataGenerator, which crops and resizes as latentscan does,
-`model.predict`, and arrays in memory; both with one `predict` over the generator and with one for each of
-its batches. All are measured in one process, in turn, several times; the medians of the ratios are printed.
+processors; images are decoded from a folder, whatever `--source` is. The study's way is Keras's
+ImageDataGenerator, which crops and resizes as latentscan does, `model.predict`, and arrays in memory; both
+with one `predict` over the generator and with one for each of its batches. All are measured in one process,
+in turn, several times; the medians of the ratios are printed.
 
-Run as `python -m tests.benchmarks.encode [--images N] [--rounds N]`.
+Run as `python -m tests.benchmarks.encode [--images N] [--rounds N] [--source folder|zip|tar|parquet]`.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import os
 import shutil
 import statistics
 import sys
+import tarfile
 import tempfile
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -50,6 +53,26 @@ def decode_alone(source: ImageSource) -> None:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in pool.map(lambda at: source.read(at, min(at + PIECE_ROWS, len(source))), starts(source)):
             pass
+
+
+def packed(faces: Path, kind: str) -> Path:
+    """The same images in one file: members as they are, or rows of a table in groups of 100."""
+    file = faces.parent / f"faces.{kind}"
+    files = sorted((faces / "img_align_celeba").iterdir())
+    if kind == "zip":
+        with zipfile.ZipFile(file, "w") as archive:
+            for one in files:
+                archive.write(one, one.name)
+    elif kind == "tar":
+        with tarfile.open(file, "w") as tar:
+            for one in files:
+                tar.add(one, one.name)
+    else:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.table({"image": [one.read_bytes() for one in files]}), file, row_group_size=100)
+    return file
 
 
 def starts(source: ImageSource) -> range:
@@ -88,26 +111,29 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--images", type=int, default=4096)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--source", choices=["folder", "zip", "tar", "parquet"], default="folder")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(measure(Path(folder), options.images, options.rounds)))
+        print(json.dumps(measure(Path(folder), options.images, options.rounds, options.source)))
 
 
-def measure(folder: Path, images: int, rounds: int) -> dict[str, Any]:
+def measure(folder: Path, images: int, rounds: int, kind: str = "folder") -> dict[str, Any]:
     preprocessing = Preprocessing()
     synthesize(folder / "faces", images)  # in processes that import this module: no Keras at its top
     from latentscan.models.backend import keras
     from latentscan.models.encoder import load_encoder
     from latentscan.models.networks import build_encoder
 
-    source = open_images(folder / "faces", preprocessing)
+    source = files = open_images(folder / "faces", preprocessing)
+    if kind != "folder":
+        source = open_images(packed(folder / "faces", kind), preprocessing)
     build_encoder(TrainParameters(kind="vae"), preprocessing.shape[0]).save(folder / "encoder.keras")
     model = keras.models.load_model(folder / "encoder.keras")
     encoder = load_encoder(folder / "encoder.keras")
     store = folder / "z.zarr"
     noise = Noise()
     work: dict[str, Callable[[], Any]] = {
-        "decode": lambda: decode_alone(source),
+        "decode": lambda: decode_alone(files),
         "encoder": lambda: encode_alone(encoder, images),
         "encode": lambda: encode(encoder, source, str(store), noise=noise),
         "study": lambda: the_studys_way(model, folder / "faces", folder / "z.npz", by_batch=False),
@@ -130,6 +156,7 @@ def measure(folder: Path, images: int, rounds: int) -> dict[str, Any]:
         for name in ("study", "study_by_batch")
     }
     return {
+        "source": kind,
         "images": images,
         "rounds": rounds,
         "images_per_s": {name: round(images / taken) for name, taken in median.items()},

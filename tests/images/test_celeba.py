@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import pickle
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from latentscan.errors import UsageError
+from latentscan.images.endings import FIRST_RULES
 from latentscan.images.source import Status
 from tests.images.pictures import colours, opened, paint
 
@@ -100,6 +102,9 @@ def test_lists_may_name_files_by_another_ending(tmp_path: Path) -> None:
     assert source.split.tolist() == [0, 2, 1, -1]
     assert source.attributes.values("binary").tolist() == [[1], [0], [-1], [0]]
     assert source.read(0, 4).status.tolist() == [0, 0, Status.MISSING, 0]
+    then = opened(tmp_path, rules=FIRST_RULES)  # of stores that were begun before this was done
+    assert list(then.paths)[:3] == ["000001.jpg", "000001.PNG", "000002.jpg"]
+    assert pickle.loads(pickle.dumps(then)).describe() == then.describe()  # noqa: S301 - pickled here
     (line,) = source.notes
     assert line.startswith("CelebA's lists name 2 images otherwise: 00000")
 

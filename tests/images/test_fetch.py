@@ -44,8 +44,8 @@ def assert_same(source: ImageSource, local: ImageSource) -> None:
         one, other = getattr(source, name), getattr(local, name)
         assert (one is None) == (other is None)
         if one is not None:
-            pair = [found if name == "split" else found.values("binary") for found in (one, other)]
-            np.testing.assert_array_equal(*pair)
+            expected = other.values("binary") if name == "attributes" else other
+            np.testing.assert_array_equal(one.values("binary") if name == "attributes" else one, expected)
 
 
 # --- the kinds of images
@@ -130,7 +130,7 @@ def test_a_zarr_array_is_read_where_it_is(s3: str, tmp_path: Path) -> None:
 def test_what_cannot_be_read_from_a_url_is_said(place: str, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((2, 8, 8), np.uint8))
     upload(tmp_path, f"{place}/x")
-    with pytest.raises(UsageError, match=r"a\.npy: .*cannot be read from a URL; copy it to a disk"):
+    with pytest.raises(UsageError, match=r"a\.npy: cannot be read from a URL; copy it to a disk"):
         open_images(f"{place}/x/a.npy", SMALL)
     with pytest.raises(ParameterError, match=r"images=\S+/none"):
         open_images(f"{place}/none", SMALL)
@@ -162,8 +162,8 @@ def test_a_server_that_is_gone_rejects_no_image(s3: str, monkeypatch: pytest.Mon
         port = unused.getsockname()[1]
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
     monkeypatch.setattr("latentscan.paths.DEADLINE_S", 0.5)
-    with pytest.raises(UsageError, match=f"{s3}\\S* cannot be reached"):
+    with pytest.raises(UsageError, match=f"{s3} cannot be reached"):
         open_images(s3, SMALL)
     source = FileSource("folder", "faces", RemotePath(s3), ["1.png"], SMALL)
-    with pytest.raises(LatentscanError, match=f"{s3}\\S* cannot be reached"):
+    with pytest.raises(LatentscanError, match=f"{s3} cannot be reached"):
         source.read(0, 1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.encoding.latents.held import EXPECTED, Held, spooled
+from latentscan.arrays.held import LATENTS, Held, spooled
 from latentscan.errors import ParameterError, UsageError, shown
 from latentscan.images.text_lines import PATH_NAMES, open_text_table
 
@@ -52,7 +52,7 @@ def text_array(file: Path, key: str, field: str) -> Held:
     else:
         first = next(rows, None)
         if first is None:
-            raise UsageError(f"{file}: has no rows; expected {EXPECTED}")
+            raise UsageError(f"{file}: has no rows; expected {LATENTS}")
         rows = chain([first], rows)
         numbers = [
             at for at, text in enumerate(first[1]) if _is_number(_point(text, table.separator)) or not text
@@ -128,7 +128,7 @@ def _matrix(columns: Sequence[Any], file: Path, *, is_list: bool) -> NDArray[np.
         )
     column = columns[0]
     if column.null_count:
-        raise UsageError(f"{file}: rows without a list; expected {EXPECTED}")
+        raise UsageError(f"{file}: rows without a list; expected {LATENTS}")
     values = column.flatten().cast("double").to_numpy(zero_copy_only=False)
     lengths = set(column.value_lengths().to_pylist()) if hasattr(column, "value_lengths") else set()
     if len(lengths) > 1:

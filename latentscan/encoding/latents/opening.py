@@ -8,10 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from latentscan.arrays.hdf5 import hdf5_arrays
+from latentscan.arrays.held import LATENTS, Held, chosen, held
+from latentscan.arrays.mapped import npy_array, npz_arrays, safetensors_arrays
 from latentscan.encoding.latents.columns import parquet_array, text_array
-from latentscan.encoding.latents.containers import hdf5_arrays
-from latentscan.encoding.latents.held import EXPECTED, Held, chosen, held
-from latentscan.encoding.latents.mapped import npy_array, npz_arrays, safetensors_arrays
 from latentscan.encoding.latents.torch_file import torch_arrays
 from latentscan.errors import ParameterError, UsageError
 from latentscan.files import open_regular
@@ -59,7 +59,7 @@ class LatentsFile:
             whole = whole.rpartition(":")[0]
             file, key = Path(whole).expanduser(), str(text)[len(whole) + 1 :]
         if not file.exists():
-            raise UsageError(f"{text} does not exist; expected {EXPECTED}: {KINDS}")
+            raise UsageError(f"{text} does not exist; expected {LATENTS}: {KINDS}")
         return cls(file.absolute(), key, field)
 
     @property

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.encoding.latents.held import EXPECTED, Held
-from latentscan.encoding.latents.mapped import DAMAGES, brain_float, open_zip, start_of
+from latentscan.arrays.held import LATENTS, Held
+from latentscan.arrays.mapped import DAMAGES, brain_float, open_zip, start_of
 from latentscan.errors import UnsafeInputError, UsageError, shown
 from latentscan.files import open_regular
 
@@ -83,7 +83,7 @@ def torch_arrays(file: Path) -> dict[str, Held]:
     with open_zip(file) as archive:
         members = {info.filename.partition("/")[2]: info for info in archive.infolist()}
         if "data.pkl" not in members or members["data.pkl"].file_size > _PICKLE_BYTES:
-            raise UsageError(f"{file}: was not written by torch.save; expected {EXPECTED}")
+            raise UsageError(f"{file}: was not written by torch.save; expected {LATENTS}")
         try:
             root = _Reader(file).run(archive.read(members["data.pkl"]))
             order = archive.read(members["byteorder"]) if "byteorder" in members else b"little"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import threading
 import zipfile
 import zlib
 from contextlib import ExitStack, contextmanager
@@ -13,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib import format as npy
 
-from latentscan.encoding.latents.held import EXPECTED, Held, held, spooled
+from latentscan.arrays.held import EXPECTED, LATENTS, Held, held, spooled
+from latentscan.arrays.npy import map_npy
 from latentscan.errors import UnsafeInputError, UsageError, shown
 from latentscan.files import open_regular
-from latentscan.images.arrays import map_npy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +50,7 @@ SAFETENSORS = {
 
 def npy_array(file: Path) -> dict[str, Held]:
     """Map the array in a .npy file, under no name."""
-    return {"": held(map_npy(file, EXPECTED))}
+    return {"": held(map_npy(file, LATENTS))}
 
 
 def npz_arrays(file: Path) -> dict[str, Held]:
@@ -190,17 +191,23 @@ class _Compressed:
         self._file, self._name, self._offset = file, name, offset
         self._shape, self._dtype, self._is_fortran = shape, dtype, is_fortran
         self._copy: NDArray[Any] | None = None
+        self._one_at_a_time = threading.Lock()  # of the threads that need the copy, one makes it
         self.held = Held(shape, dtype.str, self._read)
 
     def _read(self, start: int, stop: int) -> NDArray[Any]:
-        if self._copy is None:
-            size = math.prod(self._shape) * self._dtype.itemsize
-            flat = spooled(self._bytes(), self._file, size)
-            if flat.shape != (size,):
-                raise UsageError(f"{self._file}: {shown(self._name)} is damaged; save it again")
-            order: Any = "F" if self._is_fortran else "C"
-            self._copy = flat.read(0, size).view(self._dtype).reshape(self._shape, order=order)
+        with self._one_at_a_time:
+            if self._copy is None:
+                self._copy = self._copied()
         return self._copy[start:stop]
+
+    def _copied(self) -> NDArray[Any]:
+        size = math.prod(self._shape) * self._dtype.itemsize
+        flat = spooled(self._bytes(), self._file, size)
+        if flat.shape != (size,):
+            raise UsageError(f"{self._file}: {shown(self._name)} is damaged; save it again")
+        order: Any = "F" if self._is_fortran else "C"
+        whole: NDArray[Any] = flat.read(0, size).view(self._dtype)
+        return whole.reshape(self._shape, order=order)
 
     def _bytes(self) -> Iterator[NDArray[np.uint8]]:
         try:

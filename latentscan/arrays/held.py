@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-EXPECTED = "an array of numbers, (images, components) or of more axes"
+EXPECTED = "an array of numbers, an image a row"
+LATENTS = "an array of numbers, (images, components) or of more axes"
 _MOST_NAMED = 12
 
 
@@ -81,11 +82,11 @@ def chosen(arrays: Mapping[str, Held], file: Path, key: str, field: str) -> Held
         only = arrays[meant[0]]
         if only.fits:
             return only
-        raise ParameterError(f"{only.words}; expected {EXPECTED}", field=field, value=value)
+        raise ParameterError(f"{only.words}; expected {LATENTS}", field=field, value=value)
     listed = ", ".join(f"{shown(own)} {array.shape}" for own, array in list(fitting.items())[:_MOST_NAMED])
     more = f" and {len(fitting) - _MOST_NAMED:,} more" if len(fitting) > _MOST_NAMED else ""
     if not fitting:
-        raise ParameterError(f"holds no array that fits; expected {EXPECTED}", field=field, value=value)
+        raise ParameterError(f"holds no array that fits; expected {LATENTS}", field=field, value=value)
     problem = "holds no such array" if key else "holds several arrays"
     example = f"{file.name}:{next(iter(fitting))}"
     raise ParameterError(

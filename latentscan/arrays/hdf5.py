@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.encoding.latents.held import EXPECTED, Held, held
+from latentscan.arrays.held import EXPECTED, Held, held
 from latentscan.errors import UsageError, shown
 from latentscan.files import open_regular
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from latentscan.encoding.latents.mapped import npz_arrays, safetensors_arrays
+from latentscan.arrays.mapped import npz_arrays, safetensors_arrays
 from latentscan.errors import UnsafeInputError, UsageError
 
 if TYPE_CHECKING:

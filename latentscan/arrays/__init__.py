@@ -1,0 +1,1 @@
+"""Arrays in files of any kind: mapped, or read row by row."""
