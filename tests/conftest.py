@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import signal
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 # a shared machine may stall any example: what takes too long is for the benchmarks to see
 settings.register_profile("latentscan", deadline=None)
 settings.load_profile("latentscan")
+
+# as latentscan sets it, for tests that import TensorFlow before it
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 # a shell ignores interruptions for what it starts in the background, and so would the commands under test
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -47,6 +47,9 @@ def _without_native_log() -> Iterator[None]:
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# TensorFlow takes oneDNN by itself only on processors with AVX-512. Its own sums depend on the number of
+# threads, so that rows of one machine and of its workers differ by rounding; oneDNN's do not.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 with _without_native_log():
     import keras
 # Its warnings, such as that of several models in one process being traced each, are no news to a user.

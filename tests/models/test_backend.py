@@ -41,3 +41,25 @@ def test_versions_name_what_computes() -> None:
     assert found["numpy"] == np.__version__
     assert found["backend"] == keras.backend.backend()
     assert {"latentscan", "python", "tensorflow"} <= set(found)
+
+
+def test_sums_do_not_depend_on_the_number_of_threads() -> None:
+    code = """
+import hashlib, numpy as np
+from latentscan.models.backend import keras
+from latentscan.models.loading import compile_fixed
+keras.utils.set_random_seed(0)
+layer, pixels = keras.layers.Dense(4), np.random.default_rng(0).random((240, 3072), np.float32)
+found, = compile_fixed(lambda values: [layer(values)], pixels.shape, "float32")(pixels)
+print(hashlib.sha256(found.tobytes()).hexdigest())
+"""
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            check=True,
+            env=os.environ | {"TF_NUM_INTRAOP_THREADS": threads},
+        ).stdout
+        for threads in ("1", "2")
+    }
+    assert len(found) == 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PATIENCE_S = 120.0  # with what takes seconds on a machine that is not busy
+STOPPED_S = 90.0  # less than Dask's worker-ttl: a worker that is silent for longer is given up
 ROWS, BLOCK_ROWS = 31_000, 4000
 ANALYSES: dict[str, dict[str, Any]] = {
     # one long task for each of two workers
@@ -210,14 +213,18 @@ class Site:
             self._client = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Frozen:
-    """A command one of whose workers is stopped, since when, and where its results will be."""
+    """A command one of whose workers is stopped for long, and where its results will be."""
 
     command: Command
-    worker: int
-    since: float
     results: Path
+    was_running: bool | None = None  # when the worker was let go on; None before
+
+    def thaw(self, worker: int) -> None:
+        """Let the worker go on."""
+        self.was_running = self.command.process.poll() is None
+        os.kill(worker, signal.SIGCONT)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -225,11 +232,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "frozen" in getattr(item, "fixturenames", ()))
 
 
-def numbers(store: Path) -> dict[str, bytes]:
-    """Return every chunk of every array of a store, by its path."""
+def numbers(store: Path) -> dict[str, str]:
+    """Return the hash of every chunk of every array of a store, by its path."""
     files = {str(path.relative_to(store)): path for path in store.rglob("*") if path.is_file()}
     return {
-        name: path.read_bytes()
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
         for name, path in files.items()
         if path.name != "zarr.json" and "tsne-state" not in name
     }
@@ -285,7 +292,7 @@ def parameters() -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="session", name="numbers")
-def _numbers() -> Callable[[Path], dict[str, bytes]]:
+def _numbers() -> Callable[[Path], dict[str, str]]:
     return numbers
 
 
@@ -322,11 +329,11 @@ def latents(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(folder: Path, latents: Path) -> Callable[[str], dict[str, bytes]]:
+def undisturbed(folder: Path, latents: Path) -> Callable[[str], dict[str, str]]:
     """Return what an analysis finds in one process, on a good day."""
-    found: dict[str, dict[str, bytes]] = {}
+    found: dict[str, dict[str, str]] = {}
 
-    def find(name: str) -> dict[str, bytes]:
+    def find(name: str) -> dict[str, str]:
         if name not in found:
             results = folder / f"undisturbed-{name}"
             command = Command(folder, analysis(name, "--store", latents, "--results", results))
@@ -347,7 +354,11 @@ def frozen(folder: Path, latents: Path) -> Iterator[Frozen]:
     on = ("--store", latents, "--results", results, "--scheduler", site.address)
     command = Command(folder, analysis("kmeans", *on))
     try:
-        yield Frozen(command, site.stop_at_work(command, amount=5), time.monotonic(), results)
+        stopped = Frozen(command, results)
+        timer = threading.Timer(STOPPED_S, stopped.thaw, [site.stop_at_work(command, amount=5)])
+        timer.start()
+        yield stopped
+        timer.cancel()
     finally:
         command.kill()
         site.close()

@@ -38,7 +38,7 @@ def test_an_interrupted_map_is_dropped_and_taken_up_where_it_was(
     site: Site,
     start: Callable[..., Command],
     latents: Path,
-    numbers: Callable[[Path], dict[str, bytes]],
+    numbers: Callable[[Path], dict[str, str]],
     tmp_path: Path,
 ) -> None:
     asked = ("tsne", "--points", str(POINTS), "--iterations", str(ITERATIONS), "--store", latents)
@@ -74,8 +74,8 @@ def test_an_interrupted_map_is_dropped_and_taken_up_where_it_was(
 def test_the_tasks_of_a_killed_command_are_dropped_and_two_at_once_repeat_it(
     site: Site,
     analyse: Callable[..., Command],
-    undisturbed: Callable[[str], dict[str, bytes]],
-    numbers: Callable[[Path], dict[str, bytes]],
+    undisturbed: Callable[[str], dict[str, str]],
+    numbers: Callable[[Path], dict[str, str]],
     tmp_path: Path,
 ) -> None:
     on = (tmp_path / "found", "--scheduler", site.address)
@@ -97,8 +97,8 @@ def test_a_detached_job_goes_on_without_the_command_and_without_the_worker_that_
     start: Callable[..., Command],
     latents: Path,
     parameters: dict[str, dict[str, Any]],
-    undisturbed: Callable[[str], dict[str, bytes]],
-    numbers: Callable[[Path], dict[str, bytes]],
+    undisturbed: Callable[[str], dict[str, str]],
+    numbers: Callable[[Path], dict[str, str]],
     tmp_path: Path,
 ) -> None:
     job = {

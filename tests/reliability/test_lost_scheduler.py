@@ -60,7 +60,7 @@ def test_an_encode_outlives_its_scheduler_and_a_worker(
     asked: tuple[str, str],
     start: Callable[..., Command],
     new_site: Callable[..., Site],
-    numbers: Callable[[Path], dict[str, bytes]],
+    numbers: Callable[[Path], dict[str, str]],
     tmp_path: Path,
 ) -> None:
     model, images = asked
