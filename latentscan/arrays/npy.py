@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,7 +73,10 @@ def _read_header(file: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]
             raise ValueError(f"a header of version {version} and {length:,} bytes")
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         try:
-            shape, is_fortran, dtype = read(stream)
+            with warnings.catch_warnings(
+                action="ignore", category=UserWarning
+            ):  # of NumPy, on Python 2's headers
+                shape, is_fortran, dtype = read(stream)
         except Exception as error:  # a damaged header is parsed as Python, which raises almost anything
             raise ValueError(f"its header is damaged: {error}") from error
         count, held = math.prod(shape), os.fstat(stream.fileno()).st_size - stream.tell()

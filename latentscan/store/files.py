@@ -14,17 +14,20 @@ import sys
 import time
 import uuid
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from latentscan.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 UNFINISHED = ".partial"  # the ending of a file that is being written, by whoever
 FILE_BYTES_LIMIT = 2**34  # of any file, where nothing else says how long it may be
@@ -47,12 +50,17 @@ def read_file(file: Path, limit: int = FILE_BYTES_LIMIT) -> NDArray[np.uint8]:
     StoreError
         If the machine can open no file now: it must not be taken for damage.
     """
+    return _tried_twice(partial(_read_once, file, limit))
+
+
+def _tried_twice(function: Callable[[], T]) -> T:
+    """Call a function, and once more where a disk or a network failed."""
     try:
-        return _read_once(file, limit)
+        return function()
     except OSError as error:
         if error.errno != errno.EIO:
             raise
-        return _read_once(file, limit)
+        return function()
 
 
 def _read_once(file: Path, limit: int) -> NDArray[np.uint8]:
@@ -102,17 +110,17 @@ def write_file(file: Path, content: Any, *, put: Any = os.replace) -> None:
         If it cannot be written; the error names the file.
     """
     for attempt in range(1, _ATTEMPTS + 1):
-        partial = file.with_suffix(f".{uuid.uuid4().hex}{UNFINISHED}")
+        unfinished = file.with_suffix(f".{uuid.uuid4().hex}{UNFINISHED}")
         try:
             _make_folder(file.parent)
-            with _locked(partial) as stream:
+            with _locked(unfinished) as stream:
                 view = memoryview(content).cast("B")
                 while view:
                     view = view[stream.write(view) :]
-                put(partial, file)
+                put(unfinished, file)
         except BaseException as error:
             with suppress(OSError):
-                partial.unlink(missing_ok=True)
+                unfinished.unlink(missing_ok=True)
             if not isinstance(error, OSError) or isinstance(error, FileExistsError):
                 raise
             if isinstance(error, IsADirectoryError) and attempt < _ATTEMPTS:
@@ -154,7 +162,7 @@ def remove_abandoned(folder: Path, *, depth: int | None = None) -> None:
     """Remove the unfinished files below a folder whose writers have ended, as far as that is allowed."""
     for file in abandoned(folder, depth=depth):
         with suppress(OSError):
-            file.unlink()
+            _tried_twice(file.unlink)
 
 
 def require_file(mode: int) -> None:
@@ -183,16 +191,16 @@ def _make_folder(folder: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
 
 
-def put_first(partial: Path, file: Path) -> None:
+def put_first(unfinished: Path, file: Path) -> None:
     """Move a file to a place where none is yet."""
-    os.link(partial, file)
-    partial.unlink()
+    os.link(unfinished, file)
+    unfinished.unlink()
 
 
 @contextmanager
-def _locked(partial: Path) -> Iterator[Any]:
+def _locked(unfinished: Path) -> Iterator[Any]:
     """Create a file, and lock it while it is written, where the system can."""
-    with partial.open("xb", buffering=0) as stream:
+    with unfinished.open("xb", buffering=0) as stream:
         with suppress(OSError):
             _lock(stream.fileno())
         yield stream
@@ -200,12 +208,13 @@ def _locked(partial: Path) -> Iterator[Any]:
 
 def _is_abandoned(file: Path) -> bool:
     try:
-        descriptor = os.open(file, os.O_RDWR | getattr(os, "O_NONBLOCK", 0))
+        flags = os.O_RDWR | getattr(os, "O_NONBLOCK", 0)
+        descriptor = _tried_twice(partial(os.open, file, flags))
     except OSError as error:
         _require_means(error, file)
         return False
     try:
-        _lock(descriptor)
+        _tried_twice(partial(_lock, descriptor))
     except BlockingIOError:
         return False
     except OSError:  # nothing can be locked there

@@ -17,6 +17,7 @@ from latentscan.store.files import UNFINISHED, abandoned
 from latentscan.store.metadata import (
     GROUP,
     RESULTS,
+    SEAL,
     SEALED_COPY,
     change_list,
     listed_nodes,
@@ -74,10 +75,15 @@ def check_metadata(store: LatentStore) -> tuple[Damage, ...]:
     problem = root_problem(store.location)
     if problem is not None:
         damages.append(Damage(METADATA, f"is damaged: {problem}"))
-    for path, expected in sealed_nodes(read_root(store.location) or {}).items():
+    root = read_root(store.location) or {}
+    for path, expected in sealed_nodes(root).items():
         damages += _compare_node(store, path, expected)
-    if store.format_version > 1 and read_sealed_copy(store.location) is None:
-        damages.append(Damage(f"{SEALED_COPY}/{METADATA}", "is damaged or missing"))
+    if store.format_version > 1:
+        copy = read_sealed_copy(store.location)
+        if copy is None:
+            damages.append(Damage(f"{SEALED_COPY}/{METADATA}", "is damaged or missing"))
+        elif copy["attributes"][SEAL] != root.get("attributes", {}).get(SEAL):
+            damages.append(Damage(f"{SEALED_COPY}/{METADATA}", "is that of another store"))
     for path, names in store.coordinates.items():
         if store.read_names(path) != list(names):
             damages.append(Damage(f"{path}/c/0", "is damaged or missing"))

@@ -64,7 +64,7 @@ class Fault:
     memory_bytes
         What the process may allocate beyond what it has when it begins.
     estimate
-        The text on stderr that makes a long run one that the user was warned of; empty where none can.
+        The pattern of a text on stderr that tells the user how long it takes; empty where none can.
     """
 
     kind: str

@@ -9,6 +9,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import pickle
+import re
 import resource
 import select
 import shutil
@@ -253,6 +254,6 @@ def _found(trial: _Trial, *, is_late: bool, status: int) -> Finding:
     said = tail_of(err.read_text(errors="replace")) if err.exists() else ""
     if not is_late:
         return Finding(Verdict.UNEXPECTED, f"{Ended(status)}; {said}")
-    if trial.fault.estimate and trial.fault.estimate in said:
+    if trial.fault.estimate and re.search(trial.fault.estimate, said):
         return Finding(Verdict.DETECTED, said)
     return Finding(Verdict.HANG, f"no end within {trial.fault.limit_s:g} s; {said}")

@@ -2,7 +2,7 @@
 
 The verbs and their options are read from the command line itself, bounds also from the models of parameters.
 Silently wrong is a value past a declared bound that is taken. A value that is taken must lead to an end, or
-to an estimate on stderr, within the limit.
+to an estimate or the time left on stderr, within the limit.
 """
 
 from __future__ import annotations
@@ -101,6 +101,7 @@ TEXTS = (
 )
 PAIRS = 20  # of each verb
 LONGEST_S = 20.0
+ESTIMATE = r"estimate|\d (s|min|h) left"  # before it begins, or in a line of progress
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def faults_of(bench: Bench, verbs: Sequence[Verb]) -> Iterator[Fault]:
 def _fault(bench: Bench, kind: str, verb: Verb, words: tuple[str, ...], *, must_fail: bool) -> Fault:
     shown = " ".join(word if len(word) < 40 else f"{word[:36]}..." for word in words)
     attempt = partial(_attempt, bench.folder, (*verb.path, *verb.needed, *words), must_fail)
-    return Fault(kind, ascii(shown)[1:-1], attempt, LONGEST_S, 2 * GIB, estimate="estimate")
+    return Fault(kind, ascii(shown)[1:-1], attempt, LONGEST_S, 2 * GIB, estimate=ESTIMATE)
 
 
 PART = Part("options", "values at and past each bound, for every verb", faults, quick=40, full=1400)

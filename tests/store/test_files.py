@@ -52,6 +52,15 @@ def test_a_disk_that_fails_once_is_read_again(tmp_path: Path, monkeypatch: pytes
         read_file(tmp_path / "a")
 
 
+def test_litter_is_removed_from_a_disk_that_fails_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.partial").write_bytes(b"12345")
+    _failing(monkeypatch, errno.EIO, 1)
+    remove_abandoned(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
 def test_a_machine_that_opens_no_file_is_no_damage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int

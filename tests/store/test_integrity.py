@@ -21,6 +21,7 @@ from latentscan.store.integrity import (
 )
 from latentscan.store.reader import open_store
 from latentscan.store.results import Result, Results, Variable
+from latentscan.store.writer import create_store
 from tests.builders import build_store
 
 if TYPE_CHECKING:
@@ -175,6 +176,18 @@ def test_damaged_metadata_is_named_and_restored(tmp_path: Path, name: str, harm:
     repair_results(store, found)
     assert json.loads(file.read_text()) == expected
     assert check_metadata(open_store(store.location)) == ()
+
+
+def test_the_sealed_copy_of_another_store_is_named_and_replaced(tmp_path: Path) -> None:
+    store = build(tmp_path / "z.zarr")
+    other = create_store(str(tmp_path / "other.zarr"), store.schema, {"seed": 1})
+    key = "sealed_metadata/zarr.json"
+    expected = (folder(store) / key).read_bytes()
+    (folder(store) / key).write_bytes((folder(other) / key).read_bytes())
+    found = check_metadata(store)
+    assert [damage.file for damage in found] == [key]
+    repair_metadata(store, found)
+    assert (folder(store) / key).read_bytes() == expected
 
 
 @pytest.mark.parametrize("path", ["commits/array", "label"])
