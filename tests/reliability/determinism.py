@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latentscan.execution.threaded import ThreadedExecutor
+from latentscan.store.reader import open_store
 from tests.builders import analyse, build_store, own
 from tests.reliability.campaign import Fault, Finding, Part, Verdict
 from tests.reliability.nursery import tail_of
@@ -24,6 +25,8 @@ from tests.reliability.small_store import OTHER, STORE, analysis_names, analysis
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from latentscan.store.reader import LatentStore
     from latentscan.store.results import Result
@@ -47,6 +50,22 @@ PROCESSORS = {  # what makes libraries take the code of an older processor, each
     "FAISS_OPT_LEVEL": "generic",
 }
 PROCESS_S = 240.0
+ENCODED: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
+    **{f"on {threads} threads": ({"TF_NUM_INTRAOP_THREADS": threads}, ()) for threads in ("1", "2", "4")},
+    "in other blocks": ({}, ("--chunk-rows", "7")),
+    "on worker processes": ({}, ("--cluster", "cluster.yaml", "--profile", "two")),
+}
+# layers so wide that libraries share the sums out among threads
+WRITE_ENCODER = """
+import numpy as np
+from latentscan.models.backend import keras
+keras.utils.set_random_seed(0)
+layers, image = keras.layers, keras.Input((32, 32, 3))
+maps = layers.Conv2D(16, 3, strides=2, activation="relu")(image)
+parts = [layers.Dense(5)(layers.Flatten()(one)) for one in (image, maps)]
+keras.Model(image, layers.Add(name="z")(parts)).save("model.keras")
+np.save("images.npy", np.random.default_rng(0).integers(0, 256, (60, 32, 32, 3), np.uint8))
+"""
 
 
 def faults(bench: Bench) -> Iterator[Fault]:
@@ -68,6 +87,9 @@ def faults(bench: Bench) -> Iterator[Fault]:
             yield _fault("blocks", f"{name} of {chunk_rows}", partial(_blocks, name, chunk_rows))
     for order in ("5,2", "2,5,2", "2:5:3"):
         yield _fault("order of k", order, partial(_order, order))
+    for detail, (variables, words) in ENCODED.items():
+        yield _fault("encode", detail, partial(_encoded, variables, words))
+    yield _fault("encode", "another kind of processor", _encoded_elsewhere)
 
 
 def _fault(kind: str, detail: str, attempt: Callable[[Path], Finding]) -> Fault:
@@ -128,7 +150,7 @@ def _documents(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _another_process(name: str, plain: Any, variables: Mapping[str, str], folder: Path) -> Finding:
+def _another_process(name: str, plain: Any, variables: dict[str, str], folder: Path) -> Finding:
     _stores(folder)
     return _alike(name, plain, _document(folder, name, variables))
 
@@ -158,11 +180,43 @@ def _processor(name: str, plain: Any, folder: Path) -> Finding:
     return Finding(Verdict.SURVIVED, note=f"{name} with code for an older processor: {said}")
 
 
-def _document(folder: Path, name: str, variables: Mapping[str, str], *words: str) -> Any:
-    """Run an analysis in a new process, and return the document that it prints, or what it said."""
-    command = [sys.executable, "-m", "latentscan", *analysis_words(name, store=STORE, other=OTHER), "--force"]
-    done = subprocess.run(
-        [*command, *words],
+def _encoded(variables: dict[str, str], words: tuple[str, ...], folder: Path) -> Finding:
+    found = _encoded_twice(folder, variables, *words)
+    if isinstance(found, str):
+        return Finding(Verdict.UNEXPECTED, found)
+    off = float(np.abs(found[1] - found[0]).max())
+    return Finding(Verdict.SILENT, f"latents differ by {off:.1e}") if off else Finding(Verdict.SURVIVED)
+
+
+def _encoded_elsewhere(folder: Path) -> Finding:
+    found = _encoded_twice(folder, {"ONEDNN_MAX_CPU_ISA": "SSE41"})
+    if isinstance(found, str):
+        return Finding(Verdict.UNEXPECTED, found)
+    largest = float(np.abs(found[1] - found[0]).max() / np.abs(found[0]).max())
+    said = f"differs by {largest:.1e} of the largest value" if largest else "the same bits"
+    return Finding(Verdict.SURVIVED, note=f"encode with code for an older processor: {said}")
+
+
+def _encoded_twice(
+    folder: Path, variables: dict[str, str], *words: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32]] | str:
+    """Encode in a new process, then in another under a circumstance; return both latents, or what failed."""
+    (folder / "cluster.yaml").write_text(WORKERS)
+    encode = (sys.executable, "-m", "latentscan", "encode", "--model=model.keras", "--images=images.npy")
+    for done in (
+        _done(folder, {}, sys.executable, "-c", WRITE_ENCODER),
+        _done(folder, {}, *encode, "--size=32", "--store=one.zarr"),
+        _done(folder, variables, *encode, "--size=32", "--store=other.zarr", *words),
+    ):
+        if done.returncode != 0:
+            return tail_of(done.stderr)
+    one, other = (np.asarray(open_store(str(folder / f"{name}.zarr")).z[:]) for name in ("one", "other"))
+    return one, other
+
+
+def _done(folder: Path, variables: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **variables},
         capture_output=True,
@@ -170,6 +224,12 @@ def _document(folder: Path, name: str, variables: Mapping[str, str], *words: str
         check=False,
         timeout=PROCESS_S,
     )
+
+
+def _document(folder: Path, name: str, variables: dict[str, str], *words: str) -> Any:
+    """Run an analysis in a new process, and return the document that it prints, or what it said."""
+    command = [sys.executable, "-m", "latentscan", *analysis_words(name, store=STORE, other=OTHER), "--force"]
+    done = _done(folder, variables, *command, *words)
     return json.loads(done.stdout) if done.returncode == 0 else tail_of(done.stderr)
 
 
