@@ -23,6 +23,7 @@ from latentscan.images.location import exists
 from latentscan.images.open import open_images
 from latentscan.images.preprocessing import Preprocessing, as_recorded, assumed
 from latentscan.images.source import PIXEL_LIMIT, Status
+from latentscan.models.function_network import function_of
 from latentscan.models.outputs import named_outputs
 from latentscan.paths import absolute, as_path, is_url, local_path
 from latentscan.progress import SILENT, remark
@@ -97,13 +98,17 @@ def encode_images(
     """
     if is_url(model):
         raise ParameterError(f"expected {ON_DISK}", field="model", value=model)
-    for field, location in (("model", model), ("images", images)):
+    file, _ = function_of(local_path(model))
+    for field, location in (("model", str(file)), ("images", images)):
         if not exists(location):
             raise ParameterError("does not exist", field=field, value=as_path(location))
     from latentscan.models.encoder import load_encoder  # Keras takes seconds to start
 
     encoder = load_encoder(
-        local_path(model), outputs=named_outputs(parameters.outputs), trust=parameters.trust_model
+        local_path(model),
+        outputs=named_outputs(parameters.outputs),
+        trust=parameters.trust_model,
+        asked=parameters.preprocessing,
     )
     chosen = chosen_preprocessing(
         encoder,

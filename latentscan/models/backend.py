@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import re
 import sys
 import tempfile
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
+
+from latentscan.models.versions import versions as installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,13 +58,5 @@ logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 def versions() -> dict[str, str]:
     """Name the versions of what computes: Python, Keras, its backend, NumPy and latentscan."""
-    found = {
-        "python": platform.python_version(),
-        "backend": keras.backend.backend(),
-    }
-    for package in ("latentscan", "keras", "tensorflow", "jax", "torch", "numpy"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    packages = ("latentscan", "keras", "tensorflow", "jax", "torch", "numpy")
+    return {"backend": keras.backend.backend(), **installed(*packages)}

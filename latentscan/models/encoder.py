@@ -12,6 +12,7 @@ import numpy as np
 
 from latentscan.errors import ParameterError, UsageError, command, parameter
 from latentscan.images.preprocessing import Preprocessing
+from latentscan.models.function_network import function_of
 from latentscan.models.network import ImageInput, Loading
 from latentscan.models.opening import open_network
 from latentscan.models.outputs import heads_as_asked, heads_by_name, notes_on, shape_text
@@ -127,6 +128,8 @@ class Encoder:
             If the model cannot take them.
         """
         check_input(self, preprocessing, override=override)
+        if self.takes_images.batch is not None:
+            return replace(self, preprocessing=preprocessing)
         fitting = max(1, BATCH_PIXELS // math.prod(preprocessing.shape[:2]))
         if fitting < self.batch_size:
             whole = BLOCK_ROWS if fitting >= BLOCK_ROWS else BLOCK_ROWS // 2
@@ -223,6 +226,7 @@ def load_encoder(
     outputs: Mapping[str, Source] | None = None,
     trust: bool = False,
     batch_size: int = BATCH_ROWS,
+    asked: Mapping[str, Any] | None = None,
 ) -> Encoder:
     """Load the encoder of a run folder, or of a model file of the user's.
 
@@ -231,13 +235,15 @@ def load_encoder(
     Parameters
     ----------
     path
-        The run folder, or the model file.
+        The run folder, the model file, or a function, FILE.py:FUNCTION.
     outputs
         The position of each output, or its name or a layer's, by what it is; if None, their names say it.
     trust
         Whether to load files that can run code.
     batch_size
-        Images that are encoded together.
+        Images that are encoded together, where the model takes any number.
+    asked
+        Those fields of the preprocessing that the user has named: a function is tried on such images.
 
     Raises
     ------
@@ -255,8 +261,11 @@ def load_encoder(
             field="model",
             value=path,
         )
-    file = path if record is None else folder.encoder
+    file, function = function_of(path if record is None else folder.encoder)
     loading = Loading(trust=trust)
+    if function:
+        shape = Preprocessing.model_validate(dict(asked or {})).shape
+        loading = Loading(trust=trust, function=function, shape=shape)
     network = open_network(file, loading)
     _check_input_of(network, path)
     if record is not None:
@@ -275,7 +284,7 @@ def load_encoder(
         epsilon_limit=record.parameters.epsilon_limit if record and is_vae else None,
         epsilon_factor=record.parameters.epsilon_factor if record and is_vae else None,
         versions=network.versions(),
-        batch_size=batch_size,
+        batch_size=network.input.batch or batch_size,
         heads=heads,
         takes=takes,
         notes=tuple(notes),

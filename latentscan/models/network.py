@@ -48,9 +48,15 @@ class Loading:
     ----------
     trust
         Whether its file may be one that can run code.
+    function
+        The name of the function in a Python file; empty for other files.
+    shape
+        Height, width and channels of the images that a function gets.
     """
 
     trust: bool = False
+    function: str = ""
+    shape: tuple[int, int, int] = (0, 0, 0)
 
 
 class Network(Protocol):

@@ -20,6 +20,14 @@ def open_network(path: Path, loading: Loading) -> Network:
     UsageError
         If there is no network, or none that can be read.
     """
+    if loading.function:
+        from latentscan.models.function_network import FunctionNetwork
+
+        return FunctionNetwork.load(path, loading)
+    if path.suffix.lower() == ".onnx":
+        from latentscan.models.onnx_network import OnnxNetwork
+
+        return OnnxNetwork.load(path, loading)
     from latentscan.models.keras_network import KerasNetwork  # Keras takes seconds to start
 
     return KerasNetwork.load(path, loading)

@@ -20,19 +20,37 @@ NETWORKS_HELD = 2  # of those that were sent to this process
 
 
 def sha256(path: Path) -> str:
-    """Hash a file, or the names and contents of all files of a folder."""
-    if path.is_file():
+    """Hash a file, or the names and contents of several: those of a folder, or a file and its weights."""
+    if len(_beside(path)) == 1:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     digest = hashlib.sha256()
-    for file in sorted(file for file in path.rglob("*") if file.is_file()):
-        digest.update(f"{file.relative_to(path).as_posix()} {sha256(file)}\n".encode())
+    for name, file in _files(path).items():
+        with file.open("rb") as stream:
+            own = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest.update(f"{name} {own}\n".encode())
     return digest.hexdigest()
+
+
+def _files(path: Path) -> dict[str, Path]:
+    """Return the files of a model by their names: those of a folder, or it and those beside it."""
+    if path.is_file():
+        return {file.name: file for file in _beside(path)}
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return {file.relative_to(path).as_posix(): file for file in files}
+
+
+def _beside(path: Path) -> list[Path]:
+    """Return a model's file and that of its weights, which exporters to ONNX put beside large ones."""
+    if not path.is_file():
+        return []
+    weights = path.with_name(f"{path.name}.data")
+    return [path, weights] if path.suffix.lower() == ".onnx" and weights.is_file() else [path]
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A model file, or the files of a folder by their paths in it, for processes that do not see it."""
+    """The files of a model by their paths beside it, for processes that do not see them."""
 
     name: str
     sha256: str
@@ -49,12 +67,9 @@ def packed(path: Path, expected: str) -> Packed:
     """
     if sha256(path) != expected:
         raise UsageError(f"{path}: the model was changed since it was loaded; repeat the command")
-    if path.is_file():
-        return Packed(path.name, expected, {"": path.read_bytes()})
-    files = (file for file in path.rglob("*") if file.is_file())
-    return Packed(
-        path.name, expected, {file.relative_to(path).as_posix(): file.read_bytes() for file in files}
-    )
+    folder = "" if path.is_file() else f"{path.name}/"
+    files = {f"{folder}{name}": file.read_bytes() for name, file in _files(path).items()}
+    return Packed(path.name, expected, files)
 
 
 def unpacked(model: Packed, options: Loading, opener: Callable[[Path, Loading], Network]) -> Network:
@@ -75,7 +90,7 @@ def unpacked(model: Packed, options: Loading, opener: Callable[[Path, Loading], 
                 del _OPENED[next(iter(_OPENED))]
             with tempfile.TemporaryDirectory() as folder:
                 for name, content in model.files.items():
-                    file = Path(folder, model.name, name)
+                    file = Path(folder, name)
                     file.parent.mkdir(parents=True, exist_ok=True)
                     file.write_bytes(content)
                 _OPENED[model.sha256, options] = opener(Path(folder, model.name), options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,14 +12,13 @@ from latentscan.models.backend import keras
 from latentscan.models.graph import calls, heads_model, part, runs_foreign_code, tensors_of
 from latentscan.models.outputs import SPREADS, Head, meaning_of
 from latentscan.models.ranges import SIDE
+from latentscan.models.steady_rows import is_same, is_steady, of_same_images, two_batches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-ROUNDING = 1e-5  # of the largest value: what an accelerator may do to the sums of Keras's own layers
 
 
 def steady_heads(
@@ -62,27 +62,16 @@ def steady_heads(
 def _is_steady(model: Any, heads: Sequence[Head], limits: tuple[float, float]) -> bool:
     selected = heads_model(model, heads)
     batches = _batches(selected, limits)
+    if runs_foreign_code(selected):  # noise that is as small as rounding differs from one call to the next
+        return is_steady(partial(_run, selected), batches)
     first, again = (_run(selected, batch) for batch in batches)
-    if not all(_same(*pair) for pair in _of_same_images(first, again)):
-        return False
-    # noise that is as small as rounding differs from one call to the next
-    return not runs_foreign_code(selected) or all(
-        np.array_equal(*pair, equal_nan=True) for pair in zip(first, _run(selected, batches[0]), strict=True)
-    )
+    return all(is_same(*pair) for pair in of_same_images(first, again))
 
 
 def _batches(selected: Any, limits: tuple[float, float]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return two batches with the images 0 and 2 in common, each at another place and among others."""
     entry = selected.inputs[0]
-    levels = np.random.default_rng(0).integers(0, 256, (6, *(side or SIDE for side in entry.shape[1:])))
-    pixels = (limits[0] + levels * ((limits[1] - limits[0]) / 255)).astype(str(entry.dtype))
-    return pixels[[0, 1, 2, 3]], pixels[[4, 2, 5, 0]]
-
-
-def _of_same_images(
-    first: Sequence[NDArray[Any]], again: Sequence[NDArray[Any]]
-) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-    return [(a[[0, 2]], b[[3, 1]]) for a, b in zip(first, again, strict=True)]
+    sides = [side or SIDE for side in entry.shape[1:]]
+    return two_batches(sides, str(entry.dtype), limits, entry.shape[0])
 
 
 def _run(selected: Any, pixels: NDArray[Any]) -> list[NDArray[Any]]:
@@ -90,21 +79,16 @@ def _run(selected: Any, pixels: NDArray[Any]) -> list[NDArray[Any]]:
     return [np.asarray(keras.ops.convert_to_numpy(output)) for output in outputs]
 
 
-def _same(first: NDArray[Any], again: NDArray[Any]) -> bool:
-    tolerance = ROUNDING * max(1e-30, float(np.abs(np.nan_to_num(first)).max(initial=0)))
-    return bool(np.allclose(first, again, rtol=0, atol=tolerance, equal_nan=True))
-
-
 def _culprit(model: Any, heads: Sequence[Head], limits: tuple[float, float]) -> tuple[str, Any]:
     """Return the name of the first operation whose output changes, and its call; None where none does."""
     selected = heads_model(model, heads)
     made = [(operation, node) for operation, _, node in calls(selected)]
     tensors = [(at, tensor) for at, (_, node) in enumerate(made) for tensor in node.output_tensors]
-    tensors = [(at, tensor) for at, tensor in tensors if tensor.shape[:1] == (None,)]
+    tensors = [(at, tensor) for at, tensor in tensors if tensor.shape[:1] == selected.inputs[0].shape[:1]]
     whole = part(selected, [tensor for _, tensor in tensors])
     first, again = (_run(whole, batch) for batch in _batches(whole, limits))
-    for (at, _), pair in zip(tensors, _of_same_images(first, again), strict=True):
-        if not _same(*pair):
+    for (at, _), pair in zip(tensors, of_same_images(first, again), strict=True):
+        if not is_same(*pair):
             operation, node = made[at]
             return f"{operation.name} ({type(operation).__name__})", node
     return heads[0].name, None

@@ -1,0 +1,36 @@
+"""What a batch of pixels becomes in front of a network, and outputs behind it, in NumPy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from latentscan.images.preprocessing import Preprocessing
+
+
+def prepared(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """Return bytes (n, height, width, channels) in the range of the preprocessing, less mean, over std."""
+    low, high = preprocessing.value_range
+    images = pixels.astype(np.float32)
+    images *= np.float32((high - low) / 255)
+    images += np.float32(low)
+    if preprocessing.mean is not None:
+        images -= np.array(preprocessing.mean, np.float32)
+    if preprocessing.std is not None:
+        images /= np.array(preprocessing.std, np.float32)
+    return images
+
+
+def as_logvar(values: NDArray[Any], meaning: str) -> NDArray[np.float32]:
+    """Return logvar from another spread, float32; what is none of the array's as it is."""
+    found: NDArray[np.float32] = values.astype(np.float32, copy=False)
+    if meaning == "log_std":
+        return 2 * found
+    with np.errstate(divide="ignore", invalid="ignore"):  # a row that is not finite is rejected
+        if meaning == "std":
+            return 2 * np.log(found)
+        return np.log(found) if meaning == "var" else found

@@ -1,0 +1,240 @@
+"""A network that is a Python function of the user's: the door for every other framework."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from latentscan.errors import ParameterError, UnsafeInputError, UsageError, parameter
+from latentscan.models.arrays import as_logvar, prepared
+from latentscan.models.network import ImageInput
+from latentscan.models.ranges import UNIT, PixelRange
+from latentscan.models.steady_rows import is_steady, two_batches
+from latentscan.models.versions import versions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path, PurePath
+
+    from numpy.typing import NDArray
+
+    from latentscan.images.preprocessing import Preprocessing
+    from latentscan.models.network import Loading
+    from latentscan.models.outputs import Head, Shape, Source
+    from latentscan.models.ranges import Range
+
+P = TypeVar("P", bound="PurePath")
+
+UNNAMED = "z"  # what is returned without a name
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionNetwork:
+    """A function of float32 pixels (n, height, width, channels) that returns an array, or arrays by name.
+
+    Parameters
+    ----------
+    function
+        The function.
+    path
+        The file that it was loaded from, for errors.
+    shape
+        Height, width and channels of the images that it gets.
+    """
+
+    function: Callable[[NDArray[np.float32]], Any] = field(repr=False)
+    path: Path
+    shape: tuple[int, int, int]
+    kind: str = "function"
+
+    @classmethod
+    def load(cls, path: Path, loading: Loading) -> FunctionNetwork:
+        """Run a Python file, and take a function out of it.
+
+        Raises
+        ------
+        UnsafeInputError
+            If the user did not vouch for the file.
+        UsageError
+            If there is no such file or function, or running it fails.
+        """
+        if not path.is_file():
+            raise ParameterError("is no file; expected FILE.py:FUNCTION", field="model", value=path)
+        if not loading.trust:
+            raise UnsafeInputError(
+                f"{path}: is a Python file, which is run to encode: if you know who wrote it, repeat with "
+                f"{parameter('trust_model', True)}"
+            )
+        own = _run_file(path)
+        function = getattr(own, loading.function, None)
+        if not callable(function):
+            raise ParameterError(
+                f"has no function {loading.function}; expected FILE.py:FUNCTION", field="model", value=path
+            )
+        return cls(function, path, loading.shape)
+
+    @property
+    def input(self) -> ImageInput:
+        """The images that it takes: any, as far as anyone knows."""
+        return ImageInput(None, None, None)
+
+    @cached_property
+    def names(self) -> list[list[str]]:
+        """The name of each output."""
+        return [[name] for name in self._tried]
+
+    @cached_property
+    def shapes(self) -> list[Shape]:
+        """The shape of each output, None for the batch."""
+        return [(None, *values.shape[1:]) for values in self._tried.values()]
+
+    def shape_of(self, source: Source) -> Shape:
+        """Return the shape of an output, by its position.
+
+        Raises
+        ------
+        ValueError
+            If it is a name: nothing but what is returned has a shape.
+        """
+        if isinstance(source, str):
+            raise ValueError(f"nothing that it returns is called {source}")  # noqa: TRY004
+        return self.shapes[source]
+
+    def pixel_range(self) -> PixelRange:
+        """Return what the network says of the pixels that it takes: nothing."""
+        return PixelRange(None, "a function does not say which it takes")
+
+    def steady_heads(self, heads: tuple[Head, ...], limits: Range) -> tuple[tuple[Head, ...], list[str]]:
+        """Return the outputs, if their rows depend on their image alone.
+
+        Raises
+        ------
+        ParameterError
+            If they do not.
+        """
+
+        def run(pixels: NDArray[Any]) -> list[NDArray[Any]]:
+            found = self._call(pixels)
+            return [found[head.name] for head in heads]
+
+        if is_steady(run, two_batches(self.shape, "float32", limits)):
+            return heads, []
+        raise ParameterError(
+            f"its output {heads[0].name} is random, or depends on the other images of a batch: return mu and "
+            "logvar, or z of the image alone (of a PyTorch model, after model.eval())",
+            field="model",
+            value=self.path,
+        )
+
+    def misfit(self, values: NDArray[np.float32]) -> float | None:  # noqa: ARG002
+        """Return None: nothing says what the images of the training were like."""
+        return None
+
+    def compiled(
+        self, heads: tuple[Head, ...], preprocessing: Preprocessing, batch_size: int
+    ) -> Callable[[NDArray[Any]], list[NDArray[np.float32]]]:
+        """Return the function from a batch of bytes to the arrays."""
+
+        def forward(pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+            found = self._call(prepared(pixels, preprocessing))
+            return [as_logvar(found[head.name].reshape(batch_size, -1), head.meaning) for head in heads]
+
+        return forward
+
+    def versions(self) -> Mapping[str, str]:
+        """Return the versions of what may compute, by name."""
+        packages = ("latentscan", "numpy", "torch", "jax", "tensorflow", "keras", "onnxruntime")
+        return {"backend": "function", **versions(*packages)}
+
+    @cached_property
+    def _tried(self) -> dict[str, NDArray[Any]]:
+        return self._call(two_batches(self.shape, "float32", UNIT)[0])
+
+    def _call(self, pixels: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        """Call the function, and return its arrays by name.
+
+        Raises
+        ------
+        UsageError
+            If it fails, or returns something else than rows of numbers for each image.
+        """
+        try:
+            made = self.function(pixels)
+        except Exception as error:  # noqa: BLE001 (a function of someone's own may raise anything)
+            raise UsageError(
+                f"{self.path}: {_raised(error, self.path)}; it was called with pixels {pixels.shape} float32"
+            ) from None
+        named = made._asdict() if hasattr(made, "_asdict") else made
+        found = dict(named) if hasattr(named, "items") else {UNNAMED: named}
+        try:
+            arrays = {str(name): _array(values) for name, values in found.items()}
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"{self.path}: {_EXPECTED}, got {type(made).__name__} ({error})") from None
+        for name, values in arrays.items():
+            if values.dtype.kind not in "fiu" or values.ndim < 2 or len(values) != len(pixels):
+                raise UsageError(
+                    f"{self.path}: {_EXPECTED}, got {name} {values.shape} {values.dtype} for {len(pixels)} "
+                    "images"
+                )
+        return arrays
+
+
+_EXPECTED = "expected an array (n, components), or a dictionary of such as mu and logvar"
+
+
+def function_of(path: P) -> tuple[P, str]:
+    """Return the file and the name of the function, out of FILE.py:FUNCTION; no name for any other path.
+
+    Examples
+    --------
+    >>> from pathlib import PurePath
+    >>> function_of(PurePath("my_encoder.py:encode"))[1], function_of(PurePath("encoder.onnx"))[1]
+    ('encode', '')
+    """
+    file, colon, name = path.name.rpartition(":")
+    if colon and file.lower().endswith(".py") and name.isidentifier():
+        return path.with_name(file), name
+    return path, ""
+
+
+def _run_file(path: Path) -> Any:
+    """Run a Python file as a module that can import what lies beside it."""
+    name = f"latentscan_function_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ParameterError("is no Python file; expected FILE.py:FUNCTION", field="model", value=path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    beside = str(path.absolute().parent)
+    sys.path.append(beside)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # noqa: BLE001 (it may raise anything)
+        raise UsageError(f"{path}: {_raised(error, path)}") from None
+    finally:
+        sys.path.remove(beside)
+    return module
+
+
+def _raised(error: Exception, path: Path) -> str:
+    """Return what was raised, and the last line of the file that led to it."""
+    lines = [
+        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
+    ]
+    where = f"line {lines[-1]}: " if lines else ""
+    return f"{where}{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _array(values: Any) -> NDArray[Any]:
+    """Return an array of whatever framework as one of NumPy."""
+    if hasattr(values, "detach"):  # a tensor of PyTorch, on whatever device
+        values = values.detach().cpu()
+        if str(values.dtype) == "torch.bfloat16":
+            values = values.float()
+    return np.asarray(values)
