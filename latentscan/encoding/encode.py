@@ -109,6 +109,8 @@ def encode_images(
         outputs=named_outputs(parameters.outputs),
         trust=parameters.trust_model,
         asked=parameters.preprocessing,
+        layer=parameters.layer,
+        custom_objects=None if parameters.custom_objects is None else local_path(parameters.custom_objects),
     )
     chosen = chosen_preprocessing(
         encoder,

@@ -103,8 +103,19 @@ class EncodeParameters(Preprocessing):
     retry_rejected: bool = Field(
         default=False, description="read rejected images again; no other row changes"
     )
+    layer: str = Field(
+        default="",
+        description="the layer of a Keras model whose output is the latent, or the model in it that is the "
+        "encoder",
+    )
+    custom_objects: Location | None = Field(
+        default=None,
+        description="a Python file with the classes of layers that a Keras model names; it is run, and needs "
+        "--trust-model",
+    )
     trust_model: bool = Field(
-        default=False, description="load a model file that can run code (.h5, SavedModel, Lambda)"
+        default=False,
+        description="load a model that can run code (.h5, SavedModel, Lambda, FILE.py:FUNCTION)",
     )
 
     @property
@@ -141,6 +152,8 @@ class EncodeKeywords(TypedDict, total=False):
     pixel_limit: int | None
     override_preprocessing: bool
     retry_rejected: bool
+    layer: str
+    custom_objects: str | None
     trust_model: bool
 
 

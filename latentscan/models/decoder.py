@@ -11,7 +11,9 @@ import numpy as np
 
 from latentscan.errors import ParameterError, UsageError, command
 from latentscan.models.backend import keras
+from latentscan.models.kinds import kind_of
 from latentscan.models.loading import compile_fixed, load_model
+from latentscan.models.network import Loading
 from latentscan.models.run_folder import RunFolder
 from latentscan.processors import memory_bytes
 
@@ -131,7 +133,9 @@ def load_decoder(path: Path, *, trust: bool = False, batch_size: int = 64) -> De
             field="model",
             value=path,
         )
-    model = load_model(folder.decoder if folder.record.exists() else path, trust=trust)
+    file, loading = folder.decoder if folder.record.exists() else path, Loading(trust=trust)
+    kind_of(file, loading)
+    model = load_model(file, loading)
     inputs = [tuple(tensor.shape) for tensor in model.inputs]
     outputs = [tuple(tensor.shape) for tensor in model.outputs]
     made = outputs[0][1:] if len(outputs) == 1 else ()

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.errors import ParameterError, UsageError, command, parameter
+from latentscan.errors import ParameterError, UnsafeInputError, UsageError, command, parameter
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.function_network import function_of
-from latentscan.models.network import ImageInput, Loading
+from latentscan.models.network import Code, ImageInput, Loading
 from latentscan.models.opening import open_network
 from latentscan.models.outputs import heads_as_asked, heads_by_name, notes_on, shape_text
 from latentscan.models.packing import Packed, packed, sha256, unpacked
@@ -227,6 +227,8 @@ def load_encoder(
     trust: bool = False,
     batch_size: int = BATCH_ROWS,
     asked: Mapping[str, Any] | None = None,
+    layer: str = "",
+    custom_objects: Path | None = None,
 ) -> Encoder:
     """Load the encoder of a run folder, or of a model file of the user's.
 
@@ -244,6 +246,10 @@ def load_encoder(
         Images that are encoded together, where the model takes any number.
     asked
         Those fields of the preprocessing that the user has named: a function is tried on such images.
+    layer
+        The layer of a Keras model whose output is the latent, or the model in it that is the encoder.
+    custom_objects
+        A Python file with classes that a Keras model names; it is run.
 
     Raises
     ------
@@ -262,7 +268,7 @@ def load_encoder(
             value=path,
         )
     file, function = function_of(path if record is None else folder.encoder)
-    loading = Loading(trust=trust)
+    loading = Loading(trust=trust, layer=layer, custom_objects=_code(custom_objects, trust=trust))
     if function:
         shape = Preprocessing.model_validate(dict(asked or {})).shape
         loading = Loading(trust=trust, function=function, shape=shape)
@@ -292,6 +298,20 @@ def load_encoder(
         file=file,
         loading=loading,
     )
+
+
+def _code(path: Path | None, *, trust: bool) -> Code | None:
+    """Read a Python file that is run when a model is loaded."""
+    if path is None:
+        return None
+    if not path.is_file():
+        raise ParameterError("is no file; expected a Python file", field="custom_objects", value=path)
+    if not trust:
+        raise UnsafeInputError(
+            f"{path}: is a Python file, which is run to load the model: if you know who wrote it, repeat "
+            f"with {parameter('trust_model', True)}"
+        )
+    return Code(path.name, path.read_text(encoding="utf-8"))
 
 
 def _unpacked(content: Packed, own: dict[str, Any]) -> Encoder:

@@ -10,7 +10,14 @@ import numpy as np
 
 from latentscan.errors import ParameterError
 from latentscan.models.backend import keras, versions
-from latentscan.models.graph import heads_model, output_names, tensors_of
+from latentscan.models.graph import (
+    functional,
+    heads_model,
+    is_nested,
+    output_names,
+    part,
+    tensors_of,
+)
 from latentscan.models.loading import compile_fixed, load_model
 from latentscan.models.network import ImageInput
 from latentscan.models.networks import to_range
@@ -48,8 +55,15 @@ class KerasNetwork:
 
     @classmethod
     def load(cls, path: Path, loading: Loading) -> KerasNetwork:
-        """Load a model file or a SavedModel folder; see `load_model`."""
-        return cls(load_model(path, trust=loading.trust), path)
+        """Load a model file or a SavedModel folder; see `load_model`.
+
+        Raises
+        ------
+        ParameterError
+            If it has no layer that is asked for.
+        """
+        model = load_model(path, loading)
+        return cls(_inner(model, loading.layer, path) if loading.layer else model, path)
 
     @cached_property
     def input(self) -> ImageInput:
@@ -120,6 +134,21 @@ class KerasNetwork:
     def versions(self) -> Mapping[str, str]:
         """Return the versions of what computes, by name."""
         return versions()
+
+
+def _inner(model: Any, name: str, path: Path) -> Any:
+    """Return the model in a model that has this name, or the part that leads to the layer of this name."""
+    try:
+        layer = model.get_layer(name)
+        return functional(layer) if is_nested(layer) else part(model, tensors_of(model, [name]))
+    except (ValueError, AttributeError) as error:
+        names = [one.name for one in model.layers]
+        shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+        raise ParameterError(
+            f"{' '.join(str(error).split()).partition(' Existing')[0]} in {path}; its layers are {shown}",
+            field="layer",
+            value=name,
+        ) from None
 
 
 def _rows(output: Any, batch_size: int) -> Any:

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
+import zipfile
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latentscan.errors import ParameterError, UnsafeInputError, parameter
+from latentscan.errors import ParameterError
 from latentscan.models.autoencoder import Sampling
 from latentscan.models.backend import keras
+from latentscan.models.custom_objects import custom_objects
+from latentscan.models.foreign import with_stand_ins
 from latentscan.models.graph import functional
-from latentscan.models.model_file import check_model_file
+from latentscan.models.kinds import unsafe
+from latentscan.models.model_file import CONFIG, check_model_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from latentscan.models.network import Loading
 
-def load_model(path: Path, *, trust: bool) -> Any:
-    """Load a `.keras` file; with `trust` also `.h5`, a SavedModel folder, and layers that hold code.
 
-    A custom layer called Sampling is replaced by the one of this package.
+def load_model(path: Path, loading: Loading) -> Any:
+    """Load a `.keras` file; a trusted one also as `.h5`, or as a SavedModel folder, and with layers of code.
+
+    A custom layer called Sampling is replaced by the one of this package; for others that are not known, or
+    not trusted, something stands in.
 
     Raises
     ------
@@ -30,38 +40,15 @@ def load_model(path: Path, *, trust: bool) -> Any:
     UsageError
         If there is no such file, or Keras cannot read it.
     """
-    if not path.exists():
-        raise ParameterError(
-            "does not exist; expected a run folder or a .keras file", field="model", value=path
-        )
-    kind = "SavedModel" if path.is_dir() else path.suffix.lower()
-    if kind == "SavedModel" and not (path / "saved_model.pb").exists():
-        raise ParameterError(
-            "neither a run folder (no run.json) nor a SavedModel (no saved_model.pb); "
-            "expected a run folder or a .keras file",
-            field="model",
-            value=path,
-        )
-    if kind not in {".keras", ".h5", ".hdf5", "SavedModel"}:
-        raise ParameterError(
-            "expected a run folder or a .keras file (or, trusted, .h5 or SavedModel)",
-            field="model",
-            value=path,
-        )
-    if kind != ".keras" and not trust:
-        raise _unsafe(path, f"a model in the format {kind}")
-    check_model_file(path, trust=trust)
+    known = {"Sampling": Sampling}
+    if loading.custom_objects is not None:
+        known |= custom_objects(loading.custom_objects)
+    check_model_file(path, known, trust=loading.trust)
     try:
-        model = (
-            _saved_model(path)
-            if kind == "SavedModel"
-            else keras.models.load_model(
-                path, custom_objects={"Sampling": Sampling}, compile=False, safe_mode=not trust
-            )
-        )
+        model = _read(path, known, trust=loading.trust)
     except Exception as error:  # noqa: BLE001 (what a damaged or hostile file makes of it can be anything)
         if "safe_mode=False" in str(error):
-            raise _unsafe(path, "a layer that holds code (Lambda or alike)") from None
+            raise unsafe(path, "a layer that holds code (Lambda or alike)") from None
         raise ParameterError(
             f"expected a model that Keras {keras.__version__} can read, got {_reason(error)}; "
             "save it with model.save('encoder.keras') and layers that come with Keras",
@@ -76,6 +63,29 @@ def load_model(path: Path, *, trust: bool) -> Any:
             value=path,
         )
     return functional(model)
+
+
+def _read(path: Path, known: dict[str, Any], *, trust: bool) -> Any:
+    if path.is_dir():
+        return _saved_model(path)
+    read = partial(keras.models.load_model, compile=False)
+    if path.suffix.lower() != ".keras":
+        return read(path, custom_objects=known, safe_mode=False)
+    if trust:
+        try:
+            return read(path, custom_objects=known, safe_mode=False)
+        except Exception:  # noqa: BLE001 (of layers whose code is nowhere: what is in front of them may do)
+            trust = False
+    with zipfile.ZipFile(path) as archive:
+        config, objects = with_stand_ins(json.loads(archive.read(CONFIG)), known, trust=trust)
+        if objects.keys() == known.keys():
+            return read(path, custom_objects=known)
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder, "model.keras")
+            with zipfile.ZipFile(copy, "w") as changed:
+                for name in archive.namelist():
+                    changed.writestr(name, json.dumps(config) if name == CONFIG else archive.read(name))
+            return read(copy, custom_objects=objects)
 
 
 def compile_fixed(
@@ -116,13 +126,6 @@ def _saved_model(path: Path) -> Any:
         named = [keras.layers.Identity(name=name.replace("/", "."))(one) for name, one in outputs.items()]
         return keras.Model(inputs, named)
     return keras.Model(inputs, outputs)
-
-
-def _unsafe(path: Path, what: str) -> UnsafeInputError:
-    return UnsafeInputError(
-        f"{path}: holds {what}, which can run any code while it is loaded: expected a .keras file of "
-        f"plain layers; if you know who made it, repeat with {parameter('trust_model', True)}"
-    )
 
 
 def _reason(error: Exception) -> str:

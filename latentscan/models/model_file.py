@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 import h5py
 
 from latentscan.errors import ParameterError
-from latentscan.models.autoencoder import Sampling
 from latentscan.models.backend import keras
+from latentscan.models.foreign import with_stand_ins
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 FLOOR_BYTES = 64 * 2**20  # what may be claimed whatever the size of the file
@@ -41,8 +42,17 @@ class DamagedModelError(ValueError):
     """What is wrong with a model file."""
 
 
-def check_model_file(path: Path, *, trust: bool) -> None:
+def check_model_file(path: Path, known: Mapping[str, Any], *, trust: bool) -> None:
     """Check that a model is made of regular files, whole, and claims no more than it holds.
+
+    Parameters
+    ----------
+    path
+        The model.
+    known
+        Custom objects, by name.
+    trust
+        Whether it may hold code.
 
     Raises
     ------
@@ -50,7 +60,7 @@ def check_model_file(path: Path, *, trust: bool) -> None:
         If it is not so.
     """
     try:
-        _check(path, trust=trust)
+        _check(path, known, trust=trust)
     except DamagedModelError as error:
         raise ParameterError(str(error), field="model", value=path) from None
     except OSError as error:
@@ -59,7 +69,7 @@ def check_model_file(path: Path, *, trust: bool) -> None:
         ) from None
 
 
-def _check(path: Path, *, trust: bool) -> None:
+def _check(path: Path, known: Mapping[str, Any], *, trust: bool) -> None:
     if path.is_dir():
         for number, file in enumerate(path.rglob("*")):
             if number >= MOST_FILES or not (file.is_file() or file.is_dir()):
@@ -70,7 +80,7 @@ def _check(path: Path, *, trust: bool) -> None:
     if not path.is_file():
         raise DamagedModelError("expected a regular file, got a device, a pipe or alike")
     if path.suffix.lower() == ".keras":
-        _check_archive(path, trust=trust)
+        _check_archive(path, known, trust=trust)
     else:
         check_weights(path)
 
@@ -106,7 +116,7 @@ def _walk_elsewhere(path: Path) -> None:
         )
 
 
-def _check_archive(path: Path, *, trust: bool) -> None:
+def _check_archive(path: Path, known: Mapping[str, Any], *, trust: bool) -> None:
     size = path.stat().st_size
     try:
         with zipfile.ZipFile(path) as archive:
@@ -128,7 +138,7 @@ def _check_archive(path: Path, *, trust: bool) -> None:
         for name, data in content.items()
         if name.endswith(".h5")
     )
-    parameters = _parameters(config, trust=trust)
+    parameters = _parameters(*with_stand_ins(config, known, trust=trust), trust=trust)
     if 4 * parameters > max(FLOOR_BYTES, EXPANSION * (weights or size)):
         raise DamagedModelError(
             f"{CONFIG} in it describes {parameters:,} weights, but it holds {weights:,} bytes of them; "
@@ -195,7 +205,7 @@ def _weight_bytes(stream: Any, size: int, name: str) -> int:
     return claimed
 
 
-def _parameters(config: dict[str, Any], *, trust: bool) -> int:
+def _parameters(config: dict[str, Any], objects: dict[str, Any], *, trust: bool) -> int:
     """Return how many weights a configuration describes, without making any; 0 where it cannot be read.
 
     Keras registers variables that it does not fill yet by thread: this one takes them with it.
@@ -206,7 +216,7 @@ def _parameters(config: dict[str, Any], *, trust: bool) -> int:
         try:
             with keras.StatelessScope(initialize_variables=False):
                 model = keras.saving.deserialize_keras_object(
-                    config, custom_objects={"Sampling": Sampling}, safe_mode=not trust
+                    config, custom_objects=objects, safe_mode=not trust
                 )
                 found[0] = int(model.count_params())
         except Exception:  # noqa: BLE001, S110 (loading it in earnest will say what is wrong)

@@ -41,6 +41,22 @@ class ImageInput:
 
 
 @dataclass(frozen=True)
+class Code:
+    """The content of a Python file, which travels to workers.
+
+    Parameters
+    ----------
+    name
+        The name of the file, for errors.
+    text
+        Its content.
+    """
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Loading:
     """How a network is loaded, on every machine.
 
@@ -52,11 +68,17 @@ class Loading:
         The name of the function in a Python file; empty for other files.
     shape
         Height, width and channels of the images that a function gets.
+    layer
+        The layer of a Keras model whose output is the latent, or a model in it; empty for the model itself.
+    custom_objects
+        Python code with classes that a Keras model names.
     """
 
     trust: bool = False
     function: str = ""
     shape: tuple[int, int, int] = (0, 0, 0)
+    layer: str = ""
+    custom_objects: Code | None = None
 
 
 class Network(Protocol):

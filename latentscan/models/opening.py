@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from latentscan.models.kinds import kind_of
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -20,11 +22,12 @@ def open_network(path: Path, loading: Loading) -> Network:
     UsageError
         If there is no network, or none that can be read.
     """
-    if loading.function:
+    kind = kind_of(path, loading)
+    if kind == "function":
         from latentscan.models.function_network import FunctionNetwork
 
         return FunctionNetwork.load(path, loading)
-    if path.suffix.lower() == ".onnx":
+    if kind == "onnx":
         from latentscan.models.onnx_network import OnnxNetwork
 
         return OnnxNetwork.load(path, loading)

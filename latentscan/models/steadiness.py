@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.errors import ParameterError, parameter
+from latentscan.errors import ParameterError, UnsafeInputError, parameter
 from latentscan.models.backend import keras
+from latentscan.models.foreign import foreign_layers
 from latentscan.models.graph import calls, heads_model, part, runs_foreign_code, tensors_of
 from latentscan.models.outputs import SPREADS, Head, meaning_of
 from latentscan.models.ranges import SIDE
@@ -45,6 +46,8 @@ def steady_heads(
     ParameterError
         If rows depend on other things, with what to give instead if there is something.
     """
+    if hidden := foreign_layers(heads_model(model, heads)):
+        return _in_front(model, heads, path, limits, ", ".join(hidden)), []
     if _is_steady(model, heads, limits):
         return heads, []
     culprit, node = _culprit(model, heads, limits)
@@ -59,8 +62,35 @@ def steady_heads(
     raise ParameterError(f"{said}; {_remedy(model, heads, node, limits)}", field="model", value=path)
 
 
+def _in_front(
+    model: Any, heads: tuple[Head, ...], path: Path, limits: tuple[float, float], hidden: str
+) -> tuple[Head, ...]:
+    """Return mu and logvar where layers in front of foreign ones are called so, instead of what is behind."""
+    named = _named_layers(model)
+    if heads[0].array == "z" and named and _usable(model, named, limits):
+        return named
+    before = [operation.name for operation, _, node in calls(model) if _is_point(node, model)]
+    names = f"; in front of it are {', '.join(before[-6:])}" if before else ""
+    raise UnsafeInputError(
+        f"{path}: {heads[0].name} is computed by {hidden}, whose code is not in the file, or not trusted"
+        f"{names}: name what is in front of it by {parameter('outputs')} or {parameter('layer')}, or if you "
+        f"know who made it, give the file of its code, {parameter('custom_objects', 'FILE.py')}, and "
+        f"{parameter('trust_model', True)}"
+    )
+
+
+def _is_point(node: Any, model: Any) -> bool:
+    """Return whether a call gives rows of components, without a foreign layer."""
+    shape = node.output_tensors[0].shape
+    return (
+        len(shape) == 2 and None not in shape[1:] and not foreign_layers(part(model, node.output_tensors[:1]))
+    )
+
+
 def _is_steady(model: Any, heads: Sequence[Head], limits: tuple[float, float]) -> bool:
     selected = heads_model(model, heads)
+    if foreign_layers(selected):
+        return False
     batches = _batches(selected, limits)
     if runs_foreign_code(selected):  # noise that is as small as rounding differs from one call to the next
         return is_steady(partial(_run, selected), batches)
