@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 (typer reads it)
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -16,6 +16,7 @@ from latentscan.encoding.parameters import EncodeParameters
 from latentscan.errors import SOME_REJECTED, UsageError, parameter
 from latentscan.images.location import KINDS
 from latentscan.images.preprocessing import Preprocessing
+from latentscan.models.kinds import function_of
 from latentscan.models.parameters import TrainParameters
 from latentscan.progress import terminal_progress
 from latentscan.terminal import one_line
@@ -96,7 +97,7 @@ def train(
         options = {**begun.preprocessing.model_dump(), **begun.parameters.model_dump(), **options}
     parameters = pick(TrainParameters, options, kind=kind)
     preprocessing = pick(Preprocessing, options)
-    note("starting TensorFlow")
+    _start_tensorflow()
     from latentscan.models.training import train as run_training
 
     source = open_source(images, preprocessing, root=root, recorded=recorded)
@@ -117,10 +118,21 @@ def train(
         raise typer.Exit(SOME_REJECTED)
 
 
+def _start_tensorflow() -> None:
+    note("starting TensorFlow")
+    from latentscan.models.backend import SET_ASIDE
+
+    for line in SET_ASIDE:
+        note(line)
+
+
 @on_workers
 @with_options(EncodeParameters)
 def encode(
-    model: Annotated[str, typer.Option(help="a run folder, or a .keras encoder", show_default=False)],
+    model: Annotated[
+        str,
+        typer.Option(help="a run folder, a .keras or .onnx encoder, or FILE.py:FUNCTION", show_default=False),
+    ],
     images: ImagesOption,
     store: NewStoreOption,
     *,
@@ -131,7 +143,8 @@ def encode(
     from latentscan.encoding.encode import encode_images
 
     parameters = pick(EncodeParameters, options)
-    note("starting TensorFlow")
+    if not (model.lower().endswith(".onnx") or function_of(PurePath(model))[1]):
+        note("starting TensorFlow")
     summary = encode_images(
         *(model, images, store, parameters),
         open_executor=connection.open,
@@ -228,7 +241,7 @@ def generate(
     check_picture(out, "--out", (".png",))
     if not model.exists():
         raise UsageError(f"--model {model}: does not exist")
-    note("starting TensorFlow")
+    _start_tensorflow()
     from latentscan.analyses.fitted_points import fitted_points
     from latentscan.execution.context import Execution
     from latentscan.models.decoder import load_decoder
