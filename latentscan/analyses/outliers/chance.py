@@ -38,6 +38,9 @@ class Extreme:
     limit: float
 
 
+_NO = Extreme(0.0, 0.0)
+
+
 def mahalanobis_quantile(images: int, axes: int, shares: Floats) -> Floats:
     """Return the Mahalanobis distances that shares of Gaussian rows lie beyond, (share,).
 
@@ -102,15 +105,17 @@ class Twin:
         def largest(values: Floats) -> Extreme:  # whose squares fall off exponentially
             return Extreme(*np.sqrt(among(values**2)).tolist())
 
-        def smallest(values: Floats) -> Extreme:
+        def in_orders(values: Floats, sign: int) -> Extreme:  # whose logarithms do, at most
             held = values[values > 0]
-            return Extreme(*np.exp(-np.array(among(-np.log(held)))).tolist()) if len(held) else Extreme(0, 0)
+            return (
+                Extreme(*np.exp(sign * np.array(among(sign * np.log(held)))).tolist()) if len(held) else _NO
+            )
 
         return {
-            "neighbour_distance": largest(self.neighbour_distance),
-            "density": smallest(self.density),
+            "neighbour_distance": in_orders(self.neighbour_distance, 1),
+            "density": in_orders(self.density, -1),
             "largest_radius": largest(self.radius),
-            "smallest_radius": smallest(self.radius),
+            "smallest_radius": in_orders(self.radius, -1),
         }
 
 
