@@ -284,7 +284,8 @@ def _draw_images(axes: Axes, result: Result, colour: str) -> None:
     axes.margins(y=0.1)
     axes.set_xlabel("Mahalanobis distance from the mean")
     axes.set_ylabel(f"distance to neighbour {result.attributes['nearest']}")
-    axes.legend(frameon=False, fontsize="small")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize="small")
 
 
 def _name_apart(axes: Axes, images: list[tuple[int, float, float]]) -> None:
