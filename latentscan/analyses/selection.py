@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from latentscan.analyses.analysis import Request
-from latentscan.analyses.inventory import cached_results
+from latentscan.analyses.cached_models import best_centres
 from latentscan.analyses.outliers import OUTLIERS
 from latentscan.analyses.outliers.exact import nearest_among_all
 from latentscan.analyses.outliers.parameters import OutliersParameters
-from latentscan.errors import ParameterError, UsageError, command, shown
+from latentscan.errors import ParameterError, UsageError, shown
 from latentscan.kernels.far_out import Nearest
 from latentscan.kernels.nearest import nearest
 from latentscan.kernels.reduction import Counts, LatentBlock, Reduction
 from latentscan.scan.reduce import reduce_store
 from latentscan.scan.rows import paths_of, require_points
-from latentscan.store.results import Results
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -171,7 +170,8 @@ class Chooser:
         UsageError
             If no k-means of that k is cached, or it has no such cluster.
         """
-        array, centres = self._centres(k)
+        location = self.cache.policy.results or self.inputs.home
+        array, centres = best_centres(location, self.snapshot.location, k, self.array)
         if not 0 <= number < k:
             raise ParameterError(
                 f"expected a cluster from 0 to {k - 1}", field="cluster", value=f"{k}:{number}"
@@ -240,26 +240,6 @@ class Chooser:
         order = known[np.argsort(values[known], kind="stable")[: self.count]]
         figures = {name: result[name][order] for name in (figure, *others)}
         return self._selection(title, order, figures, len(known))
-
-    def _centres(self, k: int) -> tuple[str, NDArray[np.float64]]:
-        """Return the points and the centres of the best model of a k that is cached."""
-        location = self.cache.policy.results or self.inputs.home
-        best: tuple[float, str, NDArray[np.float64]] | None = None
-        for cached in cached_results(location):
-            if cached.name != "kmeans" or cached.why_stale or k not in cached.parameters.get("k", ()):
-                continue
-            result = Results(location).load(cached.path)
-            if result is None or (self.array not in ("auto", result.attributes["array"])):
-                continue
-            inertia = result["inertia"][result["k"].tolist().index(k)]
-            seed = result["seed"][inertia.argmin()]
-            if best is None or inertia.min() < best[0]:
-                own = (result["centre_k"] == k) & (result["centre_seed"] == seed)
-                best = float(inertia.min()), result.attributes["array"], result["centres"][own]
-        if best is None:
-            remedy = command("kmeans", store=self.snapshot.location, k=k)
-            raise UsageError(f"no k-means of {k} clusters is cached; compute it first: {remedy}")
-        return best[1:]
 
     def _selection(
         self, title: str, images: NDArray[np.int64], figures: dict[str, NDArray[Any]], total: int

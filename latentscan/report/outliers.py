@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.report.format import finite, number
+from latentscan.report.format import finite, image_name, number, path_end
 from latentscan.report.style import COLOURS, series_colours
 from latentscan.terminal import one_line
 
@@ -156,7 +156,7 @@ def _said_of_outliers(result: Result) -> str:
         return (
             f"{said}: {100 * beyond / good:.1f} %, so its tails are heavier; only the first ranks stand out."
         )
-    first = f"row {result['listed_image'][0, 0]}, {one_line(result['listed_image_path'][0, 0])}"
+    first = f"row {image_name(result['listed_image'][0, 0], result['listed_image_path'][0, 0])}"
     return f"{said}; the first is {first}."
 
 
@@ -190,7 +190,7 @@ def _chance_table(result: Result) -> Table:
                 number(finite(result["limit"][at])),
                 f"{result['beyond'][at]:,}",
                 str(result["listed_image"][at, 0]),
-                _cut(result["listed_image_path"][at, 0], 16),
+                path_end(result["listed_image_path"][at, 0], 16),
             )
     return plain
 
@@ -207,8 +207,8 @@ def _ranked_table(result: Result) -> Table:
             number(finite(result["mahalanobis"][image])),
             number(finite(result["shown_neighbour_distance"][position])),
             number(finite(result["shown_density"][position])),
-            _cut(result["shown_image_path"][position], 18),
-            _cut(result["shown_nearest_image_path"][position], 18),
+            path_end(result["shown_image_path"][position], 18),
+            path_end(result["shown_nearest_image_path"][position], 18),
         )
     return ranked
 
@@ -244,12 +244,6 @@ def _plain_table(*titles: str, left: int = 0) -> Table:
         is_text = title == "figure" or at >= (left or len(titles) - 1)
         plain.add_column(title, justify="left" if is_text else "right", no_wrap=True)
     return plain
-
-
-def _cut(path: object, length: int) -> str:
-    """Write a path on one line, without its beginning where it is long: names differ at their ends."""
-    text = one_line(path)
-    return text if len(text) <= length else f"...{text[3 - length :]}"
 
 
 def _group_ranges(result: Result) -> list[tuple[int, int]]:
