@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.terminal import printable
+from latentscan.terminal import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ def contact_sheet(
     Examples
     --------
     >>> contact_sheet([np.zeros((64, 64, 3), np.uint8), "damaged"], [("1",), ("2",)], "two").size
-    (258, 182)
+    (254, 178)
     """
     from PIL import Image, ImageDraw
 
@@ -118,7 +118,7 @@ def _font(size: int) -> Any:
 
 def _fitting(text: str, draw: Any, font: Any, width: int, *, head: bool = False) -> str:
     """Cut a text that is too long: its end where `head` is wanted, else its beginning."""
-    text = printable(text)
+    text = one_line(text)
     if draw.textlength(text, font) <= width:
         return text
     while text and draw.textlength(f"{text}…", font) > width:
