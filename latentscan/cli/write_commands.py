@@ -16,7 +16,9 @@ from latentscan.encoding.parameters import EncodeParameters
 from latentscan.errors import SOME_REJECTED, UsageError, parameter
 from latentscan.images.location import KINDS
 from latentscan.images.preprocessing import Preprocessing
+from latentscan.models.function_network import function_of
 from latentscan.models.parameters import TrainParameters
+from latentscan.paths import local_path
 from latentscan.progress import terminal_progress
 from latentscan.terminal import one_line
 
@@ -120,7 +122,10 @@ def train(
 @on_workers
 @with_options(EncodeParameters)
 def encode(
-    model: Annotated[str, typer.Option(help="a run folder, or a .keras encoder", show_default=False)],
+    model: Annotated[
+        str,
+        typer.Option(help="a run folder, a .keras or .onnx encoder, or FILE.py:FUNCTION", show_default=False),
+    ],
     images: ImagesOption,
     store: NewStoreOption,
     *,
@@ -131,7 +136,7 @@ def encode(
     from latentscan.encoding.encode import encode_images
 
     parameters = pick(EncodeParameters, options)
-    note("starting TensorFlow")
+    _note_start(local_path(model))
     summary = encode_images(
         *(model, images, store, parameters),
         open_executor=connection.open,
@@ -196,7 +201,9 @@ def ingest(
 
 @on_workers
 def generate(
-    model: Annotated[Path, typer.Option(help="a run folder, or a .keras decoder", show_default=False)],
+    model: Annotated[
+        Path, typer.Option(help="a run folder, or a decoder: a .keras or an .onnx file", show_default=False)
+    ],
     out: Annotated[Path, typer.Option(help="the picture to write, a .png file", show_default=False)],
     normal: Annotated[bool, typer.Option("--normal", help="standard normal z-points")] = False,
     uniform: Annotated[float | None, typer.Option(help="z-points uniform in ±UNIFORM")] = None,
@@ -226,9 +233,9 @@ def generate(
     if covariance != "full" and store is None:
         raise UsageError("--covariance is for --store alone; leave it out")
     check_picture(out, "--out", (".png",))
-    if not model.exists():
+    if not function_of(model)[0].exists():
         raise UsageError(f"--model {model}: does not exist")
-    note("starting TensorFlow")
+    _note_start(model)
     from latentscan.analyses.fitted_points import fitted_points
     from latentscan.execution.context import Execution
     from latentscan.models.decoder import load_decoder
@@ -262,6 +269,11 @@ def generate(
         points = normal_points(count, decoder.components, seed)
     save_grid(decoder.decode(points), out)
     note(f"{out} shows {counted(count, 'image')}")
+
+
+def _note_start(model: Path) -> None:
+    if model.suffix.lower() != ".onnx" and not function_of(model)[1]:
+        note("starting TensorFlow")
 
 
 def _report(store: str, summary: Summary) -> None:
