@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePath
+from pathlib import Path  # noqa: TC003 (typer reads it)
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -18,6 +18,7 @@ from latentscan.images.location import KINDS
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.kinds import function_of
 from latentscan.models.parameters import TrainParameters
+from latentscan.paths import local_path
 from latentscan.progress import terminal_progress
 from latentscan.terminal import one_line
 
@@ -143,8 +144,7 @@ def encode(
     from latentscan.encoding.encode import encode_images
 
     parameters = pick(EncodeParameters, options)
-    if not (model.lower().endswith(".onnx") or function_of(PurePath(model))[1]):
-        note("starting TensorFlow")
+    _note_start(local_path(model))
     summary = encode_images(
         *(model, images, store, parameters),
         open_executor=connection.open,
@@ -209,7 +209,9 @@ def ingest(
 
 @on_workers
 def generate(
-    model: Annotated[Path, typer.Option(help="a run folder, or a .keras decoder", show_default=False)],
+    model: Annotated[
+        Path, typer.Option(help="a run folder, or a decoder: a .keras or an .onnx file", show_default=False)
+    ],
     out: Annotated[Path, typer.Option(help="the picture to write, a .png file", show_default=False)],
     normal: Annotated[bool, typer.Option("--normal", help="standard normal z-points")] = False,
     uniform: Annotated[float | None, typer.Option(help="z-points uniform in ±UNIFORM")] = None,
@@ -239,9 +241,9 @@ def generate(
     if covariance != "full" and store is None:
         raise UsageError("--covariance is for --store alone; leave it out")
     check_picture(out, "--out", (".png",))
-    if not model.exists():
+    if not function_of(model)[0].exists():
         raise UsageError(f"--model {model}: does not exist")
-    _start_tensorflow()
+    _note_start(model)
     from latentscan.analyses.fitted_points import fitted_points
     from latentscan.execution.context import Execution
     from latentscan.models.decoder import load_decoder
@@ -275,6 +277,11 @@ def generate(
         points = normal_points(count, decoder.components, seed)
     save_grid(decoder.decode(points), out)
     note(f"{out} shows {counted(count, 'image')}")
+
+
+def _note_start(model: Path) -> None:
+    if model.suffix.lower() != ".onnx" and not function_of(model)[1]:
+        note("starting TensorFlow")
 
 
 def _report(store: str, summary: Summary) -> None:

@@ -13,6 +13,7 @@ from latentscan.errors import ParameterError
 from latentscan.images.folder import FileSource
 from latentscan.images.labelled import LabelledSource
 from latentscan.images.preprocessing import Preprocessing
+from latentscan.models.kinds import function_of
 from latentscan.models.run_folder import RunFolder
 from latentscan.paths import as_path, local_path
 from latentscan.scan.cost import Cost, latent_bytes, one_pass
@@ -89,7 +90,7 @@ class PlannedEncoding:
     @cached_property
     def _record(self) -> RunRecord | None:
         """What is known of the training; None for a model of the user's."""
-        model = local_path(self.model)
+        model, _ = function_of(local_path(self.model))
         if not model.exists():
             raise ParameterError("does not exist", field="model", value=self.model)
         return RunFolder(model).read_record() if model.is_dir() else None

@@ -428,6 +428,7 @@ def _provenance(
             "name": encoder.name,
             "sha256": encoder.sha256,
             "outputs": dict(zip(encoder.outputs, encoder.positions, strict=True)),
+            **_function_record(encoder),
         },
         "source": source.describe(),
         **attribute_record(source.attributes),
@@ -439,6 +440,12 @@ def _provenance(
         "epsilon_factor": noise.factor,
         "versions": {**encoder.versions, "zarr": version("zarr"), "pillow": version("pillow")},
     }
+
+
+def _function_record(encoder: Encoder) -> dict[str, str]:
+    """Return which function of its file encodes; nothing of other models, and of a caller's own encoder."""
+    function = getattr(getattr(encoder, "loading", None), "function", "")
+    return {"function": function} if function else {}
 
 
 def _retry(task: RetryTask, executor: Executor, progress: Progress) -> Retried:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import LatentscanError, UsageError
@@ -12,6 +13,7 @@ from latentscan.jobs.journal import Journal, ended_by_failure
 from latentscan.jobs.record import read_record
 from latentscan.jobs.run import begin_record, run_job
 from latentscan.jobs.spec import job_of
+from latentscan.models.kinds import function_of
 
 if TYPE_CHECKING:
     from latentscan.execution.distributed import DistributedExecutor
@@ -91,7 +93,8 @@ class _AllBusyError(Exception):
 def _require_seen(job: Job, cluster: DistributedExecutor, job_id: str) -> None:
     """Check on a worker that it sees what the driver of a job needs, unless none is free for a while."""
     encode = job.encode
-    paths = () if encode is None else (*encode.model, encode.images, *filter(None, [encode.root]))
+    files = () if encode is None else [str(function_of(Path(model))[0]) for model in encode.model]
+    paths = () if encode is None else (*files, encode.images, *filter(None, [encode.root]))
     until, before = time.monotonic() + LOOKED_WITHIN_S, cluster.heartbeat
 
     def heartbeat() -> None:

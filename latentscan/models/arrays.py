@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latentscan.errors import UsageError
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from latentscan.images.preprocessing import Preprocessing
@@ -23,6 +27,22 @@ def prepared(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray
     if preprocessing.std is not None:
         images /= np.array(preprocessing.std, np.float32)
     return images
+
+
+def as_rows(values: NDArray[Any], count: int, name: str, path: Path) -> NDArray[Any]:
+    """Return an output as rows, one for each image.
+
+    Raises
+    ------
+    UsageError
+        If it has another number of them.
+    """
+    if values.ndim < 2 or len(values) != count:
+        raise UsageError(
+            f"{path}: expected output {name} of shape (n, components), or with more axes, got {values.shape} "
+            f"for {count} images"
+        )
+    return values.reshape(count, -1)
 
 
 def as_logvar(values: NDArray[Any], meaning: str) -> NDArray[np.float32]:

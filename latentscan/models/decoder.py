@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latentscan.errors import ParameterError, UsageError, command
-from latentscan.models.backend import keras
-from latentscan.models.kinds import kind_of
-from latentscan.models.loading import compile_fixed, load_model
+from latentscan.models.kinds import function_of
 from latentscan.models.network import Loading
+from latentscan.models.opening import open_decoder
+from latentscan.models.ranges import BYTES, SYMMETRIC, UNIT
 from latentscan.models.run_folder import RunFolder
 from latentscan.processors import memory_bytes
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from latentscan.models.network import DecodingNetwork
+    from latentscan.models.ranges import Range
 
 PROBE_POINTS = 64
 BEYOND, BELOW = 4.0, 0.1  # of values that are bytes, and of those that are negative on purpose
@@ -47,8 +50,8 @@ class Decoder:
         What shows that range.
     batch_size
         Points that are decoded together.
-    model
-        The Keras model.
+    network
+        What computes.
     """
 
     name: str
@@ -58,7 +61,7 @@ class Decoder:
     value_range: tuple[float, float]
     reason: str
     batch_size: int
-    model: Any = field(repr=False)
+    network: DecodingNetwork = field(repr=False)
 
     @property
     def components(self) -> int:
@@ -84,6 +87,8 @@ class Decoder:
             batch = np.zeros((self.batch_size, self.components), np.float32)
             batch[: len(part)] = part
             (values,) = self._forward(batch)
+            if self.channels_first:
+                values = np.moveaxis(values, 1, 3)
             scaled = (values[: len(part)] - low) / (high - low)
             images[start : start + len(part)] = np.rint(np.clip(scaled, 0, 1) * 255)
         return images
@@ -107,12 +112,7 @@ class Decoder:
 
     @cached_property
     def _forward(self) -> Callable[[NDArray[Any]], list[NDArray[np.float32]]]:
-        def forward(z: Any) -> Any:
-            points = keras.ops.reshape(z, (self.batch_size, *self.latent_shape))
-            images = keras.ops.cast(self.model(points, training=False), "float32")
-            return keras.ops.moveaxis(images, 1, 3) if self.channels_first else images
-
-        return compile_fixed(forward, (self.batch_size, self.components), "float32")
+        return self.network.compiled(self.batch_size)
 
 
 def load_decoder(path: Path, *, trust: bool = False, batch_size: int = 64) -> Decoder:
@@ -133,11 +133,15 @@ def load_decoder(path: Path, *, trust: bool = False, batch_size: int = 64) -> De
             field="model",
             value=path,
         )
-    file, loading = folder.decoder if folder.record.exists() else path, Loading(trust=trust)
-    kind_of(file, loading)
-    model = load_model(file, loading)
-    inputs = [tuple(tensor.shape) for tensor in model.inputs]
-    outputs = [tuple(tensor.shape) for tensor in model.outputs]
+    if function_of(path)[1]:
+        raise ParameterError(
+            "a function does not say which latents it takes; save the decoder as a .keras or an .onnx file",
+            field="model",
+            value=path,
+        )
+    trained = folder.record.exists()
+    network = open_decoder(folder.decoder if trained else path, Loading(trust=trust))
+    inputs, outputs = network.inputs, network.outputs
     made = outputs[0][1:] if len(outputs) == 1 else ()
     if not (len(inputs) == 1 and len(inputs[0]) > 1 and None not in inputs[0][1:] and _is_image(made)):
         raise ParameterError(
@@ -147,17 +151,21 @@ def load_decoder(path: Path, *, trust: bool = False, batch_size: int = 64) -> De
             value=path,
         )
     first = made[0] in (1, 3) and made[2] not in (1, 3)
-    height, width, channels = (*made[1:], made[0]) if first else made
-    value_range, reason = _output_range(model, trained=folder.record.exists())
+    height, width, channels = (side or 0 for side in ((*made[1:], made[0]) if first else made))
+    latent_shape = tuple(side for side in inputs[0][1:] if side is not None)
+    if trained:
+        value_range, reason = UNIT, "it was trained so"
+    else:
+        value_range, reason = network.output_range() or _probed_range(network, math.prod(latent_shape))
     return Decoder(
         name=path.resolve().name,
-        latent_shape=tuple(map(int, inputs[0][1:])),
-        shape=(int(height), int(width), int(channels)),
+        latent_shape=latent_shape,
+        shape=(height, width, channels),
         channels_first=first,
         value_range=value_range,
         reason=reason,
         batch_size=batch_size,
-        model=model,
+        network=network,
     )
 
 
@@ -165,18 +173,12 @@ def _is_image(shape: tuple[int | None, ...]) -> bool:
     return len(shape) == 3 and None not in shape and (shape[2] in (1, 3) or shape[0] in (1, 3))
 
 
-def _output_range(model: Any, *, trained: bool) -> tuple[tuple[float, float], str]:
-    """Return what black and white are in a decoder's images, and what shows it."""
-    if trained:
-        return (0.0, 1.0), "it was trained so"
-    last = getattr(getattr(model.layers[-1], "activation", None), "__name__", "")
-    if last in ("sigmoid", "tanh"):
-        return ((0.0, 1.0) if last == "sigmoid" else (-1.0, 1.0)), f"its last activation is {last}"
-    shape = (PROBE_POINTS, *model.inputs[0].shape[1:])
-    points = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    values = np.asarray(keras.ops.convert_to_numpy(model(points, training=False)), np.float64)
-    low, high = np.nanquantile(values, (0.05, 0.95))  # a linear layer goes a little beyond its range
+def _probed_range(network: DecodingNetwork, components: int) -> tuple[Range, str]:
+    """Return what black and white are in the images of a decoder that does not say it, and what shows it."""
+    points = np.random.default_rng(0).standard_normal((PROBE_POINTS, components)).astype(np.float32)
+    (values,) = network.compiled(PROBE_POINTS)(points)
+    low, high = np.nanquantile(values.astype(np.float64), (0.05, 0.95))  # a linear layer goes a bit beyond
     shown = f"most of its values for points of N(0, 1) are in {low:.3g}..{high:.3g}"
     if high > BEYOND:
-        return (0.0, 255.0), shown
-    return ((-1.0, 1.0) if low < -BELOW else (0.0, 1.0)), shown
+        return BYTES, shown
+    return SYMMETRIC if low < -BELOW else UNIT, shown

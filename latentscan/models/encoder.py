@@ -268,10 +268,14 @@ def load_encoder(
             value=path,
         )
     file, function = function_of(path if record is None else folder.encoder)
-    loading = Loading(trust=trust, layer=layer, custom_objects=_code(custom_objects, trust=trust))
-    if function:
-        shape = Preprocessing.model_validate(dict(asked or {})).shape
-        loading = Loading(trust=trust, function=function, shape=shape)
+    loading = Loading(
+        trust=trust,
+        function=function,
+        origin=str(file.absolute()) if function else "",
+        shape=Preprocessing.model_validate(dict(asked or {})).shape,
+        layer=layer,
+        custom_objects=_code(custom_objects, trust=trust),
+    )
     network = open_network(file, loading)
     _check_input_of(network, path)
     if record is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
+import hashlib
 import sys
 import traceback
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,13 +16,13 @@ import numpy as np
 from latentscan.errors import ParameterError, UnsafeInputError, UsageError, parameter
 from latentscan.models.arrays import as_logvar, prepared
 from latentscan.models.network import ImageInput
+from latentscan.models.pieces import in_pieces, rows_together
 from latentscan.models.ranges import UNIT, PixelRange
 from latentscan.models.steady_rows import is_steady, two_batches
 from latentscan.models.versions import versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from latentscan.models.ranges import Range
 
 UNNAMED = "z"  # what is returned without a name
+PIECES = (48, 12, 4)  # images of a call
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +44,7 @@ class FunctionNetwork:
     function
         The function.
     path
-        The file that it was loaded from, for errors.
+        The file that the user named, for errors.
     shape
         Height, width and channels of the images that it gets.
     """
@@ -69,13 +72,13 @@ class FunctionNetwork:
                 f"{path}: is a Python file, which is run to encode: if you know who wrote it, repeat with "
                 f"{parameter('trust_model', True)}"
             )
-        own = _run_file(path)
-        function = getattr(own, loading.function, None)
+        origin = Path(loading.origin or path)
+        function = getattr(_run_file(path, origin), loading.function, None)
         if not callable(function):
             raise ParameterError(
                 f"has no function {loading.function}; expected FILE.py:FUNCTION", field="model", value=path
             )
-        return cls(function, path, loading.shape)
+        return cls(function, origin, loading.shape)
 
     @property
     def input(self) -> ImageInput:
@@ -135,15 +138,18 @@ class FunctionNetwork:
         return None
 
     def compiled(
-        self, heads: tuple[Head, ...], preprocessing: Preprocessing, batch_size: int
+        self,
+        heads: tuple[Head, ...],
+        preprocessing: Preprocessing,
+        batch_size: int,  # noqa: ARG002 (pieces of it have a size of their own)
     ) -> Callable[[NDArray[Any]], list[NDArray[np.float32]]]:
         """Return the function from a batch of bytes to the arrays."""
 
-        def forward(pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        def run(pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
             found = self._call(prepared(pixels, preprocessing))
-            return [as_logvar(found[head.name].reshape(batch_size, -1), head.meaning) for head in heads]
+            return [as_logvar(found[head.name].reshape(len(pixels), -1), head.meaning) for head in heads]
 
-        return forward
+        return in_pieces(run, rows_together(run, PIECES, preprocessing.shape), parallel=False)
 
     def versions(self) -> Mapping[str, str]:
         """Return the versions of what may compute, by name."""
@@ -164,11 +170,16 @@ class FunctionNetwork:
         """
         try:
             made = self.function(pixels)
-        except Exception as error:  # noqa: BLE001 (a function of someone's own may raise anything)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (a function of someone's own)
             raise UsageError(
                 f"{self.path}: {_raised(error, self.path)}; it was called with pixels {pixels.shape} float32"
             ) from None
         named = made._asdict() if hasattr(made, "_asdict") else made
+        if isinstance(named, tuple | list) and any(getattr(part, "ndim", 0) > 1 for part in named):
+            raise UsageError(
+                f"{self.path}: {_EXPECTED}, got a {type(made).__name__} of {len(named)}, whose order says "
+                "nothing; return a dictionary"
+            )
         found = dict(named) if hasattr(named, "items") else {UNNAMED: named}
         try:
             arrays = {str(name): _array(values) for name, values in found.items()}
@@ -186,32 +197,44 @@ class FunctionNetwork:
 _EXPECTED = "expected an array (n, components), or a dictionary of such as mu and logvar"
 
 
-def _run_file(path: Path) -> Any:
-    """Run a Python file as a module that can import what lies beside it."""
-    name = f"latentscan_function_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ParameterError("is no Python file; expected FILE.py:FUNCTION", field="model", value=path)
-    module = importlib.util.module_from_spec(spec)
+def _run_file(path: Path, origin: Path) -> ModuleType:
+    """Run a Python file as a module that can import what lies beside it; a process does it once.
+
+    Parameters
+    ----------
+    path
+        Where its content is.
+    origin
+        Where the user has it: its name, and the place of what it reads itself.
+    """
+    code = path.read_bytes()
+    name = f"latentscan_function_{hashlib.sha256(code + str(origin).encode()).hexdigest()[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    module = ModuleType(name)
+    module.__file__ = str(origin)
+    beside = str(origin.parent)
     sys.modules[name] = module
-    beside = str(path.absolute().parent)
     sys.path.append(beside)
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # noqa: BLE001 (it may raise anything)
-        raise UsageError(f"{path}: {_raised(error, path)}") from None
+        exec(compile(code, str(origin), "exec"), module.__dict__)  # noqa: S102 (the user vouched for it)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (it may raise anything)
+        del sys.modules[name]
+        raise UsageError(f"{origin}: {_raised(error, origin)}") from None
     finally:
         sys.path.remove(beside)
     return module
 
 
-def _raised(error: Exception, path: Path) -> str:
+def _raised(error: BaseException, path: Path) -> str:
     """Return what was raised, and the last line of the file that led to it."""
     lines = [
         frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
     ]
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        lines.append(error.lineno)
     where = f"line {lines[-1]}: " if lines else ""
-    return f"{where}{type(error).__name__}: {' '.join(str(error).split())}"
+    return f"{where}{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
 
 
 def _array(values: Any) -> NDArray[Any]:

@@ -66,8 +66,10 @@ class Loading:
         Whether its file may be one that can run code.
     function
         The name of the function in a Python file; empty for other files.
+    origin
+        Where the user has that Python file.
     shape
-        Height, width and channels of the images that a function gets.
+        Height, width and channels of the images that it is tried on, where it does not say what it takes.
     layer
         The layer of a Keras model whose output is the latent, or a model in it; empty for the model itself.
     custom_objects
@@ -76,6 +78,7 @@ class Loading:
 
     trust: bool = False
     function: str = ""
+    origin: str = ""
     shape: tuple[int, int, int] = (0, 0, 0)
     layer: str = ""
     custom_objects: Code | None = None
@@ -131,3 +134,21 @@ class Network(Protocol):
 
     def versions(self) -> Mapping[str, str]:
         """Return the versions of what computes, by name."""
+
+
+class DecodingNetwork(Protocol):
+    """A trained network of latents into images."""
+
+    @property
+    def inputs(self) -> Sequence[Shape]:
+        """The shape of each input, None for the batch."""
+
+    @property
+    def outputs(self) -> Sequence[Shape]:
+        """The shape of each output, None for the batch."""
+
+    def output_range(self) -> tuple[Range, str] | None:
+        """Return the range of its images, and what shows it; None where the network does not say."""
+
+    def compiled(self, batch_size: int) -> Callable[[NDArray[Any]], list[NDArray[Any]]]:
+        """Return the function from (`batch_size`, components) to images in the network's own layout."""

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan.errors import ParameterError
-from latentscan.models.arrays import as_logvar, prepared
+from latentscan.errors import ParameterError, UsageError
+from latentscan.models.arrays import as_logvar, as_rows, prepared
 from latentscan.models.network import ImageInput
+from latentscan.models.onnx_file import OnnxFile
 from latentscan.models.outputs import shape_text
-from latentscan.models.ranges import BYTES, SIDE, PixelRange
+from latentscan.models.pieces import in_pieces, rows_together
+from latentscan.models.ranges import BYTES, PixelRange
 from latentscan.models.steady_rows import is_steady, two_batches
 from latentscan.models.versions import versions
-from latentscan.processors import processors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,12 +29,13 @@ if TYPE_CHECKING:
     from latentscan.models.outputs import Head, Shape, Source
     from latentscan.models.ranges import Range
 
-_TYPES = {
+TYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
     "tensor(double)": "float64",
     "tensor(uint8)": "uint8",
 }
+PIECES = (12, 4)  # images of a run, where the model takes any number; more are hardly faster
 _SILENT = 4  # of log levels: onnxruntime's lines are no news to a user, and its errors are raised
 
 
@@ -44,44 +45,51 @@ class OnnxNetwork:
 
     Parameters
     ----------
-    session
-        What runs it. Its threads share out rows and columns, never a sum: they change no bit.
-    path
-        Where it was loaded from, for errors.
+    file
+        The file.
+    shape
+        Height, width and channels of the images for trials, where the file leaves them open.
     """
 
-    session: Any = field(repr=False)
-    path: Path
+    file: OnnxFile
+    shape: tuple[int, int, int]
     kind: str = "onnx"
 
     @classmethod
-    def load(cls, path: Path, loading: Loading) -> OnnxNetwork:  # noqa: ARG003 (an ONNX file runs no code)
-        """Load an ONNX file, and the file of its weights beside it where there is one.
+    def load(cls, path: Path, loading: Loading) -> OnnxNetwork:
+        """Load an ONNX file, with the files of its weights beside it where there are some.
 
         Raises
         ------
         UsageError
             If onnxruntime is not installed, or cannot read the file.
         """
-        return cls(open_session(path), path)
+        found = cls(OnnxFile.read(path), loading.shape)
+        found.session  # noqa: B018 (what cannot be read is refused here)
+        return found
+
+    @cached_property
+    def session(self) -> Any:
+        """What runs the outputs that the file names."""
+        return open_session(self.file)
 
     @cached_property
     def input(self) -> ImageInput:
-        """The images that it takes."""
+        """The images that it takes, any number of them: they are run in pieces."""
         entries = self.session.get_inputs()
-        shapes = [_shape(entry) for entry in entries]
-        if len(shapes) != 1 or len(shapes[0]) != 4 or entries[0].type not in _TYPES:
+        shapes = [known_shape(entry) for entry in entries]
+        if len(shapes) != 1 or len(shapes[0]) != 4 or entries[0].type not in TYPES:
             raise ParameterError(
                 "expected one input of images, (n, channels, height, width) or (n, height, width, channels), "
                 "of float32, float16 or uint8, got "
-                f"{', '.join(f'{shape_text(_shape(entry))} {entry.type}' for entry in entries)}",
+                + ", ".join(f"{shape_text(known_shape(entry))} {entry.type}" for entry in entries),
                 field="model",
-                value=self.path,
+                value=self.file.path,
             )
-        batch, *image = shapes[0]
+        image = shapes[0][1:]
         first = image[2] not in (1, 3)  # unless it ends with them, an image begins with its channels
         height, width, channels = (*image[1:], image[0]) if first else image
-        return ImageInput(height, width, channels, first, _TYPES[entries[0].type], batch)
+        return ImageInput(height, width, channels, first, TYPES[entries[0].type])
 
     @cached_property
     def names(self) -> list[list[str]]:
@@ -91,23 +99,20 @@ class OnnxNetwork:
     @cached_property
     def shapes(self) -> list[Shape]:
         """The shape of each output, None for the batch; found by a trial where the file leaves it open."""
-        declared = [_shape(entry) for entry in self.session.get_outputs()]
+        declared = [known_shape(entry) for entry in self.session.get_outputs()]
         if all(None not in shape[1:] for shape in declared):
             return [(None, *shape[1:]) for shape in declared]
-        found = self._run([name for (name,) in self.names], np.zeros(self._batch_shape, self.input.dtype))
-        return [(None, *values.shape[1:]) for values in found]
+        return [self._tried(name) for (name,) in self.names]
 
     def shape_of(self, source: Source) -> Shape:
-        """Return the shape of an output, by its position.
+        """Return the shape of an output by its position, or of a tensor inside the model by its name.
 
         Raises
         ------
         ValueError
-            If it is a name: outputs alone have shapes.
+            If there is no such output or tensor.
         """
-        if isinstance(source, str):
-            raise ValueError(f"no output is called {source}")  # noqa: TRY004
-        return self.shapes[source]
+        return self._tried(source) if isinstance(source, str) else self.shapes[source]
 
     def pixel_range(self) -> PixelRange:
         """Return what the network says of the pixels that it takes."""
@@ -123,16 +128,14 @@ class OnnxNetwork:
         ParameterError
             If they do not.
         """
-        batch, *sides = self._batch_shape
-        batches = two_batches(sides, self.input.dtype, limits, batch if self.input.batch else None)
-        asked = [head.name for head in heads]
-        if is_steady(lambda pixels: self._run(asked, pixels), batches):
+        run = self._runner([head.name for head in heads])
+        if is_steady(run, two_batches(self._image, self.input.dtype, limits, self._own_batch)):
             return heads, []
         raise ParameterError(
             f"its output {heads[0].name} is random, or depends on the other images of a batch; export the "
             "model in evaluation mode, model.eval(), with mu and logvar as its outputs",
             field="model",
-            value=self.path,
+            value=self.file.path,
         )
 
     def misfit(self, values: NDArray[np.float32]) -> float | None:  # noqa: ARG002
@@ -140,73 +143,118 @@ class OnnxNetwork:
         return None
 
     def compiled(
-        self, heads: tuple[Head, ...], preprocessing: Preprocessing, batch_size: int
+        self,
+        heads: tuple[Head, ...],
+        preprocessing: Preprocessing,
+        batch_size: int,  # noqa: ARG002 (pieces of it have a size of their own)
     ) -> Callable[[NDArray[Any]], list[NDArray[np.float32]]]:
         """Return the function from a batch of bytes to the arrays."""
-        asked = [head.name for head in heads]
+        own = self._runner([head.name for head in heads])
 
-        def forward(pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        def run(pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
             images = prepared(pixels, preprocessing)
             if self.input.channels_first:
                 images = np.moveaxis(images, 3, 1)
-            found = self._run(asked, np.ascontiguousarray(images, self.input.dtype))
+            if self.input.dtype == "uint8":
+                images = np.rint(images)
+            found = own(np.ascontiguousarray(images, self.input.dtype))
             return [
-                as_logvar(values.reshape(batch_size, -1), head.meaning)
+                as_logvar(as_rows(values, len(pixels), head.name, self.file.path), head.meaning)
                 for values, head in zip(found, heads, strict=True)
             ]
 
-        return forward
+        rows = self._own_batch or rows_together(run, PIECES, preprocessing.shape)
+        return in_pieces(run, rows, parallel=True)
 
     def versions(self) -> Mapping[str, str]:
         """Return the versions of what computes, by name."""
         return {"backend": "onnxruntime", **versions("latentscan", "onnxruntime", "numpy")}
 
     @property
-    def _batch_shape(self) -> tuple[int, ...]:
-        """The shape of a batch for trials."""
-        own = self.input
-        height, width, channels = own.height or SIDE, own.width or SIDE, own.channels or 3
-        image = (channels, height, width) if own.channels_first else (height, width, channels)
-        return (own.batch or 1, *image)
+    def _own_batch(self) -> int | None:
+        """How many images a run takes; None where it takes any number."""
+        return known_shape(self.session.get_inputs()[0])[0]
 
-    def _run(self, outputs: Sequence[str], images: NDArray[Any]) -> list[NDArray[Any]]:
-        found = self.session.run(outputs, {self.session.get_inputs()[0].name: images})
-        return [np.asarray(values) for values in found]
+    @property
+    def _image(self) -> tuple[int, int, int]:
+        """The shape of an image for trials, in the model's layout."""
+        own, (height, width, channels) = self.input, self.shape
+        height, width, channels = own.height or height, own.width or width, own.channels or channels
+        return (channels, height, width) if own.channels_first else (height, width, channels)
+
+    def _tried(self, name: str) -> Shape:
+        """Return the shape of an output, or a tensor, as a trial gives it."""
+        count = self._own_batch or 2
+        (values,) = self._runner([name])(np.zeros((count, *self._image), self.input.dtype))
+        return (None if values.shape[:1] == (count,) else values.shape[0], *values.shape[1:])
+
+    def _runner(self, outputs: Sequence[str]) -> Callable[[NDArray[Any]], list[NDArray[Any]]]:
+        inside = [name for name in outputs if [name] not in self.names]
+        session = open_session(self.file, inside) if inside else self.session
+        return runner(session, outputs, self.file.path)
 
 
-def open_session(path: Path) -> Any:
-    """Open an ONNX file in onnxruntime.
+def open_session(file: OnnxFile, inside: Sequence[str] = ()) -> Any:
+    """Open an ONNX file in onnxruntime; it runs on one thread.
+
+    Parameters
+    ----------
+    file
+        The file.
+    inside
+        The names of tensors that become outputs too.
 
     Raises
     ------
     ParameterError
-        If there is no such file, onnxruntime is not installed, or it cannot read the file.
+        If onnxruntime is not installed, or cannot read the file.
+    ValueError
+        If there is no such tensor.
     """
-    if not path.is_file():
-        raise ParameterError("is no file; expected an ONNX file", field="model", value=path)
     try:
         import onnxruntime as ort
     except ImportError:
         raise ParameterError(
-            'ONNX files need onnxruntime; pip install "latentscan[onnx]"', field="model", value=path
+            'ONNX files need onnxruntime; pip install ".[onnx]"', field="model", value=file.path
         ) from None
     options = ort.SessionOptions()
     options.log_severity_level = _SILENT
-    # a worker's environment says how many threads are its own
-    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or processors())
-    options.inter_op_num_threads = 1
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    if file.beside:
+        contents = list(file.beside.values())
+        options.add_external_initializers_from_files_in_memory(
+            list(file.beside), contents, [len(content) for content in contents]
+        )
+    content = file.with_outputs(inside)
     try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 (onnxruntime has no class of its own errors)
         raise ParameterError(
             f"expected a model that onnxruntime {ort.__version__} can read, got {_reason(error)}; export it "
             "again, with torch.onnx.export or alike",
             field="model",
-            value=path,
+            value=file.path,
         ) from None
 
 
-def _shape(entry: Any) -> Shape:
+def runner(session: Any, outputs: Sequence[str], path: Path) -> Callable[[NDArray[Any]], list[NDArray[Any]]]:
+    """Return the function from a batch of the input of a session to some of its outputs.
+
+    It raises a `UsageError` where onnxruntime cannot run a batch.
+    """
+    entry, asked = session.get_inputs()[0].name, list(outputs)
+
+    def run(values: NDArray[Any]) -> list[NDArray[Any]]:
+        try:
+            return [np.asarray(found) for found in session.run(asked, {entry: values})]
+        except Exception as error:  # noqa: BLE001 (onnxruntime has no class of its own errors)
+            raise UsageError(f"{path}: cannot be run on {values.shape}: {_reason(error)}") from None
+
+    return run
+
+
+def known_shape(entry: Any) -> Shape:
+    """Return the shape of an input or an output, None for what is open."""
     return tuple(side if isinstance(side, int) and side > 0 else None for side in entry.shape)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from latentscan.errors import UsageError
+from latentscan.models.onnx_file import onnx_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,31 +22,25 @@ NETWORKS_HELD = 2  # of those that were sent to this process
 
 def sha256(path: Path) -> str:
     """Hash a file, or the names and contents of several: those of a folder, or a file and its weights."""
-    if len(_beside(path)) == 1:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    digest = hashlib.sha256()
-    for name, file in _files(path).items():
-        with file.open("rb") as stream:
-            own = hashlib.file_digest(stream, "sha256").hexdigest()
-        digest.update(f"{name} {own}\n".encode())
-    return digest.hexdigest()
+    files = _files(path)
+    if path.is_file() and len(files) == 1:
+        return _hash(path)
+    return hashlib.sha256(
+        b"".join(f"{name} {_hash(file)}\n".encode() for name, file in files.items())
+    ).hexdigest()
+
+
+def _hash(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _files(path: Path) -> dict[str, Path]:
-    """Return the files of a model by their names: those of a folder, or it and those beside it."""
+    """Return the files of a model by their names: those of a folder, or it and those that it names."""
     if path.is_file():
-        return {file.name: file for file in _beside(path)}
+        return onnx_files(path) if path.suffix.lower() == ".onnx" else {path.name: path}
     files = sorted(file for file in path.rglob("*") if file.is_file())
     return {file.relative_to(path).as_posix(): file for file in files}
-
-
-def _beside(path: Path) -> list[Path]:
-    """Return a model's file and that of its weights, which exporters to ONNX put beside large ones."""
-    if not path.is_file():
-        return []
-    weights = path.with_name(f"{path.name}.data")
-    return [path, weights] if path.suffix.lower() == ".onnx" and weights.is_file() else [path]
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def test_a_table_has_every_path_as_it_is(tmp_path: Path, store: LatentStore) -> 
     with table.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.reader(stream))
     assert rows[0] == ["row", "path"]
-    assert [path for _, path in rows[1:]] == store.path[:].tolist()
+    assert [path for _, path in rows[1:]] == np.asarray(store.path[:]).tolist()
 
 
 def test_the_selection_as_a_document(store: LatentStore) -> None:
@@ -106,7 +106,7 @@ def test_pandas_and_numpy_read_what_is_exported(tmp_path: Path, store: LatentSto
         table = pd.DataFrame({name: held[name] for name in held.files})
     else:
         table = pd.read_parquet(out) if ending == "parquet" else pd.read_csv(out)
-    assert table["path"].tolist() == store.path[:].tolist()
+    assert table["path"].tolist() == np.asarray(store.path[:]).tolist()
     assert table["row"].tolist() == list(range(30))
     assert table["Smiling"].isin([1, -1]).all()
     np.testing.assert_allclose(table["radius"], np.linalg.norm(store.z[:], axis=1), rtol=1e-6)

@@ -44,7 +44,7 @@ def test_what_is_no_decoder_is_refused(tmp_path: Path, vae_run: Path) -> None:
 
 
 def test_more_images_than_this_machine_can_hold_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    decoder = Decoder("decoder", (4,), (1024, 1024, 3), False, (0, 1), "", batch_size=1, model=None)
+    decoder = Decoder("decoder", (4,), (1024, 1024, 3), False, (0, 1), "", batch_size=1, network=None)  # type: ignore[arg-type]
     monkeypatch.setattr("latentscan.models.decoder.memory_bytes", lambda: 10**9)
     decoder.require_memory(100)
     with pytest.raises(ParameterError, match=r"count=10000: so many .* of 1024x1024 pixels take 62\.9 GB"):
