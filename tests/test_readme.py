@@ -20,7 +20,8 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS: list[tuple[str, str]] = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 SHELL = "\n".join(code for language, code in BLOCKS if language in {"sh", "console"})
-OWN = re.sub(r"^(dask|python|embedding-atlas) .*$", "", SHELL, flags=re.MULTILINE)  # whose options are their own
+# without those whose options are their own
+OWN = re.sub(r"^(dask|python|embedding-atlas) .*$", "", SHELL, flags=re.MULTILINE)
 CODE = OWN + "\n".join(re.findall(r"`([^`\n]+)`", README))
 # the README's sizes take minutes or hours
 SMALLER = {

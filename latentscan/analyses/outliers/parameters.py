@@ -16,6 +16,7 @@ class OutliersParameters(PointsParameters):
     sample: int = Field(
         default=20_000,
         ge=2,
+        le=1_000_000_000,
         description="images among which neighbours are looked for; all if there are fewer",
     )
     seed: int = Field(default=0, ge=0, lt=2**63, description="seed of the sample, and of its Gaussian twin")
