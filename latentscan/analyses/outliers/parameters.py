@@ -14,7 +14,7 @@ class OutliersParameters(PointsParameters):
         default=10, ge=1, le=1000, description="the k of the distance to the k-th nearest neighbour"
     )
     sample: int = Field(
-        default=20_000,
+        default=10_000,
         ge=2,
         le=1_000_000_000,
         description="images among which neighbours are looked for; all if there are fewer",
