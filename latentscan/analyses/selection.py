@@ -12,7 +12,7 @@ from latentscan.analyses.cached_models import best_centres
 from latentscan.analyses.outliers import OUTLIERS
 from latentscan.analyses.outliers.exact import nearest_among_all
 from latentscan.analyses.outliers.parameters import OutliersParameters
-from latentscan.errors import ParameterError, UsageError, shown
+from latentscan.errors import ParameterError, UsageError, parameter, shown
 from latentscan.kernels.far_out import Nearest
 from latentscan.kernels.nearest import nearest
 from latentscan.kernels.reduction import Counts, LatentBlock, Reduction
@@ -106,13 +106,18 @@ class Chooser:
             numbers = [self._row(part, text) for part in (first, last or first)]
             images += range(numbers[0], numbers[1] + 1)
             if numbers[0] > numbers[1] or len(images) > self.count:
-                raise UsageError(f"{shown(text)}: expected at most {self.count:,} rows, FIRST:LAST ascending")
+                raise UsageError(
+                    f"{shown(text)}: expected FIRST:LAST ascending, and {self.count:,} rows at most, "
+                    f"as {parameter('count')} says"
+                )
         return self._selection("rows " + " ".join(texts), np.array(images, np.int64), {}, len(images))
 
     def outliers(self) -> Selection:
         """Choose the images that lie farthest out or most alone."""
         result = self._figures()
-        return self._extreme("outliers", result, "score", sign=-1, others=("mahalanobis", "density"))
+        beyond = int(result["beyond"][result["list"].tolist().index("score")])
+        title = f"outliers, {beyond:,} beyond what chance explains"
+        return self._extreme(title, result, "score", sign=-1, others=("mahalanobis", "density"))
 
     def extreme(self, figure: str, *, largest: bool) -> Selection:
         """Choose the images with the largest or the smallest figure.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import shlex
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from latentscan.encoding.encode import open_source
@@ -32,8 +32,9 @@ def recorded_images(store: LatentStore) -> tuple[str | None, str | None]:
     The command that writes what is missing of the store says so.
     """
     words = shlex.split(store.resume_command) if is_of_images(store) else []
-    given = dict(itertools.pairwise(words))
-    return given.get("--images"), given.get("--root")
+    given = dict(pairwise(words))
+    images, root = (given.get(f"--{name}") for name in ("images", "root"))
+    return images, root
 
 
 def open_images_of(store: LatentStore, images: str | None = None, root: str | None = None) -> ImageSource:

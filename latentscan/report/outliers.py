@@ -289,8 +289,15 @@ def _name_apart(axes: Axes, images: list[tuple[int, float, float]]) -> None:
     for image, x, y in images:
         at = np.asarray(to_axes.transform((x, y)))
         if all(np.any(np.abs(at - other) > (0.2, 0.05)) for other in written):
-            style: dict[str, Any] = {"fontsize": "small", "color": COLOURS[1], "ha": "right", "va": "bottom"}
-            axes.annotate(f"row {image} ", (x, y), **style)
+            axes.annotate(
+                f"row {image}",
+                (x, y),
+                xytext=(-5, 6),
+                textcoords="offset points",
+                fontsize="small",
+                color=COLOURS[1],
+                ha="right",
+            )
             written.append(at)
 
 

@@ -184,7 +184,7 @@ def outliers(
     store: LatentStore,
     *,
     nearest: int = 10,
-    sample: int = 20_000,
+    sample: int = 10_000,
     seed: int = 0,
     listed: int = 20,
     duplicate: float = 1e-3,

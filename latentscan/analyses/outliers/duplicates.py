@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from latentscan.scan.rows import Points
     from latentscan.scan.snapshot import Snapshot
 
-MOST_VALUES = 1 << 26  # of rows that are compared: 256 MiB
+MOST_VALUES = 1 << 25  # of rows that are compared: 128 MiB
 
 
 @dataclass(frozen=True)

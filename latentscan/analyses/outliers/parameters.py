@@ -14,8 +14,9 @@ class OutliersParameters(PointsParameters):
         default=10, ge=1, le=1000, description="the k of the distance to the k-th nearest neighbour"
     )
     sample: int = Field(
-        default=20_000,
+        default=10_000,
         ge=2,
+        le=1_000_000_000,
         description="images among which neighbours are looked for; all if there are fewer",
     )
     seed: int = Field(default=0, ge=0, lt=2**63, description="seed of the sample, and of its Gaussian twin")
