@@ -33,6 +33,7 @@ def _late(module: str, function: str, **arguments: str) -> Callable[[typer.Typer
 LATE: dict[str, Callable[[typer.Typer], None]] = {
     **{name: _late("analysis_commands", "add_analysis", name=name) for name in ANALYSES},
     "plot": _late("store_commands", "add_plot"),
+    "report": _late("report_command", "add_report"),
     "info": _late("store_commands", "add_info"),
     "check": _late("store_commands", "add_check"),
     "results": _late("store_commands", "add_results"),
@@ -47,7 +48,7 @@ LATE: dict[str, Callable[[typer.Typer], None]] = {
 NAMING = frozenset(
     {
         *("store", "out", "model", "images", "results", "plot", "root", "z", "mu", "logvar", "outputs"),
-        *("scheduler", "cluster", "profile", "run", "decoder", "encoder", "attributes"),
+        *("scheduler", "cluster", "profile", "run", "decoder", "encoder", "attributes", "assets"),
     }
 )
 
