@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 INK = 0.35  # share of a map that all points would cover side by side
 SIDE = 420  # pixels of a map, about
 SIZES = (2.0, 8.0)  # pixels of a point
-NO_COLOUR = 0x888888FF
 BARS = 48  # of a histogram
 OUTSIDE = (1.0, 99.0)  # percentiles; the last bars hold what lies far beyond
 _GREY = "#8a8f98"
 _CHOSEN = "#E69F00"
-_HOVER = "window.latentscan && window.latentscan.hover(cb_data, at)"
-_RANGE = "window.latentscan && window.latentscan.range(cb_obj, column)"
+_HOVER = "window.latentscan.hover(cb_obj, at)"
+_WITHIN = "window.latentscan.within(cb_obj, at)"
+_RANGE = "window.latentscan.range(cb_obj, at)"
 
 
 def shared_source(points: Points, thumbnails: NDArray[np.int32] | None) -> ColumnDataSource:
-    """Return the points' data: rows, paths, places on maps, figures, colours and thumbnails.
+    """Return the points' data: rows, paths, places on maps, figures and thumbnails.
 
     Columns are called ``c0``, ``c1``, ..., and places on maps ``x0``, ``y0``, ``x1``, ...
     """
@@ -35,7 +35,6 @@ def shared_source(points: Points, thumbnails: NDArray[np.int32] | None) -> Colum
     data: dict[str, Any] = {
         "row": points.rows.astype(np.int32 if points.rows.max(initial=0) < 2**31 else np.float64),
         "path": points.paths.tolist(),
-        "colour": np.full(len(points), NO_COLOUR, np.uint32),
         "thumbnail": np.full(len(points), -1, np.int32) if thumbnails is None else thumbnails,
         **{f"c{at}": column.values for at, column in enumerate(points.columns)},
     }
@@ -45,7 +44,7 @@ def shared_source(points: Points, thumbnails: NDArray[np.int32] | None) -> Colum
 
 
 def map_plot(at: int, one: Map, source: ColumnDataSource) -> Plot:
-    """Return a map whose points know the pointer, and can be chosen by a box or a lasso.
+    """Return the frame of a map, with its tools; the page's script draws the points into a picture in it.
 
     Parameters
     ----------
@@ -59,8 +58,8 @@ def map_plot(at: int, one: Map, source: ColumnDataSource) -> Plot:
     from bokeh.models import (
         BoxSelectTool,
         BoxZoomTool,
+        ColumnDataSource,
         CustomJS,
-        HoverTool,
         LassoSelectTool,
         PanTool,
         Range1d,
@@ -69,14 +68,13 @@ def map_plot(at: int, one: Map, source: ColumnDataSource) -> Plot:
     )
     from bokeh.plotting import figure
 
-    lasso = LassoSelectTool(continuous=False)
+    lasso = LassoSelectTool(continuous=False, renderers=[])
+    box = BoxSelectTool(continuous=False, renderers=[])
     wheel = WheelZoomTool(modifiers={"ctrl": True})
-    tools = [lasso, BoxSelectTool(continuous=False), PanTool(), wheel, BoxZoomTool(), ResetTool()]
     left, right, low, high = one.extent
     plot = figure(
         name=f"map{at}",
-        output_backend="webgl",
-        tools=tools,
+        tools=[lasso, box, PanTool(), wheel, BoxZoomTool(), ResetTool()],
         active_drag=lasso,
         active_scroll=wheel,
         x_range=Range1d(start=left, end=right),
@@ -92,23 +90,22 @@ def map_plot(at: int, one: Map, source: ColumnDataSource) -> Plot:
     plot.grid.visible = False
     if one.density is not None:
         _draw_density(plot, one)
-    shown = int(np.isfinite(one.places[:, 0]).sum())
-    size = float(np.clip(np.sqrt(INK * SIDE**2 / max(shown, 1) / 0.8), *SIZES))
-    drawn = plot.scatter(
-        f"x{at}",
-        f"y{at}",
-        source=source,
-        size=size,
-        color="colour",
-        line_color=None,
-        fill_alpha=0.85 if size > SIZES[0] else 0.55,
-        nonselection_fill_alpha=0.06,
-        selection_fill_alpha=1.0,
-    )
-    hover = HoverTool(tooltips=None, renderers=[drawn], callback=CustomJS(args={"at": at}, code=_HOVER))
-    plot.add_tools(hover)
+    empty = {"picture": [np.zeros((1, 1), np.uint32)], "x": [left], "y": [low]}
+    raster = ColumnDataSource({**empty, "width": [right - left], "height": [high - low]}, name=f"raster{at}")
+    plot.image_rgba("picture", x="x", y="y", dw="width", dh="height", source=raster)
+    arguments = {"at": at, "source": source}
+    plot.js_on_event("mousemove", CustomJS(args=arguments, code=_HOVER))
+    plot.js_on_event("selectiongeometry", CustomJS(args=arguments, code=_WITHIN))
     plot.toolbar.logo = None
     return plot
+
+
+def point_style(one: Map) -> dict[str, float]:
+    """Return how the points of a map are drawn: their size in pixels, their opacity, and the map's width."""
+    shown = int(np.isfinite(one.places[:, 0]).sum())
+    size = float(np.clip(np.sqrt(INK * SIDE**2 / max(shown, 1) / 0.8), *SIZES))
+    opacity = 0.85 if size > SIZES[0] else 0.55
+    return {"size": size, "opacity": opacity, "extent": one.extent[1] - one.extent[0]}
 
 
 def _draw_density(plot: Plot, one: Map) -> None:
@@ -179,7 +176,7 @@ def histogram_plot(at: int, title: str, values: NDArray[np.float32]) -> Plot | N
         **{**still, "nonselection_fill_alpha": 0.6},
     )
     plot.quad(left="left", right="right", top="chosen", source=bars, color=_CHOSEN, **still)
-    plot.js_on_event("selectiongeometry", CustomJS(args={"column": at}, code=_RANGE))
+    plot.js_on_event("selectiongeometry", CustomJS(args={"at": at}, code=_RANGE))
     return plot
 
 

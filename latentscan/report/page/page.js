@@ -2,9 +2,10 @@
 window.latentscan = (() => {
   const data = JSON.parse(document.getElementById("latentscan-data").textContent);
   const find = (id) => document.getElementById(id);
-  const FIRST = 60, NONE = 0x8a8f98ff, hint = find("count").textContent;
-  const state = { source: null, plots: [], colour: 0, shown: FIRST, order: [] };
-  const pointer = { x: 0, y: 0 };
+  const FIRST = 60, NONE = 0x8a8f98ff, REACH = 6, hint = find("count").textContent;
+  const state = { source: null, plots: [], rasters: [], ids: [], colours: null, chosen: null, marked: -1,
+    colour: 0, shown: FIRST, order: [], waiting: false };
+  const pointer = { x: 0, y: 0, adds: false };
 
   // a name shows as text, and what a screen would obey or hide shows as its code
   const plain = (text) => String(text).replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Co}\u2028\u2029]/gu,
@@ -60,7 +61,7 @@ window.latentscan = (() => {
   }
 
   function paint() {
-    const column = data.columns[state.colour], values = valuesOf(state.colour), colours = state.source.data.colour;
+    const column = data.columns[state.colour], values = valuesOf(state.colour), colours = state.colours;
     const legend = find("legend");
     legend.replaceChildren();
     if (column.names.length) {
@@ -98,8 +99,77 @@ window.latentscan = (() => {
         });
       }
     }
-    state.source.change.emit();
+    redraw();
     listSelected();
+  }
+
+  // points are drawn into a picture here: 140,000 of them in some ms, with or without a graphics card
+  function disc(size) {
+    const width = Math.max(1, Math.ceil(size)), middle = (width - 1) / 2, cover = new Float32Array(width * width);
+    for (let at = 0; at < cover.length; at++) {
+      const apart = Math.hypot(at % width - middle, Math.floor(at / width) - middle);
+      cover[at] = Math.max(0, Math.min(1, size / 2 + 0.5 - apart));
+    }
+    return { width, cover };
+  }
+
+  function draw(at) {
+    const plot = state.plots[at], ratio = window.devicePixelRatio || 1, one = data.maps[at];
+    const width = Math.round(plot.inner_width * ratio), height = Math.round(plot.inner_height * ratio);
+    if (!width || !height) return;
+    const { start: left, end: right } = plot.x_range, { start: low, end: high } = plot.y_range;
+    const xs = state.source.data[`x${at}`], ys = state.source.data[`y${at}`], colours = state.colours;
+    const pixels = new Uint8ClampedArray(4 * width * height), ids = new Int32Array(width * height).fill(-1);
+    const across = width / (right - left), up = height / (high - low);
+    const zoom = Math.sqrt(Math.max(1, one.extent / (right - left)));
+    const small = disc(ratio * Math.min(10, one.size * zoom)), large = disc(ratio * Math.min(10, Math.max(4, one.size * zoom)));
+
+    const put = (row, stamp, opacity, id) => {
+      const x = Math.round((xs[row] - left) * across - stamp.width / 2), y = Math.round((ys[row] - low) * up - stamp.width / 2);
+      if (!(x > -stamp.width && x < width && y > -stamp.width && y < height)) return;
+      const colour = colours[row], red = colour >>> 24, green = colour >>> 16 & 255, blue = colour >>> 8 & 255;
+      for (let down = 0, cell = 0; down < stamp.width; down++) {
+        for (let over = 0; over < stamp.width; over++, cell++) {
+          const px = x + over, py = y + down, alpha = stamp.cover[cell] * opacity;
+          if (alpha === 0 || px < 0 || py < 0 || px >= width || py >= height) continue;
+          const place = py * width + px, to = 4 * place, under = pixels[to + 3] / 255 * (1 - alpha), whole = alpha + under;
+          pixels[to] = (red * alpha + pixels[to] * under) / whole;
+          pixels[to + 1] = (green * alpha + pixels[to + 1] * under) / whole;
+          pixels[to + 2] = (blue * alpha + pixels[to + 2] * under) / whole;
+          pixels[to + 3] = 255 * whole;
+          ids[place] = id;
+        }
+      }
+    };
+    const some = state.order.length > 0, opacity = some ? 0.12 : one.opacity;
+    for (let row = 0; row < xs.length; row++) if (!some || !state.chosen[row]) put(row, small, opacity, row);
+    if (some) for (let row = 0; row < xs.length; row++) if (state.chosen[row]) put(row, large, 1, row);
+    if (state.marked >= 0) ring(pixels, width, height, (xs[state.marked] - left) * across, (ys[state.marked] - low) * up, 9 * ratio);
+    state.ids[at] = { ids, width, height };
+    const raster = state.rasters[at], Kind = raster.data.picture[0].constructor;
+    raster.data = { picture: [new Kind(pixels.buffer, [height, width])], x: [left], y: [low], width: [right - left], height: [high - low] };
+  }
+
+  function ring(pixels, width, height, x, y, radius) {
+    const shade = isDark() ? 255 : 0;
+    for (let py = Math.floor(y - radius - 2); py <= y + radius + 2; py++) {
+      for (let px = Math.floor(x - radius - 2); px <= x + radius + 2; px++) {
+        const off = Math.abs(Math.hypot(px - x, py - y) - radius);
+        if (off < 1.6 && px >= 0 && py >= 0 && px < width && py < height) pixels.set([shade, shade, shade, 255], 4 * (py * width + px));
+      }
+    }
+  }
+
+  function redraw(at) {
+    state.stale ??= new Set();
+    for (const one of at === undefined ? state.plots.keys() : [at]) state.stale.add(one);
+    if (state.waiting) return;
+    state.waiting = true;
+    queueMicrotask(() => {
+      state.waiting = false;
+      for (const one of state.stale) draw(one);
+      state.stale.clear();
+    });
   }
 
   function choose(wanted) {
@@ -111,16 +181,29 @@ window.latentscan = (() => {
   function select(rows) {
     state.order = rows;
     state.shown = FIRST;
-    state.source.selected.indices = rows.slice();
-  }
-
-  function selected() {
-    state.shown = FIRST;
-    const rows = state.source.selected.indices;
-    const same = rows.length === state.order.length && rows.every((row, at) => row === state.order[at]);
-    if (!same) state.order = Array.from(rows);
+    state.marked = -1;
+    state.chosen.fill(0);
+    for (const row of rows) state.chosen[row] = 1;
+    redraw();
     listSelected();
     countSelected();
+  }
+
+  function within(event, at) {
+    if (event.final === false) return;
+    const { type, x, y, x0, x1, y0, y1 } = event.geometry;
+    const xs = state.source.data[`x${at}`], ys = state.source.data[`y${at}`], kept = pointer.adds ? state.chosen.slice() : null;
+    const [low, high] = type === "rect" ? [[Math.min(x0, x1), Math.min(y0, y1)], [Math.max(x0, x1), Math.max(y0, y1)]]
+      : [[Math.min(...x), Math.min(...y)], [Math.max(...x), Math.max(...y)]];
+    const inside = (px, py) => {
+      let odd = false;
+      for (let one = 0, other = x.length - 1; one < x.length; other = one++) {
+        if ((y[one] > py) !== (y[other] > py) && px < (x[other] - x[one]) * (py - y[one]) / (y[other] - y[one]) + x[one]) odd = !odd;
+      }
+      return odd;
+    };
+    choose((row) => kept?.[row] || (xs[row] >= low[0] && xs[row] <= high[0] && ys[row] >= low[1] && ys[row] <= high[1]
+      && (type === "rect" || inside(xs[row], ys[row]))));
   }
 
   function listSelected() {
@@ -129,6 +212,10 @@ window.latentscan = (() => {
     for (const row of rows.slice(0, state.shown)) {
       const tile = add(sheet, "li", undefined, "tile");
       tile.dataset.row = state.source.data.row[row];
+      tile.tabIndex = 0;
+      for (const [event, marked] of [["pointerenter", row], ["focus", row], ["pointerleave", -1], ["blur", -1]]) {
+        tile.addEventListener(event, () => { state.marked = marked; redraw(); });
+      }
       thumbnail(tile, row);
       add(tile, "span", state.source.data.path[row], "path");
       const figure = data.columns.length ? `, ${text(state.colour, row)}` : "";
@@ -146,7 +233,7 @@ window.latentscan = (() => {
       const bars = state.bars[at], left = bars.data.left, count = left.length, values = valuesOf(at);
       const start = left[0], width = (bars.data.right[count - 1] - start) / count || 1;
       const chosen = new Int32Array(count);
-      for (const row of state.source.selected.indices) {
+      for (const row of state.order) {
         if (Number.isFinite(values[row])) chosen[Math.max(0, Math.min(count - 1, Math.floor((values[row] - start) / width)))]++;
       }
       bars.data = { ...bars.data, chosen: Array.from(chosen) };
@@ -162,15 +249,23 @@ window.latentscan = (() => {
     choose((row) => values[row] >= from && values[row] <= to);
   }
 
-  function hover(found, at) {
-    const rows = found.index.indices, box = find("hover");
-    if (!state.source || !rows.length) { box.hidden = true; return; }
-    const { x, y } = found.geometry, xs = state.source.data[`x${at}`], ys = state.source.data[`y${at}`];
-    let nearest = rows[0], best = Infinity;
-    for (const row of rows) {
-      const apart = (xs[row] - x) ** 2 + (ys[row] - y) ** 2;
-      if (apart < best) { best = apart; nearest = row; }
+  function under(event, at) {
+    const plot = state.plots[at], drawn = state.ids[at], reach = REACH * (window.devicePixelRatio || 1);
+    const x = (event.x - plot.x_range.start) / (plot.x_range.end - plot.x_range.start) * drawn.width;
+    const y = (event.y - plot.y_range.start) / (plot.y_range.end - plot.y_range.start) * drawn.height;
+    let nearest = -1, best = reach;
+    for (let py = Math.max(0, Math.ceil(y - reach)); py <= Math.min(drawn.height - 1, y + reach); py++) {
+      for (let px = Math.max(0, Math.ceil(x - reach)); px <= Math.min(drawn.width - 1, x + reach); px++) {
+        const id = drawn.ids[py * drawn.width + px], apart = Math.hypot(px + 0.5 - x, py + 0.5 - y);
+        if (id >= 0 && apart < best) { best = apart; nearest = id; }
+      }
     }
+    return nearest;
+  }
+
+  function hover(event, at) {
+    const box = find("hover"), nearest = state.ids[at] ? under(event, at) : -1;
+    if (nearest < 0) { box.hidden = true; return; }
     if (box.hidden || box.dataset.place !== String(nearest)) describe(box, nearest);
     box.hidden = false;
     const { width, height } = box.getBoundingClientRect();
@@ -249,28 +344,36 @@ window.latentscan = (() => {
   function begin(found) {
     state.source = found.get_model_by_name("points");
     state.plots = data.maps.map((_, at) => found.get_model_by_name(`map${at}`));
+    state.rasters = data.maps.map((_, at) => found.get_model_by_name(`raster${at}`));
+    state.colours = new Uint32Array(state.source.data.row.length).fill(NONE);
+    state.chosen = new Uint8Array(state.source.data.row.length);
     state.bars = Object.fromEntries(data.histograms.map((at) => [at, found.get_model_by_name(`bars${at}`)]));
     if (matchMedia("(pointer: coarse)").matches) { // a finger that moves over a map scrolls the page
       for (const plot of state.plots) for (const tool of plot.toolbar.tools) if (tool.active && tool.event_type !== "move") tool.active = false;
     }
-    state.source.selected.change.connect(selected);
+    state.plots.forEach((plot, at) => {
+      for (const one of [plot.x_range, plot.y_range]) one.change.connect(() => redraw(at));
+      for (const one of [plot.properties.inner_width, plot.properties.inner_height]) one.change.connect(() => redraw(at));
+    });
     for (const map of document.querySelectorAll("[data-map]")) {
       map.addEventListener("keydown", move);
       map.addEventListener("pointerleave", () => { find("hover").hidden = true; });
     }
-    if (data.columns.length) { offer(); paint(); }
+    if (data.columns.length) { offer(); paint(); } else redraw();
     find("save").addEventListener("click", save);
     find("clear").addEventListener("click", () => select([]));
     find("more").addEventListener("click", () => { state.shown += 4 * FIRST; listSelected(); });
-    document.addEventListener("latentscan-theme", () => { if (data.columns.length) paint(); });
+    document.addEventListener("latentscan-theme", () => { if (data.columns.length) paint(); else redraw(); });
     document.documentElement.dataset.ready = "yes";
   }
 
-  addEventListener("pointermove", (event) => { pointer.x = event.clientX; pointer.y = event.clientY; }, true);
+  for (const name of ["pointermove", "pointerdown", "pointerup"]) {
+    addEventListener(name, (event) => { Object.assign(pointer, { x: event.clientX, y: event.clientY, adds: event.shiftKey }); }, true);
+  }
   const wait = () => {
     const found = (window.Bokeh?.documents ?? []).find((one) => one.get_model_by_name("points"));
     if (found) begin(found); else setTimeout(wait, 20);
   };
   addEventListener("DOMContentLoaded", wait);
-  return { hover, range, select, save, state, data };
+  return { hover, within, range, select, save, state, data };
 })();

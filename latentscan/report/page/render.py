@@ -19,7 +19,7 @@ from latentscan.execution.context import Execution
 from latentscan.paths import absolute, store_names
 from latentscan.report.page.collect import collect
 from latentscan.report.page.facts import gather_facts
-from latentscan.report.page.maps import histogram_plot, map_plot, shared_source
+from latentscan.report.page.maps import histogram_plot, map_plot, point_style, shared_source
 from latentscan.report.page.markup import blocks_of
 from latentscan.report.page.points import gather_points, named_variables
 from latentscan.report.page.thumbnails import COLUMNS, LINES, make_thumbnails
@@ -308,14 +308,14 @@ def _interactive(points: Points, thumbnails: Thumbnails | None) -> dict[str, Any
             }
             for at in shown
         ],
-        "bokeh": Markup(Resources(mode="inline", components=["bokeh", "bokeh-gl"]).render_js()),  # noqa: S704
+        "bokeh": Markup(Resources(mode="inline", components=["bokeh"]).render_js()),  # noqa: S704
         "models": Markup(script),  # noqa: S704
         "script": _own("page.js"),
         "data": {
             "columns": [
                 {"title": one.title, "group": one.group, "names": list(one.names)} for one in points.columns
             ],
-            "maps": [one.name for one in points.maps],
+            "maps": [point_style(one) for one in points.maps],
             "histograms": list(shown),
             "colour": next(iter(shown), 0),
             "cells": COLUMNS * LINES,

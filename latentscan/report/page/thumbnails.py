@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from latentscan.scan.snapshot import Snapshot
 
 INLINE = 20_000  # thumbnails inside a page, at most
-SIDES = ((4_000, 72), (INLINE, 48))  # pixels of a thumbnail where there are at most so many
+SIDES = ((4_000, 96), (INLINE, 64))  # pixels of a thumbnail where there are at most so many
 LARGE = 96  # pixels of those beside the page
 COLUMNS, LINES = 20, 25  # thumbnails on a sheet
 QUALITY = 60
