@@ -79,7 +79,6 @@ def map_plot(at: int, one: Map, source: ColumnDataSource) -> Plot:
         active_scroll=wheel,
         x_range=Range1d(start=left, end=right),
         y_range=Range1d(start=low, end=high),
-        match_aspect=True,
         toolbar_location="above",
         sizing_mode="stretch_width",
         aspect_ratio=1,
@@ -100,12 +99,14 @@ def map_plot(at: int, one: Map, source: ColumnDataSource) -> Plot:
     return plot
 
 
-def point_style(one: Map) -> dict[str, float]:
-    """Return how the points of a map are drawn: their size in pixels, their opacity, and the map's width."""
+def point_style(one: Map) -> dict[str, Any]:
+    """Return how the points of a map are drawn: their size in pixels, their opacity, and where the map is."""
     shown = int(np.isfinite(one.places[:, 0]).sum())
     size = float(np.clip(np.sqrt(INK * SIDE**2 / max(shown, 1) / 0.8), *SIZES))
     opacity = 0.85 if size > SIZES[0] else 0.55
-    return {"size": size, "opacity": opacity, "extent": one.extent[1] - one.extent[0]}
+    left, right, low, high = one.extent
+    middle = [(left + right) / 2, (low + high) / 2]
+    return {"size": size, "opacity": opacity, "extent": right - left, "middle": middle}
 
 
 def _draw_density(plot: Plot, one: Map) -> None:

@@ -160,6 +160,17 @@ window.latentscan = (() => {
     }
   }
 
+  // all of a map in its frame, with one scale along both axes
+  function fit(at) {
+    const plot = state.plots[at], { inner_width: width, inner_height: height } = plot, { extent, middle } = data.maps[at];
+    if (!width || !height) return;
+    [[plot.x_range, width / height], [plot.y_range, height / width]].forEach(([one, shape], axis) => {
+      const half = extent / 2 * Math.max(1, shape), ends = [middle[axis] - half, middle[axis] + half];
+      one.setv({ start: ends[0], end: ends[1], reset_start: ends[0], reset_end: ends[1] });
+    });
+    redraw(at);
+  }
+
   function redraw(at) {
     state.stale ??= new Set();
     for (const one of at === undefined ? state.plots.keys() : [at]) state.stale.add(one);
@@ -353,7 +364,8 @@ window.latentscan = (() => {
     }
     state.plots.forEach((plot, at) => {
       for (const one of [plot.x_range, plot.y_range]) one.change.connect(() => redraw(at));
-      for (const one of [plot.properties.inner_width, plot.properties.inner_height]) one.change.connect(() => redraw(at));
+      for (const one of [plot.properties.inner_width, plot.properties.inner_height]) one.change.connect(() => fit(at));
+      fit(at);
     });
     for (const map of document.querySelectorAll("[data-map]")) {
       map.addEventListener("keydown", move);

@@ -6,13 +6,13 @@ import warnings
 from base64 import b64encode
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentscan import __version__
 from latentscan.analyses.registry import ANALYSES
 from latentscan.errors import ParameterError
 from latentscan.execution.context import Execution
@@ -262,7 +262,7 @@ def _page(
         "known": list(ANALYSES),
         "missing": found.missing,
         "left_out": found.left_out,
-        "version": __version__,
+        "version": version("latentscan"),
         "made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "side": 64 if thumbnails is None else thumbnails.side,
         "columns": COLUMNS,
