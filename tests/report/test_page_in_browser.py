@@ -133,9 +133,9 @@ def move(browser: Chrome, points: Sequence[tuple[float, float]], *, pressed: boo
     for number, (x, y) in enumerate(points):
         actions.pointer_action.move_to_location(round(x), round(y))
         if pressed and number == 0:
-            actions.pointer_action.pointer_down()
+            actions.pointer_action.pointer_down()  # type: ignore[no-untyped-call]
     if pressed:
-        actions.pointer_action.pointer_up()
+        actions.pointer_action.pointer_up()  # type: ignore[no-untyped-call]
     actions.perform()
 
 
@@ -190,7 +190,7 @@ def test_a_lasso_chooses_the_same_images_everywhere(reader: Chrome) -> None:
     assert 20 in rows
     assert len(rows) < IMAGES
     tiles = reader.find_elements("css selector", "#sheet .tile")
-    assert sorted(int(tile.get_attribute("data-row")) for tile in tiles) == rows
+    assert sorted(int(str(tile.get_attribute("data-row"))) for tile in tiles) == rows
     in_front = reader.execute_script(
         """
         const { ids, order } = latentscan.state;

@@ -161,7 +161,7 @@ def gather_points(snapshots: Mapping[str, Snapshot], found: Collection, executio
     return Points(
         np.concatenate([group.rows for group in groups]),
         np.concatenate([group.paths for group in groups]),
-        tuple(_columns(groups, found, count, execution)),
+        tuple(_columns(groups, found, count, execution)) if count else (),
         placed,
         _without_repeats(np.concatenate(order)),
         places,

@@ -31,7 +31,7 @@ def store(tmp_path: Path) -> LatentStore:
         chunk_rows=20,
         latents=("z",),
         labels=("Smiling", "Young"),
-        more_labels={"integer_labels": ("age",), "float_labels": ("pose",), "text_labels": ("who",)},
+        more_labels={"integer_labels": ("age",), "float_labels": ("pose",), "text_labels": ("kind", "who")},
         split=True,
     )
 
@@ -53,6 +53,9 @@ def test_what_is_known_of_an_image_stands_at_its_place(store: LatentStore) -> No
     assert columns["Young"].values.tolist() == (rows // 2 % 3 == 0).astype(int).tolist()
     np.testing.assert_array_equal(columns["age"].values, np.where(rows % 4, rows, np.nan))
     np.testing.assert_array_equal(columns["pose"].values, np.where(rows % 3, rows / 4, np.nan).astype("f4"))
+    kind = columns["kind"]
+    assert [kind.names[code] for code in kind.values] == ["xy"[row % 2] for row in rows]
+    assert (columns["who"].values < 0).tolist() == (rows % 3 == 0).tolist()
     radii = np.linalg.norm(np.asarray(store.z[:])[rows], axis=1)
     (radius,) = [column for title, column in columns.items() if title.startswith("radius")]
     np.testing.assert_allclose(radius.values, radii, rtol=1e-6)
@@ -84,16 +87,16 @@ def test_of_too_many_points_a_sample_lies_before_a_density(
     store: LatentStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(points_module, "MOST_POINTS", 40)
-    monkeypatch.setattr(points_module, "IN_FRONT", 15)
+    monkeypatch.setattr(points_module, "IN_FRONT", 20)
     analyse(store, "tsne", points=20, perplexity=4, iterations=10, all=True)
     found = gathered(a=store)
-    (one,) = found.maps
-    assert len(found) == 15
-    assert one.points == IMAGES
+    (one,) = [one for one in found.maps if one.points == IMAGES]  # the other is that of the sample
+    assert np.isfinite(one.places).all(axis=1).sum() == len(found) == 20
     assert one.density is not None
     assert one.density.sum() == IMAGES
-    result = collect({"a": Snapshot.of(store)}).of("tsne")["a"]
-    assert set(found.rows) <= set(result["image"][result["in_sample"].astype(bool)])
+    results = collect({"a": Snapshot.of(store)}).of("tsne").values()
+    (result,) = [one for one in results if len(one["image"]) == IMAGES]
+    assert set(found.rows) == set(result["image"][result["in_sample"].astype(bool)])
 
 
 def test_any_figure_of_every_image_is_a_column(store: LatentStore) -> None:
