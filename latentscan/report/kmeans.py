@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latentscan.analyses.kmeans.assign import centres_of, chosen_k
 from latentscan.analyses.kmeans.verdict import CLEAR, LEAST
 from latentscan.kernels.far_rows import FAR, MOST
 from latentscan.report.format import finite_list, number_like
-from latentscan.report.section import Section
+from latentscan.report.section import Images, Section
 from latentscan.report.style import series_colours
 
 if TYPE_CHECKING:
@@ -112,7 +113,18 @@ def figure(results: Mapping[str, Result]) -> Figure:
 def section(results: Mapping[str, Result]) -> Section:
     """Return how many clusters there are, by the gap."""
     verdicts = tuple(f"{name}: {gap_summary(result)}." for name, result in results.items())
-    return Section("Clusters", _LEAD, verdicts, reading=_READING)
+    images = tuple(_members(name, result) for name, result in results.items() if "member" in result)
+    return Section("Clusters", _LEAD, verdicts, reading=_READING, images=images)
+
+
+def _members(name: str, result: Result) -> Images:
+    """Return an image of each cluster, the largest cluster first."""
+    k = chosen_k(result)
+    at = centres_of(result, k)
+    order = at[np.argsort(-result["size"][at], kind="stable")]
+    held = order[result["member"][order] >= 0]
+    notes = tuple(f"1 of {size:,}" for size in result["size"][held].tolist())
+    return Images(name, f"an image of each of {k} clusters", tuple(result["member"][held].tolist()), notes)
 
 
 def gap_summary(result: Result) -> str:

@@ -15,6 +15,28 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Images:
+    """Images of a store that a result names, to be shown side by side.
+
+    Parameters
+    ----------
+    result
+        The name of the result, as `Section` got it; its store has the images.
+    title
+        What they are.
+    rows
+        Their rows, the most important first.
+    notes
+        What is said of each; empty where nothing is.
+    """
+
+    result: str
+    title: str
+    rows: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Section:
     """What a reader is told of an analysis before the numbers.
 
@@ -31,6 +53,8 @@ class Section:
         Such sentences that stand in the section alone.
     reading
         What each number says, and what to compare it with, by its name.
+    images
+        Those that are shown.
     """
 
     title: str
@@ -38,6 +62,7 @@ class Section:
     verdicts: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
     reading: Mapping[str, str] | None = None
+    images: tuple[Images, ...] = ()
 
 
 def section_of(name: str, results: Mapping[str, Result]) -> Section:

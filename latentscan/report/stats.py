@@ -10,7 +10,7 @@ import numpy as np
 from latentscan.analyses.stats import KLS, SHARES, VARIANCES
 from latentscan.kernels.modes import SIGMAS
 from latentscan.report.format import finite, finite_list, number, with_error
-from latentscan.report.section import Section
+from latentscan.report.section import Images, Section
 from latentscan.report.style import COLOURS, glyphs
 
 if TYPE_CHECKING:
@@ -322,7 +322,20 @@ def section(results: Mapping[str, Result]) -> Section:
         verdicts += [f"{name}: {sentence}" for sentence in seen if sentence]
     groups = {name: _said_of_groups(result) for name, result in results.items()}
     details = tuple(f"{name}: {sentence}" for name, sentence in groups.items() if sentence)
-    return Section("The study's table", _LEAD, tuple(verdicts), details, _READING)
+    images = tuple(_farthest_images(name, result) for name, result in results.items())
+    return Section("The study's table", _LEAD, tuple(verdicts), details, _READING, images)
+
+
+def _farthest_images(name: str, result: Result) -> Images:
+    """Return the images with the smallest and the largest radius of each array."""
+    found = {
+        f"{which} radius of {array}, {number(float(result[f'radius_{end}'][at]))}": int(
+            result[f"radius_{end}_image"][at]
+        )
+        for at, array in enumerate(result["array"].tolist())
+        for which, end in (("smallest", "min"), ("largest", "max"))
+    }
+    return Images(name, "smallest and largest radius", tuple(found.values()), tuple(found))
 
 
 def _said_of_radius(name: str, result: Result) -> str:

@@ -131,7 +131,7 @@ def move(browser: Chrome, points: Sequence[tuple[float, float]], *, pressed: boo
 
     actions = ActionBuilder(browser, duration=20)
     for number, (x, y) in enumerate(points):
-        actions.pointer_action.move_to_location(round(x), round(y))
+        actions.pointer_action.move_to_location(round(x), round(y))  # type: ignore[no-untyped-call]
         if pressed and number == 0:
             actions.pointer_action.pointer_down()  # type: ignore[no-untyped-call]
     if pressed:

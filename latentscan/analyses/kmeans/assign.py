@@ -24,6 +24,13 @@ def chosen_k(result: Result) -> int:
     return int(ks[np.abs(ks - wanted).argmin()])
 
 
+def centres_of(result: Result, k: int) -> NDArray[np.intp]:
+    """Return which centres are those of the model of `k` clusters with the lowest inertia, (k,)."""
+    at = int(np.flatnonzero(result["k"] == k)[0])
+    seed = result["seed"][result["inertia"][at].argmin()]
+    return np.flatnonzero((result["centre_k"] == k) & (result["centre_seed"] == seed))
+
+
 def labels_of(result: Result, rows: NDArray[np.float32], k: int) -> NDArray[np.int32]:
     """Return the cluster of each row, (n,), by the model of `k` clusters with the lowest inertia.
 
@@ -36,9 +43,7 @@ def labels_of(result: Result, rows: NDArray[np.float32], k: int) -> NDArray[np.i
     k
         One of its numbers of clusters.
     """
-    at = int(np.flatnonzero(result["k"] == k)[0])
-    seed = result["seed"][result["inertia"][at].argmin()]
-    centres = result["centres"][(result["centre_k"] == k) & (result["centre_seed"] == seed)]
+    centres = result["centres"][centres_of(result, k)]
     middle = centres.mean(axis=0).astype(np.float32)
     apart = np.abs(rows - middle)
     frame = Frame.around(middle, float(np.median(apart)), float(apart.max(initial=0)))

@@ -69,6 +69,11 @@ class Collection:
         """Return the results of an analysis, by name."""
         return {one.name: one.result for one in self.shown if one.analysis == analysis}
 
+    def store_of(self, analysis: str, name: str) -> str:
+        """Return the store of a result of an analysis."""
+        (found,) = [one for one in self.shown if (one.analysis, one.name) == (analysis, name)]
+        return found.stores[0]
+
     def groups(self, analysis: str) -> list[dict[str, Result]]:
         """Return the results of an analysis that are presented together: those of single stores."""
         found = self.of(analysis)

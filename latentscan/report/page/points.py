@@ -14,7 +14,7 @@ from latentscan.scan.rows import choose_points, gather_rows
 from latentscan.store.schema import ATTRIBUTE_ARRAYS, LABEL_FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -128,7 +128,12 @@ class _Group:
     start: int = 0
 
 
-def gather_points(snapshots: Mapping[str, Snapshot], found: Collection, execution: Execution) -> Points:
+def gather_points(
+    snapshots: Mapping[str, Snapshot],
+    found: Collection,
+    execution: Execution,
+    named: Mapping[str, Sequence[int]] | None = None,
+) -> Points:
     """Return the images on the maps and those that results name, with what is known of them.
 
     Parameters
@@ -137,16 +142,18 @@ def gather_points(snapshots: Mapping[str, Snapshot], found: Collection, executio
         The stores, by name.
     found
         The results.
+    named
+        Rows that results name, by store, the most important first.
     execution
         Where rows are read.
     """
     maps = {one.name: one for one in found.shown if one.analysis == _MAP}
     on_maps = {name: _in_front(one.result) for name, one in maps.items()}
-    named = {store: _named_rows(found, store) for store in snapshots}
+    wanted = {store: np.asarray((named or {}).get(store, ()), np.int64) for store in snapshots}
     groups: list[_Group] = []
     for store, snapshot in snapshots.items():
         own = [on_maps[name] for name, one in maps.items() if one.stores == (store,)]
-        _join(groups, store, snapshot, np.unique(np.concatenate([named[store], *own])))
+        _join(groups, store, snapshot, np.unique(np.concatenate([wanted[store], *own])))
     for group, end in zip(groups, np.cumsum([len(group.rows) for group in groups]), strict=True):
         group.start = int(end) - len(group.rows)
     places = {
@@ -156,7 +163,7 @@ def gather_points(snapshots: Mapping[str, Snapshot], found: Collection, executio
     }
     count = sum(len(group.rows) for group in groups)
     placed = tuple(_map(one, *places[one.stores[0]], count) for one in maps.values())
-    order = [_find(*places[store], rows) for store, rows in named.items()]
+    order = [_find(*places[store], rows) for store, rows in wanted.items()]
     order += [_find(*places[one.stores[0]], on_maps[name]) for name, one in maps.items()]
     return Points(
         np.concatenate([group.rows for group in groups]),
@@ -177,23 +184,6 @@ def _in_front(result: Result) -> Rows:
         sampled = result["in_sample"].astype(bool)
         images = np.concatenate([images[sampled], images[~sampled]])
     return images[:IN_FRONT]
-
-
-def named_variables(analysis: str, result: Result) -> list[str]:
-    """Return the variables of a result that hold rows of its store."""
-    return [name for name in getattr(ANALYSES[analysis], "rows", ()) if name in result]
-
-
-def _named_rows(found: Collection, store: str) -> Rows:
-    """Return the rows that results of a store name, in their order."""
-    parts = [
-        one.result[name].ravel()
-        for one in found.shown
-        if one.stores == (store,)
-        for name in named_variables(one.analysis, one.result)
-    ]
-    rows = np.concatenate([np.zeros(0, np.int64), *parts]).astype(np.int64)
-    return _without_repeats(rows[rows >= 0])
 
 
 def _without_repeats(values: Rows) -> Rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from base64 import b64encode
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -21,7 +22,7 @@ from latentscan.report.page.collect import collect
 from latentscan.report.page.facts import gather_facts
 from latentscan.report.page.maps import histogram_plot, map_plot, point_style, shared_source
 from latentscan.report.page.markup import blocks_of
-from latentscan.report.page.points import gather_points, named_variables
+from latentscan.report.page.points import gather_points
 from latentscan.report.page.thumbnails import COLUMNS, LINES, make_thumbnails
 from latentscan.report.section import section_of
 from latentscan.report.style import picture_of
@@ -36,15 +37,14 @@ if TYPE_CHECKING:
     from bokeh.model import Model
 
     from latentscan.execution.context import Execution as Where
-    from latentscan.report.page.collect import Collection, Shown
+    from latentscan.report.page.collect import Collection
     from latentscan.report.page.markup import Block
     from latentscan.report.page.points import Column, Map, Points
     from latentscan.report.page.thumbnails import Thumbnails
-    from latentscan.report.section import Section
+    from latentscan.report.section import Images, Section
     from latentscan.store.results import Result
 
 DPI = 110  # of the pictures
-STRIP = 12  # images in a row that a result names
 # Okabe, M., Ito, K. (2008), Color universal design, without black; then tones of them
 PALETTE = (
     *(0x0072B2, 0xE69F00, 0x009E73, 0xCC79A7, 0x56B4E9, 0xD55E00, 0xB8A81A, 0x7A7F88),
@@ -144,13 +144,14 @@ def write_report(
     """
     snapshots = _open(stores)
     found = collect(snapshots, results)
-    points = gather_points(snapshots, found, execution)
+    sections = {name: section_of(name, found.of(name)) for name in ANALYSES if found.of(name)}
+    points = gather_points(snapshots, found, execution, _named(found, sections))
     thumbnails = None
     if images is not None and len(points):
         folder = None if assets is None else _folder(assets, out)
         first = next(iter(snapshots.values()))
         thumbnails = make_thumbnails(images, root, first, points.paths, points.first, folder, execution)
-    chapters = _chapters(found, points, thumbnails, execution)
+    chapters = _chapters(found, sections, points, thumbnails, execution)
     page = _page(snapshots, found, points, thumbnails, chapters, execution)
     partial = out.with_name(f"{out.name}.partial")
     partial.write_text(page, encoding="utf-8", errors="backslashreplace")
@@ -181,17 +182,34 @@ def _folder(assets: Path, out: Path) -> tuple[Path, str]:
     return assets, quote(Path(relpath(assets, out.parent)).as_posix())
 
 
+def _named(found: Collection, sections: Mapping[str, Section]) -> dict[str, list[int]]:
+    """Return the rows that sections name, by store."""
+    named: dict[str, list[int]] = defaultdict(list)
+    for name, section in sections.items():
+        for images in section.images:
+            named[found.store_of(name, images.result)] += images.rows
+    return named
+
+
 def _chapters(
-    found: Collection, points: Points, thumbnails: Thumbnails | None, execution: Where
+    found: Collection,
+    sections: Mapping[str, Section],
+    points: Points,
+    thumbnails: Thumbnails | None,
+    execution: Where,
 ) -> list[Chapter]:
-    names = [name for name in ANALYSES if found.of(name)]
     chapters: list[Chapter] = []
-    with execution.progress.task("sections", len(names), "analyses") as advance:
-        for name in names:
+    with execution.progress.task("sections", len(sections), "analyses") as advance:
+        for name, section in sections.items():
             parts = tuple(_part(name, group) for group in found.groups(name))
-            own = [one for one in found.shown if one.analysis == name]
-            strips = tuple(strip for one in own for strip in _strips(one, points, thumbnails))
-            section = section_of(name, found.of(name))
+            strips = (
+                ()
+                if thumbnails is None
+                else tuple(
+                    _strip(images, found.store_of(name, images.result), points, thumbnails)
+                    for images in section.images
+                )
+            )
             chapters.append(Chapter(f"analysis-{name}", section, parts, strips, not chapters))
             advance(1)
     return chapters
@@ -205,34 +223,17 @@ def _part(name: str, results: Mapping[str, Result]) -> Part:
     return Part(tuple(results), picture, width, height, blocks)
 
 
-def _strips(one: Shown, points: Points, thumbnails: Thumbnails | None) -> list[Strip]:
-    """Return the images that a result names, a list of them after another."""
-    if thumbnails is None or len(one.stores) != 1:
-        return []
-    strips = []
-    for name in named_variables(one.analysis, one.result):
-        variable = one.result.variables[name]
-        title = str(variable.attributes.get("long_name", name.replace("_", " "))).partition(",")[0]
-        labels = one.result[variable.dims[0]].tolist() if variable.dims[0] in one.result else []
-        lists = variable.values if variable.values.ndim == 2 else variable.values[np.newaxis]
-        for at, rows in enumerate(lists):
-            label = f": {str(labels[at]).replace('_', ' ')}" if variable.values.ndim == 2 and labels else ""
-            tiles = _tiles(one.stores[0], rows[rows >= 0][:STRIP].tolist(), points, thumbnails)
-            if tiles:
-                strips.append(Strip(f"{one.name}: {title}{label}", tiles))
-    return strips
-
-
-def _tiles(store: str, rows: list[int], points: Points, thumbnails: Thumbnails) -> tuple[Tile, ...]:
+def _strip(images: Images, store: str, points: Points, thumbnails: Thumbnails) -> Strip:
+    """Return the images that a result names, where they have thumbnails."""
+    places = points.find(store, images.rows).tolist()
+    notes = images.notes or ("",) * len(images.rows)
     tiles = []
-    for row, place in zip(rows, points.find(store, rows).tolist(), strict=True):
-        if place < 0:
-            continue
+    for row, place, note in zip(images.rows, places, notes, strict=True):
         at = int(thumbnails.place[place])
         sheet, cell = divmod(at, COLUMNS * LINES)
-        path = one_line(points.paths[place])
-        tiles.append(Tile(path, row, "", sheet if at >= 0 else None, cell % COLUMNS, cell // COLUMNS))
-    return tuple(tiles)
+        where = (sheet if at >= 0 else None, cell % COLUMNS, cell // COLUMNS)
+        tiles.append(Tile(one_line(points.paths[place]), row, note, *where))
+    return Strip(f"{images.result}: {images.title}", tuple(tiles))
 
 
 def _page(
