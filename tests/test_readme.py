@@ -38,7 +38,7 @@ SMALLER = {
 
 
 def test_the_code_runs_from_top_to_bottom_in_one_folder(tmp_path: Path) -> None:
-    """All but the blocks of consoles, which install, need many machines, or measure speed, and PyTorch's (py)."""
+    """All but PyTorch's (py) and those of consoles, which install, need many machines, or measure speed."""
     shutil.copytree(ROOT / "jobs", tmp_path / "jobs")
     shutil.copy(ROOT / "cluster.yaml", tmp_path)
     run = [(language, code) for language, code in BLOCKS if language not in {"console", "py"}]
