@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import tarfile
+import warnings
+import zipfile
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 import pytest
 import zarr
@@ -14,6 +18,8 @@ from PIL import Image
 
 import latentscan as ls
 from latentscan.models.backend import keras
+from tests.models.encoders import as_keras_2
+from tests.models.onnx_files import linear
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -88,6 +94,114 @@ def keras_mixed_precision(folder: Path) -> Made:
     return _keras(model, folder / "mixed.keras", ("z",))
 
 
+class Draw(keras.layers.Layer):  # type: ignore[misc]
+    """A layer of someone's own, whose code is in no file."""
+
+    def call(self, heads: Any) -> Any:
+        return heads[0] + keras.random.normal(keras.ops.shape(heads[0]))
+
+
+def keras_own_layer(folder: Path) -> Made:
+    image = keras.Input(RGB)
+    heads = _heads(image)
+    made = _keras(keras.Model(image, heads), folder / "heads.keras", ("mu", "logvar"))
+    keras.Model(image, [*heads, Draw()(heads)]).save(folder / "own.keras")
+    return Made(str(folder / "own.keras"), RGB, made.truth)
+
+
+def keras_part(folder: Path) -> Made:
+    image, point = keras.Input(RGB), keras.Input((3,))
+    encoder = keras.Model(image, layers.Dense(3)(layers.Flatten()(image)), name="encoder")
+    decoder = keras.Model(point, layers.Reshape(RGB)(layers.Dense(192)(point)))
+    made = _keras(encoder, folder / "encoder.keras", ("z",))
+    keras.Model(image, decoder(encoder(image))).save(folder / "whole.keras")
+    return Made(str(folder / "whole.keras"), RGB, made.truth, {"layer": "encoder"})
+
+
+def keras_2(folder: Path) -> Made:
+    image = keras.Input(WIDE)
+    x = layers.BatchNormalization()(layers.LeakyReLU(0.1)(layers.Conv2D(4, 3)(image)))
+    made = _keras(keras.Model(image, _heads(x)), folder / "new.keras", ("mu", "logvar"))
+    return Made(str(as_keras_2(folder / "new.keras", folder / "old.keras")), WIDE, made.truth)
+
+
+def _torch(folder: Path, shape: tuple[int, int, int], *, spatial: bool = False) -> Made:
+    """Export a model of PyTorch as the README does."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    height, width, channels = shape
+    parts = [torch.nn.Conv2d(channels, 4, 3, 2, 1), torch.nn.BatchNorm2d(4), torch.nn.ReLU()]
+    sides = (-(-height // 2), -(-width // 2))
+    tail = [torch.nn.Flatten(), torch.nn.Linear(4 * sides[0] * sides[1], 5)]
+    model = torch.nn.Sequential(*parts, *([] if spatial else tail)).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch announces its other exporter
+        torch.onnx.export(
+            model,
+            (torch.zeros(1, channels, height, width),),
+            str(folder / "encoder.onnx"),
+            dynamo=False,
+            input_names=["image"],
+            output_names=["z"],
+            dynamic_axes={"image": {0: "n"}, "z": {0: "n"}},
+        )
+
+    def truth(pixels: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        with torch.no_grad():
+            return {"z": model(torch.tensor(pixels.transpose(0, 3, 1, 2))).numpy()}
+
+    return Made(str(folder / "encoder.onnx"), shape, truth, latent_shape=(4, *sides) if spatial else None)
+
+
+def torch_rgb(folder: Path) -> Made:
+    return _torch(folder, RGB)
+
+
+def torch_grey(folder: Path) -> Made:
+    return _torch(folder, GREY)
+
+
+def torch_spatial(folder: Path) -> Made:
+    return _torch(folder, WIDE, spatial=True)
+
+
+def onnx_file(folder: Path) -> Made:
+    weights = linear(folder / "linear.onnx", entry=("n", 8, 8, 3))
+
+    def truth(pixels: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        return {name: pixels.reshape(len(pixels), -1) @ matrix for name, matrix in weights.items()}
+
+    return Made(str(folder / "linear.onnx"), RGB, truth)
+
+
+FUNCTION = """
+import numpy as np
+
+def encode(pixels):
+    return {"mean": pixels.mean(axis=(1, 2)), "sigma": 0.1 + pixels.std(axis=(1, 2))}
+
+def halves(pixels):
+    return pixels[:, ::2, ::2]
+"""
+
+
+def function_vae(folder: Path) -> Made:
+    (folder / "mine.py").write_text(FUNCTION)
+
+    def truth(pixels: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        spread = 0.1 + pixels.std(axis=(1, 2))
+        return {"mu": pixels.mean(axis=(1, 2)), "logvar": 2 * np.log(spread)}
+
+    return Made(f"{folder / 'mine.py'}:encode", RGB, truth, {"size": 8, "trust_model": True})
+
+
+def function_spatial(folder: Path) -> Made:
+    (folder / "mine.py").write_text(FUNCTION)
+    options = {"size": (8, 12), "trust_model": True}
+    model = f"{folder / 'mine.py'}:halves"
+    return Made(model, WIDE, lambda pixels: {"z": pixels[:, ::2, ::2]}, options, latent_shape=(4, 6, 3))
+
+
 def _pngs(pixels: NDArray[np.uint8]) -> dict[str, bytes]:
     found = {}
     for row, image in enumerate(pixels):
@@ -120,11 +234,51 @@ def in_list(folder: Path, pixels: NDArray[np.uint8]) -> Path:
     return folder / "list.txt"
 
 
-SOURCES = (in_folder, in_npy, in_zarr, in_list)
-ENCODERS = (keras_vae, keras_grey, keras_wide, keras_spatial, keras_channels_first, keras_mixed_precision)
-# every encoder with two sources, every source with three encoders
+def in_zip(folder: Path, pixels: NDArray[np.uint8]) -> Path:
+    with zipfile.ZipFile(folder / "images.zip", "w") as archive:
+        for name, data in _pngs(pixels).items():
+            archive.writestr(f"faces/{name}", data)
+    return folder / "images.zip"
+
+
+def in_tar(folder: Path, pixels: NDArray[np.uint8]) -> Path:
+    with tarfile.open(folder / "images.tar", "w") as archive:
+        for name, data in _pngs(pixels).items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return folder / "images.tar"
+
+
+def in_parquet(folder: Path, pixels: NDArray[np.uint8]) -> Path:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    images = [{"bytes": data, "path": name} for name, data in _pngs(pixels).items()]
+    pq.write_table(pa.table({"image": images}), folder / "images.parquet")
+    return folder / "images.parquet"
+
+
+def in_hdf5(folder: Path, pixels: NDArray[np.uint8]) -> Path:
+    with h5py.File(folder / "images.h5", "w") as file:
+        file["images"] = pixels
+    return folder / "images.h5"
+
+
+def in_npz(folder: Path, pixels: NDArray[np.uint8]) -> Path:
+    np.savez_compressed(folder / "images.npz", x_train=pixels)
+    return folder / "images.npz"
+
+
+SOURCES = (in_folder, in_npy, in_zip, in_tar, in_zarr, in_parquet, in_hdf5, in_list, in_npz)
+ENCODERS = (
+    *(keras_vae, keras_grey, keras_wide, keras_spatial, keras_channels_first, keras_mixed_precision),
+    *(keras_own_layer, keras_part, keras_2, torch_rgb, torch_grey, torch_spatial, onnx_file),
+    *(function_vae, function_spatial),
+)
+# every encoder with two sources, every source with three encoders or more
 PAIRS = [
-    (encoder, SOURCES[(at + step) % len(SOURCES)]) for at, encoder in enumerate(ENCODERS) for step in (0, 1)
+    (encoder, SOURCES[(2 * at + step) % len(SOURCES)])
+    for at, encoder in enumerate(ENCODERS)
+    for step in (0, 1)
 ]
 
 

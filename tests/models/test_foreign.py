@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-import zipfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +12,7 @@ import pytest
 from latentscan.errors import ParameterError, UnsafeInputError
 from latentscan.models.backend import keras
 from latentscan.models.encoder import load_encoder
+from tests.models.encoders import as_keras_2
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,35 +120,9 @@ def test_a_file_of_keras_2_is_read(tmp_path: Path) -> None:
     hidden = layers.BatchNormalization()(layers.Conv2D(4, 3)(image))
     model = keras.Model(image, layers.Dense(3)(layers.Flatten()(layers.LeakyReLU(0.1)(hidden))))
     model.save(tmp_path / "new.keras")
-    with (
-        zipfile.ZipFile(tmp_path / "new.keras") as new,
-        zipfile.ZipFile(tmp_path / "old.keras", "w") as old,
-    ):
-        for name in new.namelist():
-            content = new.read(name)
-            old.writestr(name, json.dumps(_of_keras_2(json.loads(content))) if "config" in name else content)
+    as_keras_2(tmp_path / "new.keras", tmp_path / "old.keras")
     found = load_encoder(tmp_path / "old.keras")(IMAGES)["z"]
     np.testing.assert_allclose(found, predicted(model)[0], rtol=1e-5, atol=1e-6)
-
-
-def _of_keras_2(config: dict[str, Any]) -> dict[str, Any]:
-    """Describe a model as Keras 2 did."""
-    for layer in config["config"]["layers"]:
-        own = layer["config"]
-        own["dtype"] = "float32"
-        if "batch_shape" in own:
-            own["batch_input_shape"] = own.pop("batch_shape")
-        if "negative_slope" in own:
-            own["alpha"] = own.pop("negative_slope")
-        if layer["class_name"] == "BatchNormalization":
-            own["axis"] = [3]
-        histories = [
-            node["args"][0]["config"]["keras_history"] for node in layer["inbound_nodes"] if node["args"]
-        ]
-        layer["inbound_nodes"] = [[[*history, {}]] for history in histories]
-    for end in ("input_layers", "output_layers"):
-        config["config"][end] = [config["config"][end]]
-    return {**config, "module": "keras.src.engine.functional", "registered_name": "Functional"}
 
 
 @pytest.mark.parametrize(
