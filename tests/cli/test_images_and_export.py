@@ -107,8 +107,8 @@ def test_pandas_and_numpy_read_what_is_exported(tmp_path: Path, store: LatentSto
     done = latentscan("export", "--store", store.location, "--out", out)
     assert done.returncode == 0, done.stderr
     if ending == "npz":
-        held = np.load(out)
-        table = pd.DataFrame({name: held[name] for name in held.files})
+        with np.load(out) as held:
+            table = pd.DataFrame({name: held[name] for name in held.files})
     else:
         table = pd.read_parquet(out) if ending == "parquet" else pd.read_csv(out)
     assert table["path"].tolist() == paths(store)
