@@ -89,14 +89,14 @@ def path_end(path: object, length: int = 24) -> str:
 
 
 def image_name(image: int, path: object, length: int = 24) -> str:
-    """Write the row of an image with its path.
+    """Write the row of an image with its path; images without names have their rows as paths.
 
     Examples
     --------
-    >>> image_name(1315, "001316.jpg"), image_name(7, "")
+    >>> image_name(1315, "001316.jpg"), image_name(7, "7")
     ('1315 (001316.jpg)', '7')
     """
-    return f"{image} ({path_end(path, length)})" if path else str(image)
+    return str(image) if path in ("", str(image)) else f"{image} ({path_end(path, length)})"
 
 
 def own_attributes(result: Result) -> dict[str, Any]:

@@ -110,9 +110,9 @@ def done_once(latentscan: Command, folder: Path, arrays: Arrays) -> Latents:
     return latents
 
 
-def place(values: NDArray[np.float64], flat: np.intp) -> dict[str, int]:
+def place(values: NDArray[np.float64], flat: np.intp) -> dict[str, Any]:
     image, component = np.unravel_index(flat, values.shape)
-    return {"image": int(image), "component": int(component)}
+    return {"image": int(image), "path": str(image), "component": int(component)}
 
 
 def test_rejected_images_are_named_by_ingest(full: Latents) -> None:
