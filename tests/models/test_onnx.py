@@ -13,7 +13,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from latentscan.errors import LatentscanError, ParameterError, UsageError
+from latentscan.errors import LatentscanError, ParameterError, UsageError, parameter
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.encoder import load_encoder
 from latentscan.models.outputs import named_outputs
@@ -169,12 +169,17 @@ def test_layouts_types_and_batches_of_any_kind_are_recognised(
 
 def test_images_of_any_size_are_taken_in_the_size_that_is_asked_for(tmp_path: Path) -> None:
     half_size(tmp_path / "e.onnx")
-    assert load_encoder(tmp_path / "e.onnx").latent_shape == (3, 48, 48)
+    unasked = load_encoder(tmp_path / "e.onnx")
+    assert unasked.latent_shape == (3, 48, 48)
+    assert unasked.notes == (
+        "images of 96x96 are assumed for encoder e.onnx, which takes any; if it was trained on others, give "
+        + parameter("size"),
+    )
     asked = {"size": (16, 24)}
     encoder = load_encoder(tmp_path / "e.onnx", asked=asked).with_preprocessing(
         Preprocessing.model_validate(asked)
     )
-    assert encoder.latent_shape == (3, 8, 12)
+    assert (encoder.latent_shape, encoder.notes) == ((3, 8, 12), ())
     pixels = images(4, 16, 24, 3)
     mean = (pixels / 255).reshape(4, 8, 2, 12, 2, 3).mean(axis=(2, 4)).transpose(0, 3, 1, 2)
     close(encoder(pixels)["z"], mean)
