@@ -20,13 +20,15 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS: list[tuple[str, str]] = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 SHELL = "\n".join(code for language, code in BLOCKS if language in {"sh", "console"})
-OWN = re.sub(r"^(dask|python) .*$", "", SHELL, flags=re.MULTILINE)  # whose options are their own
+# the options of other programs are their own
+OWN = re.sub(r"^(dask|python|embedding-atlas) .*$", "", SHELL, flags=re.MULTILINE)
 CODE = OWN + "\n".join(re.findall(r"`([^`\n]+)`", README))
 # the README's sizes take minutes or hours
 SMALLER = {
     "--images 20000": "--images 100",
     "--epochs 5": "--epochs 1",
     "--k 2:80:2 --seeds 3": "--k 2:6:2 --seeds 1",
+    "parquet --k 40": "parquet --k 4",
     "range(2, 81, 2)": "range(2, 7, 2)",
     "--points 20000": "--points 100",
     "points=80_000": "points=100",
@@ -80,7 +82,19 @@ def test_every_command_and_option_exists(verb: str, options: tuple[str, ...]) ->
 
 @pytest.mark.parametrize("option", sorted(set(re.findall(r"--[a-z-]+", CODE)) - {"--upgrade", "--help"}))
 def test_every_option_belongs_to_some_verb(option: str) -> None:
-    making = ("demo", "synth", "train", "encode", "ingest", "generate", "plot", "check", "submit")
+    making = (
+        "demo",
+        "synth",
+        "train",
+        "encode",
+        "ingest",
+        "generate",
+        "plot",
+        "images",
+        "export",
+        "check",
+        "submit",
+    )
     verbs = [*making, *ANALYSES, "results remove"]
     helps = [
         CliRunner().invoke(app, [*verb.split(), "--help"], env={"COLUMNS": "200"}).output for verb in verbs

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from latentscan.analyses.inputs import Inputs, OneStore
 from latentscan.scan.cost import Cost, one_pass
 from latentscan.scan.reduce import reduce_store
-from latentscan.scan.rows import PointsChoice, choose_points
+from latentscan.scan.rows import PointsChoice, choose_points, paths_of
 from latentscan.scan.snapshot import StoreFacts
 from latentscan.store.results import Variable
 
@@ -42,6 +43,9 @@ class PointsParameters(Parameters):
         """Return the array of the points of a store."""
         return choose_points(schema, self.array)
 
+
+PATH = "_path"  # the ending of the variable that has the paths of rows
+_OF_PATHS = {"long_name": "path of that image"}
 
 P = TypeVar("P", bound=Parameters)
 I = TypeVar("I", bound=Inputs)  # noqa: E741 (of inputs)
@@ -186,6 +190,9 @@ class Analysis(Generic[P]):
     labels
         What each variable of a result is, with its unit, as xarray shows it: ``"1"`` for pure numbers,
         empty for texts.
+    rows
+        Variables of a result that hold rows of a store, −1 for none; the paths of their images are put
+        beside each, in ``<variable>_path``.
     """
 
     name: str
@@ -201,6 +208,7 @@ class Analysis(Generic[P]):
     shows: tuple[str, ...] = ()
     align: Callable[[Sequence[Result]], list[Result]] | None = None
     labels: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    rows: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if [self.reduction, self.compute, self.compute_together].count(None) != 2:
@@ -231,6 +239,20 @@ class Analysis(Generic[P]):
             for name, variable in result.variables.items()
         }
         return replace(result, variables=variables)
+
+    def with_paths(self, result: Result, snapshot: Snapshot) -> Result:
+        """Return a result that has the path of every image that it names by its row."""
+        held = [name for name in self.rows if name in result]
+        if not held:
+            return result
+        values = [result[name] for name in held]
+        paths = paths_of(snapshot, np.concatenate([rows.ravel() for rows in values]))
+        ends = np.cumsum([rows.size for rows in values])[:-1]
+        variables = {
+            f"{name}{PATH}": Variable(result.variables[name].dims, part.reshape(rows.shape), _OF_PATHS)
+            for name, rows, part in zip(held, values, np.split(paths, ends), strict=True)
+        }
+        return replace(result, variables={**result.variables, **variables})
 
     def cost_of(self, setting: Setting, parameters: Sequence[P]) -> Cost:
         """Return what results with some parameters cost, beside what they require."""

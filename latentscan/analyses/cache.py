@@ -184,7 +184,10 @@ class Cache:
             )
             for request in requests
         ]
-        results = map(analysis.labelled, analysis.run(tasks))
+        results = list(map(analysis.labelled, analysis.run(tasks)))
+        if analysis.rows:
+            (snapshot,) = inputs.stores
+            results = [analysis.with_paths(result, snapshot) for result in results]
         shown = {"shown": list(used)} if analysis.shows else {}
         return [
             replace(

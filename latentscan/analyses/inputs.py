@@ -259,25 +259,14 @@ class StoreAndImages(OneStore):
     @classmethod
     def open(cls, given: Mapping[str, Any], *, allow_partial: bool = False) -> Self:
         """Open ``store``, and check that it was made of ``images``, with the same ``root``."""
-        from latentscan.encoding.encode import open_source
-        from latentscan.images.preprocessing import Preprocessing
+        from latentscan.encoding.stored_images import is_of_images, open_images_of
 
         one = OneStore.open(given, allow_partial=allow_partial)
         images, store = str(given["images"]), one.snapshot.store
-        if "encoder" not in store.attributes:
+        if not is_of_images(store):
             raise UsageError(f"{one.home} was not written from images, so none belong to it")
-        preprocessing = Preprocessing.model_validate(store.attributes.get("preprocessing", {}))
         root = None if given.get("root") is None else absolute(str(given["root"]))
-        known = store.attributes["source"]
-        source = open_source(images, preprocessing, root=root, recorded=known)
-        found = source.describe()
-        if (found["images"], found["sha256"]) != (known["images"], known["sha256"]):
-            raise ParameterError(
-                f"{found['images']:,} images, whose paths are not those of the {known['images']:,} in "
-                f"{one.home}; name the images that were encoded",
-                field="images",
-                value=images,
-            )
+        source = open_images_of(store, images, root)
         return cls(one.snapshot, images, root, source)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from latentscan.analyses.analysis import Request
 from latentscan.analyses.cache import key_of
-from latentscan.analyses.inputs import Identity
+from latentscan.analyses.inputs import Identity, OneStore
 from latentscan.analyses.registry import ANALYSES
-from latentscan.errors import UsageError, command
+from latentscan.errors import UsageError, command, spelled
 from latentscan.scan.snapshot import Snapshot
 from latentscan.store.atomic import METADATA
 from latentscan.store.chunks import ChunkError
@@ -88,6 +88,8 @@ class StoreSummary:
         What is cached in it.
     damaged
         What cannot be read of that, a line each.
+    bytes
+        The size of the files of each array, by its name.
     """
 
     store: LatentStore
@@ -95,11 +97,35 @@ class StoreSummary:
     rejected: int
     results: tuple[CachedResult, ...]
     damaged: tuple[str, ...] = ()
+    bytes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def missing(self) -> int:
         """How many images are not written."""
         return self.store.schema.images - self.written
+
+    @property
+    def not_computed(self) -> tuple[str, ...]:
+        """Names of the analyses of one store of which no result is cached that would be read today."""
+        held = {result.name for result in self.results if not result.why_stale}
+        alone = [name for name, analysis in ANALYSES.items() if analysis.inputs is OneStore]
+        return tuple(name for name in alone if name not in held)
+
+    def next_steps(self) -> tuple[tuple[str, str], ...]:
+        """Return what a user may want to do next: what for, and the mark of a command."""
+        location = self.store.location
+        steps = []
+        if self.damaged:
+            steps.append(("name all damage", command("check", store=location)))
+        if self.missing:
+            steps.append(("write what is missing", self.store.completing_command()))
+        elif self.not_computed:
+            steps.append(("compute what is not cached", command(self.not_computed[0], store=location)))
+        if any(result.why_stale for result in self.results):
+            steps.append(("remove stale results", command("results remove", store=location, stale=True)))
+        if any(result.name in ANALYSES for result in self.results):
+            steps.append(("see every result", command("plot", store=location, out="pictures")))
+        return tuple(steps)
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -114,7 +140,9 @@ class StoreSummary:
             "chunk_rows": schema.chunk_rows,
             "compression": schema.compression,
             "arrays": {spec.name: spec.dtype for spec in schema.arrays},
+            "bytes": dict(self.bytes),
             "labels": list(schema.labels),
+            "attributes": {kind: list(labels) for kind, labels in schema.labelled.items()},
             **{
                 name: attributes.get(name)
                 for name in ("format_version", "encoder", "source", "preprocessing")
@@ -124,6 +152,11 @@ class StoreSummary:
             },
             "resume_command": self.store.completing_command() if self.missing else None,
             "results": [result.document() for result in self.results],
+            "not_computed": list(self.not_computed),
+            "next": [
+                {"for": purpose, "command": spelled(step, "command line")}
+                for purpose, step in self.next_steps()
+            ],
             "damaged": list(self.damaged),
         }
 
@@ -152,7 +185,7 @@ def describe_store(location: str) -> StoreSummary:
         except ChunkError as error:
             damaged.append(f"{error.chunk} {error.problem}")
     results = _results(location, None if unread else snapshot.content)
-    return StoreSummary(store, written, rejected, tuple(results), tuple(damaged))
+    return StoreSummary(store, written, rejected, tuple(results), tuple(damaged), store.bytes_by_array())
 
 
 def _readable_digests(store: LatentStore) -> tuple[NDArray[np.uint8], list[str]]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # what editors and type checkers know of `latentscan`
     from latentscan.analyses.collapse import collapse as collapse
     from latentscan.analyses.compare import compare as compare
     from latentscan.analyses.kmeans import kmeans as kmeans
+    from latentscan.analyses.outliers import outliers as outliers
     from latentscan.analyses.pca import pca as pca
     from latentscan.analyses.stats import stats as stats
     from latentscan.analyses.tsne import tsne as tsne
@@ -63,4 +64,4 @@ class Registry(Mapping[str, "Analysis[Any]"]):
         return import_module(f"latentscan.analyses.{name}")
 
 
-ANALYSES = Registry("stats", "collapse", "axes", "pca", "kmeans", "tsne", "compare")
+ANALYSES = Registry("stats", "collapse", "axes", "pca", "outliers", "kmeans", "tsne", "compare")

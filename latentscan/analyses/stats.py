@@ -190,10 +190,11 @@ LABELS = {  # what each variable is, and its unit
 
 STATS = Analysis(
     name="stats",
-    version=2,
+    version=3,
     parameters=StatsParameters,
     reduction=stats_reduction,
     labels=LABELS,
+    rows=tuple(name for name in LABELS if name.endswith("_image")),
 )
 
 
@@ -240,7 +241,8 @@ def stats(
     the counts the deepest valley between two groups of values lies below the lower of its two peaks (chance
     reaches about 4), its `valley_position`, and the share of images in the smaller group, `valley_share`,
     from `shape_rows` rows. `repeat_images` and `repeat_first_image` (group) are the largest groups of rows
-    that are equal to the bit; `repeated_rows` of `followed_rows` repeat an earlier one. `noise_mean` and
+    that are equal to the bit; the path of each image that is named by its row is in ``<variable>_path``.
+    `repeated_rows` of `followed_rows` repeat an earlier one. `noise_mean` and
     `noise_variance`, a mean square with its standard error `noise_variance_error`, are those of
     (z - mu) / exp(logvar / 2) over `noise_values` values, to be compared with 0 and
     `expected_noise_variance`; `noise_readings` are what it would be if logvar were something else.

@@ -32,6 +32,8 @@ def _late(module: str, function: str, **arguments: str) -> Callable[[typer.Typer
 
 LATE: dict[str, Callable[[typer.Typer], None]] = {
     **{name: _late("analysis_commands", "add_analysis", name=name) for name in ANALYSES},
+    "images": _late("image_commands", "add_images"),
+    "export": _late("export", "add_export"),
     "plot": _late("store_commands", "add_plot"),
     "info": _late("store_commands", "add_info"),
     "check": _late("store_commands", "add_check"),

@@ -12,7 +12,7 @@ import typer
 from latentscan.cli.cluster_options import Connection, JsonOption, on_workers
 from latentscan.cli.exit_codes import counted, reported
 from latentscan.cli.terminal import note, print_json, print_line, print_text
-from latentscan.errors import StoreError, UsageError, command
+from latentscan.errors import StoreError, UsageError, command, spelled
 from latentscan.progress import terminal_progress
 from latentscan.terminal import one_line
 
@@ -52,7 +52,7 @@ def info(
     store: Annotated[str, typer.Argument(help="the latent store", show_default=False)],
     as_json: JsonOption = False,
 ) -> None:
-    """Show what is in a store: arrays, encoder, source, results, and what is missing."""
+    """Show what is in a store: arrays, encoder, source, results, what is missing, and what to do next."""
     from latentscan.analyses.inventory import describe_store
     from latentscan.cli.store_tables import store_table
 
@@ -61,8 +61,8 @@ def info(
         print_json(found.document())
     else:
         print_text(store_table(found, datetime.now(UTC)))
-        if found.missing:  # on one line, whatever the width, to be copied
-            print_line(f"\nto write what is missing:\n{found.store.completing_command()}")
+        for purpose, step in found.next_steps():  # on one line, whatever the width, to be copied
+            print_line(f"\nto {purpose}:\n{spelled(step, 'command line')}")
     if found.damaged:
         first, more = found.damaged[0], len(found.damaged) - 1
         others = f", and {more:,} more" if more else ""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 _LONGEST = 32  # characters of a value
+_LABELS = 6  # that are named
 
 
 def store_table(summary: StoreSummary, now: datetime) -> RenderableType:
@@ -34,7 +35,8 @@ def store_table(summary: StoreSummary, now: datetime) -> RenderableType:
         facts.add_row(name, value)
     if not summary.results:
         return Group(facts, Text("\nno results are cached", style="dim"))
-    return Group(facts, Text("\nresults", style="bold cyan"), results_table(summary.results, now))
+    held = f"\nresults ({size(sum(result.bytes for result in summary.results))})"
+    return Group(facts, Text(held, style="bold cyan"), results_table(summary.results, now))
 
 
 def results_table(results: Sequence[CachedResult], now: datetime) -> Table:
@@ -78,7 +80,9 @@ def _facts(summary: StoreSummary) -> dict[str, str]:
         "images": f"{schema.images:,}"
         + (f", {summary.rejected:,} of them rejected" if summary.rejected else ""),
         "components": f"{schema.components:,}",
-        "arrays": ", ".join(f"{spec.name} ({spec.dtype})" for spec in schema.arrays),
+        "arrays": ", ".join(
+            f"{spec.name} ({spec.dtype}, {size(summary.bytes[spec.name])})" for spec in schema.arrays
+        ),
         "blocks": f"{counted(schema.blocks, 'block')} of {schema.chunk_rows:,} images, "
         f"compression {schema.compression}",
         "format": str(attributes["format_version"]),
@@ -87,6 +91,8 @@ def _facts(summary: StoreSummary) -> dict[str, str]:
         facts["encoder"] = f"{encoder['name']} (SHA-256 {encoder['sha256'][:12]}...)"
     if source := attributes.get("source"):
         facts["source"] = _words(source)
+    for kind, labels in schema.labelled.items():
+        facts[f"{kind} attributes"] = f"{len(labels):,}: {_some(labels)}"
     if preprocessing := attributes.get("preprocessing"):
         facts["preprocessing"] = _words(preprocessing)
     if "epsilon_limit" in attributes and "logvar" in schema.latents:
@@ -98,7 +104,15 @@ def _facts(summary: StoreSummary) -> dict[str, str]:
         facts["versions"] = _words(versions)
     if summary.missing:
         facts["missing"] = f"{counted(summary.missing, 'image')} of {schema.images:,}"
+    if summary.not_computed:
+        facts["not computed"] = ", ".join(summary.not_computed)
     return facts
+
+
+def _some(labels: Sequence[str]) -> str:
+    """Name the first labels, and say how many more there are."""
+    shown, more = ", ".join(map(_short, labels[:_LABELS])), len(labels) - _LABELS
+    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def _words(values: dict[str, Any]) -> str:

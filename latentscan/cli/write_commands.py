@@ -16,7 +16,7 @@ from latentscan.encoding.parameters import EncodeParameters
 from latentscan.errors import SOME_REJECTED, UsageError, parameter
 from latentscan.images.location import KINDS
 from latentscan.images.preprocessing import Preprocessing
-from latentscan.models.function_network import function_of
+from latentscan.models.kinds import function_of
 from latentscan.models.parameters import TrainParameters
 from latentscan.paths import local_path
 from latentscan.progress import terminal_progress
@@ -98,7 +98,7 @@ def train(
         options = {**begun.preprocessing.model_dump(), **begun.parameters.model_dump(), **options}
     parameters = pick(TrainParameters, options, kind=kind)
     preprocessing = pick(Preprocessing, options)
-    note("starting TensorFlow")
+    _start_tensorflow()
     from latentscan.models.training import train as run_training
 
     source = open_source(images, preprocessing, root=root, recorded=recorded)
@@ -117,6 +117,14 @@ def train(
         for path, reason in list(training.reasons.items())[:10]:
             note(f"  {one_line(path)}: {one_line(reason)}")
         raise typer.Exit(SOME_REJECTED)
+
+
+def _start_tensorflow() -> None:
+    note("starting TensorFlow")
+    from latentscan.models.backend import SET_ASIDE
+
+    for line in SET_ASIDE:
+        note(line)
 
 
 @on_workers

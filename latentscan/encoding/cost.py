@@ -13,7 +13,7 @@ from latentscan.errors import ParameterError
 from latentscan.images.folder import FileSource
 from latentscan.images.labelled import LabelledSource
 from latentscan.images.preprocessing import Preprocessing
-from latentscan.models.function_network import function_of
+from latentscan.models.kinds import function_of
 from latentscan.models.run_folder import RunFolder
 from latentscan.paths import as_path, local_path
 from latentscan.scan.cost import Cost, latent_bytes, one_pass

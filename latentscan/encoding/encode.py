@@ -23,7 +23,7 @@ from latentscan.images.location import exists
 from latentscan.images.open import open_images
 from latentscan.images.preprocessing import Preprocessing, as_recorded, assumed
 from latentscan.images.source import PIXEL_LIMIT, Status
-from latentscan.models.function_network import function_of
+from latentscan.models.kinds import function_of
 from latentscan.models.outputs import named_outputs
 from latentscan.paths import absolute, as_path, is_url, local_path
 from latentscan.progress import SILENT, remark

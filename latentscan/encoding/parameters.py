@@ -110,8 +110,8 @@ class EncodeParameters(Preprocessing):
     )
     custom_objects: Location | None = Field(
         default=None,
-        description="a Python file with the classes of layers that a Keras model names; it is run, and needs "
-        "--trust-model",
+        description="a Python file with the classes of layers that a Keras model names; it is run, "
+        "and must be trusted",
     )
     trust_model: bool = Field(
         default=False,

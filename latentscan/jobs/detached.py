@@ -13,7 +13,7 @@ from latentscan.jobs.journal import Journal, ended_by_failure
 from latentscan.jobs.record import read_record
 from latentscan.jobs.run import begin_record, run_job
 from latentscan.jobs.spec import job_of
-from latentscan.models.function_network import function_of
+from latentscan.models.kinds import function_of
 
 if TYPE_CHECKING:
     from latentscan.execution.distributed import DistributedExecutor

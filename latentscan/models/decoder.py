@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latentscan.errors import ParameterError, UsageError, command
-from latentscan.models.function_network import function_of
+from latentscan.models.kinds import function_of
 from latentscan.models.network import Loading
 from latentscan.models.opening import open_decoder
 from latentscan.models.ranges import BYTES, SYMMETRIC, UNIT

@@ -12,7 +12,7 @@ import numpy as np
 
 from latentscan.errors import ParameterError, UnsafeInputError, UsageError, command, parameter
 from latentscan.images.preprocessing import Preprocessing
-from latentscan.models.function_network import function_of
+from latentscan.models.kinds import function_of
 from latentscan.models.network import Code, ImageInput, Loading
 from latentscan.models.opening import open_network
 from latentscan.models.outputs import heads_as_asked, heads_by_name, notes_on, shape_text
@@ -410,7 +410,7 @@ def _heads(
     _latent_shape(network, path, heads)
     try:
         heads, notes = network.steady_heads(heads, limits)
-    except ParameterError:
+    except (ParameterError, UnsafeInputError):
         raise
     except Exception as error:  # noqa: BLE001 (a layer of someone's own may raise anything)
         reason = " ".join(str(error).split())[:300] or type(error).__name__

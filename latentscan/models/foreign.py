@@ -14,7 +14,8 @@ from latentscan.models.graph import calls, functional, is_nested
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_OWN = ("keras", "builtins")
+_KERAS_2 = ("keras.src.engine.", "keras.engine.", "tf_keras.src.engine.")
+_MODELS = {"Functional": "keras.src.models.functional", "Sequential": "keras"}
 _CODE = ("Lambda", "TFSMLayer")
 
 
@@ -30,6 +31,8 @@ def with_stand_ins(
     config: dict[str, Any], known: Mapping[str, Any], *, trust: bool
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a model's configuration in which something stands in for foreign layers, and all custom objects.
+
+    What Keras 2 wrote is put into the words of Keras 3.
 
     Parameters
     ----------
@@ -47,6 +50,10 @@ def with_stand_ins(
             return [changed(one) for one in value]
         if not isinstance(value, dict):
             return value
+        if str(value.get("module")).startswith(_KERAS_2) and value.get("class_name") in _MODELS:
+            value = {**value, "module": _MODELS[value["class_name"]], "registered_name": None}
+        if value.get("class_name") == "BatchNormalization" and isinstance(value.get("config"), dict):
+            value = {**value, "config": _one_axis(value["config"])}
         if "inbound_nodes" in value and _is_foreign(value, known, trust=trust):
             name, registered = str(value["class_name"]), f"foreign>{value['class_name']}"
             objects[registered] = type(name, (Foreign,), {})  # weights are found by the names of classes
@@ -76,10 +83,16 @@ def _foreign(model: Any) -> Iterator[Any]:
             yield from _foreign(functional(operation))
 
 
+def _one_axis(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the axis of a layer as a number: Keras 2 lists it."""
+    axis = config.get("axis")
+    return {**config, "axis": axis[0]} if isinstance(axis, list) and len(axis) == 1 else config
+
+
 def _is_foreign(layer: Mapping[str, Any], known: Mapping[str, Any], *, trust: bool) -> bool:
     names = {str(layer.get("registered_name")), str(layer.get("class_name"))}
     if names & set(known):
         return False
     if str(layer.get("class_name")) in _CODE:
         return not trust
-    return str(layer.get("module")).partition(".")[0] not in _OWN
+    return str(layer.get("module")).partition(".")[0] != "keras"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,6 @@ from latentscan.models.versions import versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import PurePath
 
     from numpy.typing import NDArray
 
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from latentscan.models.network import Loading
     from latentscan.models.outputs import Head, Shape, Source
     from latentscan.models.ranges import Range
-
-P = TypeVar("P", bound="PurePath")
 
 UNNAMED = "z"  # what is returned without a name
 PIECES = (48, 12, 4)  # images of a call
@@ -198,21 +195,6 @@ class FunctionNetwork:
 
 
 _EXPECTED = "expected an array (n, components), or a dictionary of such as mu and logvar"
-
-
-def function_of(path: P) -> tuple[P, str]:
-    """Return the file and the name of the function, out of FILE.py:FUNCTION; no name for any other path.
-
-    Examples
-    --------
-    >>> from pathlib import PurePath
-    >>> function_of(PurePath("my_encoder.py:encode"))[1], function_of(PurePath("encoder.onnx"))[1]
-    ('encode', '')
-    """
-    file, colon, name = path.name.rpartition(":")
-    if colon and file.lower().endswith(".py") and name.isidentifier():
-        return path.with_name(file), name
-    return path, ""
 
 
 def _run_file(path: Path, origin: Path) -> ModuleType:

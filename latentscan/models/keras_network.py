@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latentscan.errors import ParameterError
-from latentscan.models.backend import keras, versions
+from latentscan.models.backend import SET_ASIDE, keras, versions
 from latentscan.models.graph import (
     functional,
     heads_model,
@@ -101,7 +101,8 @@ class KerasNetwork:
 
     def steady_heads(self, heads: tuple[Head, ...], limits: Range) -> tuple[tuple[Head, ...], list[str]]:
         """Return outputs whose rows depend on their image alone, and what to say of it."""
-        return steady_heads(self.model, heads, self.path, limits)
+        found, notes = steady_heads(self.model, heads, self.path, limits)
+        return found, [*SET_ASIDE, *notes]
 
     def misfit(self, values: NDArray[np.float32]) -> float | None:
         """Return how far images are from what the first BatchNormalization saw in training."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from latentscan.errors import ParameterError, UnsafeInputError, parameter
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from pathlib import Path, PurePath
 
     from latentscan.models.network import Loading
+
+P = TypeVar("P", bound="PurePath")
 
 KERAS = frozenset({".keras", ".h5", ".hdf5"})
 WEIGHTS = frozenset({".pt", ".pth", ".ckpt", ".bin", ".safetensors"})
@@ -60,6 +62,21 @@ def kind_of(path: Path, loading: Loading) -> str:
     if ending != ".keras" and not loading.trust:
         raise unsafe(path, f"a model in the format {ending}")
     return "keras"
+
+
+def function_of(path: P) -> tuple[P, str]:
+    """Return the file and the name of the function, out of FILE.py:FUNCTION; no name for any other path.
+
+    Examples
+    --------
+    >>> from pathlib import PurePath
+    >>> function_of(PurePath("my_encoder.py:encode"))[1], function_of(PurePath("encoder.onnx"))[1]
+    ('encode', '')
+    """
+    file, colon, name = path.name.rpartition(":")
+    if colon and file.lower().endswith(".py") and name.isidentifier():
+        return path.with_name(file), name
+    return path, ""
 
 
 def unsafe(path: Path, what: str) -> UnsafeInputError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import warnings
 import zipfile
 from functools import partial
 from pathlib import Path
@@ -40,12 +41,13 @@ def load_model(path: Path, loading: Loading) -> Any:
     UsageError
         If there is no such file, or Keras cannot read it.
     """
-    known = {"Sampling": Sampling}
+    known = {**keras.saving.get_custom_objects(), "Sampling": Sampling}
     if loading.custom_objects is not None:
         known |= custom_objects(loading.custom_objects)
     check_model_file(path, known, trust=loading.trust)
     try:
-        model = _read(path, known, trust=loading.trust)
+        with warnings.catch_warnings(action="ignore"):  # of arguments that are called otherwise today
+            model = _read(path, known, trust=loading.trust)
     except Exception as error:  # noqa: BLE001 (what a damaged or hostile file makes of it can be anything)
         if "safe_mode=False" in str(error):
             raise unsafe(path, "a layer that holds code (Lambda or alike)") from None
@@ -77,8 +79,9 @@ def _read(path: Path, known: dict[str, Any], *, trust: bool) -> Any:
         except Exception:  # noqa: BLE001 (of layers whose code is nowhere: what is in front of them may do)
             trust = False
     with zipfile.ZipFile(path) as archive:
-        config, objects = with_stand_ins(json.loads(archive.read(CONFIG)), known, trust=trust)
-        if objects.keys() == known.keys():
+        written = json.loads(archive.read(CONFIG))
+        config, objects = with_stand_ins(written, known, trust=trust)
+        if config == written:
             return read(path, custom_objects=known)
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder, "model.keras")

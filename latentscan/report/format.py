@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latentscan.store.results import IDENTITY
+from latentscan.terminal import one_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,6 +74,29 @@ def with_error(value: float | None, error: float | None) -> str:
     small = max(abs(value), error) < 1
     digits = min(max(reached, 3 if small else 0), 4 if small and error < 5e-4 else 3)
     return f"{value:.{digits}f} ± {error:.{digits}f}"
+
+
+def path_end(path: object, length: int = 24) -> str:
+    """Write a path on one line, without its beginning where it is long: names differ at their ends.
+
+    Examples
+    --------
+    >>> path_end("a/b.jpg"), path_end("a/very/long/path/of/an/image.jpg", 12)
+    ('a/b.jpg', '...image.jpg')
+    """
+    text = one_line(path)
+    return text if len(text) <= length else f"...{text[3 - length :]}"
+
+
+def image_name(image: int, path: object, length: int = 24) -> str:
+    """Write the row of an image with its path.
+
+    Examples
+    --------
+    >>> image_name(1315, "001316.jpg"), image_name(7, "")
+    ('1315 (001316.jpg)', '7')
+    """
+    return f"{image} ({path_end(path, length)})" if path else str(image)
 
 
 def own_attributes(result: Result) -> dict[str, Any]:

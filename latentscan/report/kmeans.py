@@ -8,7 +8,7 @@ import numpy as np
 
 from latentscan.analyses.kmeans.verdict import CLEAR, LEAST
 from latentscan.kernels.far_rows import FAR, MOST
-from latentscan.report.format import finite_list, number_like
+from latentscan.report.format import finite_list, image_name, number_like
 from latentscan.report.style import series_colours
 
 if TYPE_CHECKING:
@@ -40,8 +40,12 @@ def to_json(result: Result) -> dict[str, Any]:
             "beyond": FAR * result.attributes["median_distance"],
             "count": result.attributes["far"],
             "images": result["far_image"].tolist(),
+            "paths": result["far_image_path"].tolist(),
         },
-        "alone": [{"image": image, "k": of, "models": count} for image, of, count in _alone(result)],
+        "alone": [
+            {"image": image, "path": path, "k": of, "models": count}
+            for image, path, of, count in _alone(result)
+        ],
         "sizes": {str(k): _sizes(result, k) for k in ks},
     }
     curves = {name.removeprefix("inertia_"): finite_list(result[name]) for name in _CURVES if name in result}
@@ -155,14 +159,15 @@ def _gap_json(result: Result) -> dict[str, Any]:
     }
 
 
-def _alone(result: Result) -> list[tuple[int, list[int], int]]:
+def _alone(result: Result) -> list[tuple[int, str, list[int], int]]:
     """Return the images that are alone in a cluster, with the k and the number of models where they are."""
     alone = result["size"] == 1
+    paths = dict(zip(result["member"].tolist(), result["member_path"].tolist(), strict=True))
     models: dict[int, list[int]] = {}
     for image, k in zip(result["member"][alone].tolist(), result["centre_k"][alone].tolist(), strict=True):
         models.setdefault(image, []).append(k)
-    found = [(image, sorted(set(ks)), len(ks)) for image, ks in models.items()]
-    return sorted(found, key=lambda one: (-one[2], one[0]))
+    found = [(image, paths[image], sorted(set(ks)), len(ks)) for image, ks in models.items()]
+    return sorted(found, key=lambda one: (-one[3], one[0]))
 
 
 def _notes(result: Result) -> list[str]:
@@ -170,19 +175,20 @@ def _notes(result: Result) -> list[str]:
     notes = []
     if count := result.attributes["far"]:
         left_out = ", left out of the gap" if count <= MOST and "gap" in result else ""
-        images = _listed(result["far_image"].tolist(), count)
+        named = zip(result["far_image"].tolist(), result["far_image_path"].tolist(), strict=True)
+        images = _listed(list(named), count)
         notes.append(f"far out, beyond {FAR:g} times the median distance{left_out}: {images}")
     if alone := _alone(result):
-        images = _listed([image for image, *_ in alone], len(alone))
+        images = _listed([(image, path) for image, path, *_ in alone], len(alone))
         models = len(result["k"]) * len(result["seed"])
-        notes.append(f"alone in a cluster (the first in {alone[0][2]} of {models} models): {images}")
+        notes.append(f"alone in a cluster (the first in {alone[0][3]} of {models} models): {images}")
     if empty := int(np.count_nonzero(result["size"] == 0)):
         notes.append(f"clusters without an image: {empty:,} of {len(result['size']):,}")
     return notes
 
 
-def _listed(images: list[int], count: int) -> str:
-    shown = ", ".join(str(image) for image in images[:MOST_NAMED])
+def _listed(images: list[tuple[int, str]], count: int) -> str:
+    shown = ", ".join(image_name(image, path) for image, path in images[:MOST_NAMED])
     return f"{count:,} image{'s' * (count > 1)}, row {shown}{', ...' if count > MOST_NAMED else ''}"
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from latentscan.analyses.stats import KLS, SHARES, VARIANCES
 from latentscan.kernels.modes import SIGMAS
-from latentscan.report.format import finite, finite_list, number
+from latentscan.report.format import finite, finite_list, image_name, number
 from latentscan.report.style import COLOURS, glyphs
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ _BARS = " ▁▂▃▄▅▆▇█"
 _LINES = 4  # of a histogram
 _COLUMNS = 70
 _NAMED = 5  # components in a sentence
+_LOGVAR = ("max", "max_image", "max_image_path", "min", "min_image", "min_image_path", "mean")
 _VALLEY = ("score", "position", "share")
 ARRAY_COLOURS = {"z": COLOURS[0], "mu": COLOURS[1]}
 
@@ -48,14 +49,14 @@ def to_json(result: Result) -> dict[str, Any]:
             "max_at": _position(result, "logvar_max", int(result["logvar_max"].argmax())),
             "min_at": _position(result, "logvar_min", int(result["logvar_min"].argmin())),
             "intervals": {f"[{low:g},{high:g}]": int(result["logvar_within"])},
-            "per_component": _lists(result, "logvar_", ("max", "max_image", "min", "min_image", "mean")),
+            "per_component": _lists(result, "logvar_", _LOGVAR),
         }
     if "deviation_max" in result:
         document["deviation"] = {
             "max": finite(result["deviation_max"].max()),
             "max_at": _position(result, "deviation_max", int(result["deviation_max"].argmax())),
             "above": {f"{result.attributes['deviation_threshold']:g}": int(result["deviation_above"].sum())},
-            "per_component": _lists(result, "deviation_", ("max", "max_image", "above")),
+            "per_component": _lists(result, "deviation_", ("max", "max_image", "max_image_path", "above")),
         }
     if "kl" in result:
         document["kl"] = {
@@ -79,8 +80,13 @@ def to_json(result: Result) -> dict[str, Any]:
     return document
 
 
-def _position(result: Result, name: str, component: int) -> dict[str, int]:
-    return {"image": int(result[f"{name}_image"][component]), "component": component}
+def _position(result: Result, name: str, component: int) -> dict[str, Any]:
+    return {**_image(result, f"{name}_image", component), "component": component}
+
+
+def _image(result: Result, name: str, at: int) -> dict[str, Any]:
+    """Return the row of an image, and its path."""
+    return {"image": int(result[name][at]), "path": str(result[f"{name}_path"][at])}
 
 
 def active(result: Result, name: str) -> dict[str, int]:
@@ -101,8 +107,13 @@ def _duplicates_json(result: Result) -> dict[str, Any]:
         "rows": attributes["repeated_rows"],
         "of": attributes["followed_rows"],
         "largest": [
-            {"images": int(images), "first": int(first)}
-            for images, first in zip(result["repeat_images"], result["repeat_first_image"], strict=True)
+            {"images": int(images), "first": int(first), "path": str(path)}
+            for images, first, path in zip(
+                result["repeat_images"],
+                result["repeat_first_image"],
+                result["repeat_first_image_path"],
+                strict=True,
+            )
         ],
     }
 
@@ -155,7 +166,7 @@ def _said_of_duplicates(result: Result) -> str:
     return (
         f"{repeated:,} of {followed:,} {rows} an earlier one of {attributes['points']} to the bit{sampled}; "
         f"{int(result['repeat_images'][0]):,} images have the row of image "
-        f"{int(result['repeat_first_image'][0])}."
+        f"{image_name(int(result['repeat_first_image'][0]), result['repeat_first_image_path'][0])}."
     )
 
 
@@ -207,8 +218,8 @@ def _radius_json(result: Result) -> dict[str, Any]:
     document: dict[str, Any] = {
         array: {
             **{name: finite(result[f"radius_{name}"][position]) for name in figures},
-            "min_at": {"image": int(result["radius_min_image"][position])},
-            "max_at": {"image": int(result["radius_max_image"][position])},
+            "min_at": _image(result, "radius_min_image", position),
+            "max_at": _image(result, "radius_max_image", position),
             "peak_interval": [finite(result[f"radius_peak_{end}"][position]) for end in ("low", "high")],
             "quantiles": {
                 f"{share:g}": {
@@ -399,9 +410,13 @@ def _images(document: dict[str, Any]) -> str:
 
 def _place(part: str, extreme: str) -> tuple[_Row, ...]:
     return (
-        ("  at image", lambda d: str(d[part][extreme]["image"])),
+        ("  at image", lambda d: _named(d[part][extreme])),
         ("  at component", lambda d: str(d[part][extreme]["component"])),
     )
+
+
+def _named(place: Mapping[str, Any]) -> str:
+    return image_name(place["image"], place["path"])
 
 
 def _all(mapping: Mapping[str, float], show: Callable[[float], str]) -> str:
@@ -421,10 +436,10 @@ def _points(array: str) -> tuple[_Row, ...]:
         ("peak (90 % interval)", lambda d: _peak(d["radius"], array)),
         ("mean ± std", lambda d: f"{number(radius(d)['mean'])} ± {number(radius(d)['std'])}"),
         ("min", lambda d: number(radius(d)["min"])),
-        ("  at image", lambda d: str(radius(d)["min_at"]["image"])),
+        ("  at image", lambda d: _named(radius(d)["min_at"])),
         *_quantile_rows(radius),
         ("max", lambda d: number(radius(d)["max"])),
-        ("  at image", lambda d: str(radius(d)["max_at"]["image"])),
+        ("  at image", lambda d: _named(radius(d)["max_at"])),
     )
 
 

@@ -146,6 +146,18 @@ def gather_rows(
     return rows
 
 
+def paths_of(snapshot: Snapshot, images: NDArray[np.int64]) -> NDArray[Any]:
+    """Read the paths of some images (n,), as texts; empty for a number below 0."""
+    rows = snapshot.schema.chunk_rows
+    paths = np.full(len(images), "", object)
+    named = np.flatnonzero(images >= 0)
+    order = named[np.argsort(images[named], kind="stable")]
+    blocks, starts = np.unique(images[order] // rows, return_index=True)
+    for block, at in zip(blocks.tolist(), np.split(order, starts)[1:], strict=True):
+        paths[at] = snapshot.read_block(block, ("path",))["path"][images[at] - block * rows]
+    return paths
+
+
 def read_range(snapshot: Snapshot, name: str, images: range) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Read latents or paths of a range of images, and which of them are written and good, (n,) bool.
 

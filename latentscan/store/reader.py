@@ -258,6 +258,12 @@ class LatentStore:
         except READ_ERRORS:
             return np.stack([self.read_digests(block) for block in range(self.schema.blocks)])
 
+    def bytes_by_array(self) -> dict[str, int]:
+        """Return the size of the files of every array, by its name."""
+        from zarr.core.sync import sync
+
+        return {name: sync(self.group.store.getsize_prefix(name)) for name in self.schema.names}
+
     def readable_digests(self, *, allow_partial: bool) -> NDArray[np.uint8]:
         """Read the commit record of a store that is complete, or with `allow_partial` has a block at least.
 

@@ -29,6 +29,7 @@ QUICK: dict[str, Any] = {
     "iterations": 24,
     "sample": 50,
     "nearest": 4,
+    "duplicate": 1e-9,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,8 @@ def test_info_shows_what_a_store_holds(original: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert fits(done.stdout)
     lines = done.stdout.splitlines()
-    facts = dict(line.split(maxsplit=1) for line in lines[: lines.index("") if "" in lines else None])
+    named = [line for line in lines[: lines.index("") if "" in lines else None] if not line.startswith(" ")]
+    facts = dict(line.split(maxsplit=1) for line in named)
     assert facts["images"].strip() == "100, 2 of them rejected"
     for said in (
         "4 blocks of 30 images",
@@ -117,6 +119,22 @@ def test_info_as_a_document(original: Path) -> None:
     assert document["encoder"] == PROVENANCE["encoder"]
     assert document["resume_command"] is None
     assert document["results"] == listed(original)
+    assert document["attributes"] == {"binary": ["Smiling"]}
+    files = (file for file in (original / "mu").rglob("*") if file.is_file())
+    assert document["bytes"]["mu"] == sum(file.stat().st_size for file in files)
+
+
+def test_info_says_what_to_do_next(tmp_path: Path) -> None:
+    store = build_store(tmp_path / "z.zarr", images=20)
+    document = json.loads(latentscan("info", store.location, "--json").stdout)
+    assert document["not_computed"][0] == "stats"
+    (step,) = document["next"]
+    assert latentscan(*shlex.split(step["command"])[1:]).returncode == 0
+    document = json.loads(latentscan("info", store.location, "--json").stdout)
+    assert "stats" not in document["not_computed"]
+    assert f"latentscan {document['not_computed'][0]} --store {store.location}" in [
+        step["command"] for step in document["next"]
+    ]
 
 
 def test_info_says_what_is_missing_and_how_to_write_it(tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ VALUES: dict[str, Any] = {  # none of them what is taken where the field is left
     "outputs": "mu=1,logvar=0",
     "pixel_limit": 5000,
     "override_preprocessing": True,
+    "layer": "encoder",
+    "custom_objects": "/some where/own_layers.py",
     "trust_model": True,
 }
 

@@ -54,7 +54,7 @@ def exported(path: Path, model: Any, shape: tuple[int, ...], names: list[str], *
 
 
 def convolutional(torch: Any) -> Any:
-    class Encoder(torch.nn.Module):  # type: ignore[misc, name-defined]
+    class Encoder(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.body = torch.nn.Sequential(
@@ -158,10 +158,10 @@ def test_layouts_types_and_batches_of_any_kind_are_recognised(
     encoder = load_encoder(tmp_path / "e.onnx", batch_size=8)
     assert encoder.default_preprocessing.shape == (height, width, channels)
     pixels = images(7, height, width, channels)
-    limits = (0, 255) if kind == "uint8" else (0, 1)
+    limits = (0.0, 255.0 if kind == "uint8" else 1.0)
     assert encoder.default_preprocessing.value_range == limits
-    values = (pixels if kind == "uint8" else pixels / 255).astype(kind).astype(np.float64)
-    rows = (values.transpose(0, 3, 1, 2) if first else values).reshape(7, -1)
+    values = (pixels * (limits[1] / 255)).astype(kind).astype(np.float64)
+    rows = (np.moveaxis(values, 3, 1) if first else values).reshape(7, -1)
     found = encoder(pixels)
     for name, matrix in weights.items():
         close(found[name], rows @ matrix)

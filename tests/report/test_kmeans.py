@@ -88,11 +88,13 @@ def test_rows_far_out_and_alone_are_named(tmp_path: Path) -> None:
     store = build_store(tmp_path / "z.zarr", arrays={"z": z}, chunk_rows=400)
     found = analyse(store, "kmeans", k=(2, 3), seeds=2, batch_rows=300)
     text = " ".join(shown(table({"z.zarr": found})).split())
-    assert "far out, beyond 10 times the median distance, left out of the gap: 1 image, row 77" in text
-    assert "alone in a cluster (the first in 4 of 4 models): 1 image, row 77" in text
+    named = "left out of the gap: 1 image, row 77 (ünter/77.jpg)"
+    assert f"far out, beyond 10 times the median distance, {named}" in text
+    assert "alone in a cluster (the first in 4 of 4 models): 1 image, row 77 (ünter/77.jpg)" in text
     document = to_json(found)
-    assert document["alone"] == [{"image": 77, "k": [2, 3], "models": 4}]
+    assert document["alone"] == [{"image": 77, "path": "ünter/77.jpg", "k": [2, 3], "models": 4}]
     assert (document["far"]["count"], document["far"]["images"]) == (1, [77])
+    assert document["far"]["paths"] == ["ünter/77.jpg"]
 
 
 def test_json_holds_curves_sizes_labels_and_the_gap(curve: Result, single: Result) -> None:

@@ -159,7 +159,7 @@ def test_rows_that_repeat_others_are_counted(tmp_path: Path) -> None:
     mu[2000] = mu[7]
     (said,) = sentences(tmp_path, mu=mu, logvar=LOGVAR, z=mu + np.exp(LOGVAR / 2) * NOISE)
     assert said.startswith("501 of 3,000 rows repeat an earlier one of mu to the bit; 3 images have")
-    assert said.endswith("the row of image 7.")
+    assert said.endswith("the row of image 7 (ünter/7.jpg).")
 
 
 @pytest.mark.parametrize(

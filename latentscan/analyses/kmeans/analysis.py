@@ -110,13 +110,14 @@ LABELS = {  # what each variable is, and its unit
 
 KMEANS = Analysis(
     name="kmeans",
-    version=2,
+    version=3,
     parameters=KMeansParameters,
     requires=_requires,
     compute=assess,
     cost=kmeans_cost,
     parts=(CLOUD, CENTRES, GAP),
     labels=LABELS,
+    rows=("far_image", "member"),
 )
 
 
@@ -164,7 +165,7 @@ def kmeans(
     one cluster; `centres` (centre, component) of one model after another, with `size`, `centre_k`,
     `centre_seed` and `member`, an image of each cluster (centre); `labels` (label_k, image) of the best model
     of a k, the one of `label_seed` (label_k), −1 for an image without latents; `far_image` (far), the rows
-    far out.
+    far out. `member_path` (centre) and `far_image_path` (far) are the paths of these images.
 
     The `gap` (gap_k, replicate) of samples of the rows, with `gap_mean` and `gap_std` over them (gap_k), is
     how much less inertia they have than Gaussian data of the same covariance, as a logarithm, for numbers of

@@ -199,7 +199,7 @@ def graph_of(rows: NDArray[np.float32], k: int, seed: int, execution: Execution)
     return NeighbourGraph(indices, distances, index.recall, index.method)
 
 
-def others(own: NDArray[np.integer], indices: NDArray[np.int32]) -> NDArray[np.bool_]:
+def others(own: NDArray[np.integer], indices: NDArray[np.integer]) -> NDArray[np.bool_]:
     """Mark all neighbours (n, k) but the row itself (n,), or but the last where equal rows crowd it out.
 
     Examples

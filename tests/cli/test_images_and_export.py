@@ -1,0 +1,127 @@
+"""`images` and `export`: from a number to the images behind it, and to the tables of other tools."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.builders import build_store
+from tests.cli.commands import latentscan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from latentscan.store.reader import LatentStore
+
+HOSTILE = ("=cmd|'c calc'!A0.png", 'a","b\n.png', "$x_1$ [red]<b>.png")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of images of one grey value each, some with names that mean something elsewhere."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for number, name in enumerate([*HOSTILE, *(f"{n:02}.png" for n in range(27))]):
+        Image.new("RGB", (24, 24), (8 * number,) * 3).save(folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> LatentStore:
+    """Latents that were made elsewhere, of these images in an order of their own."""
+    names = sorted((file.name for file in pictures.iterdir()), reverse=True)
+    z = np.random.default_rng(0).standard_normal((30, 4)).astype(np.float32)
+    z[11] = 40
+    folder = tmp_path_factory.mktemp("store")
+    return build_store(folder / "z.zarr", arrays={"z": z}, chunk_rows=7, paths=names, labels=("Smiling",))
+
+
+def test_an_outlier_is_listed_with_its_path_and_shown_on_a_sheet(
+    tmp_path: Path, store: LatentStore, pictures: Path
+) -> None:
+    sheet = tmp_path / "sheet.png"
+    words = ("images", "--store", store.location, "--outliers", "--count", 3)
+    done = latentscan(*words, "--out", sheet, "--images", pictures)
+    assert done.returncode == 0, done.stderr
+    first = done.stdout.splitlines()[2].split()
+    assert (first[0], first[-1]) == ("11", store.path[11])
+    pixels = np.asarray(Image.open(sheet))
+    grey = 8 * [*HOSTILE, *(f"{n:02}.png" for n in range(27))].index(str(store.path[11]))
+    assert (pixels == grey).all(axis=2).sum() > 100 * 100
+
+
+def test_a_table_has_every_path_as_it_is(tmp_path: Path, store: LatentStore) -> None:
+    table = tmp_path / "rows.csv"
+    assert (
+        latentscan("images", "--store", store.location, "0:29", "--count", 30, "--out", table).returncode == 0
+    )
+    with table.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.reader(stream))
+    assert rows[0] == ["row", "path"]
+    assert [path for _, path in rows[1:]] == np.asarray(store.path[:]).tolist()
+
+
+def test_the_selection_as_a_document(store: LatentStore) -> None:
+    done = latentscan("images", "--store", store.location, "--largest", "radius", "--count", 2, "--json")
+    document = json.loads(done.stdout)
+    assert (document["store"], document["total"], len(document["images"])) == (store.location, 30, 2)
+    assert document["images"][0]["image"] == 11
+    assert document["images"][0]["radius"] == pytest.approx(80)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("3", "--outliers"),
+        ("--cluster", "x"),
+        ("--largest", "beauty"),
+        ("--outliers", "--out", "sheet.tiff"),
+        ("--outliers", "--array", "logvar"),
+        ("--outliers", "--out", "sheet.png"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_written(
+    tmp_path: Path, store: LatentStore, words: tuple[str, ...]
+) -> None:
+    done = latentscan("images", "--store", store.location, *words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv", "npz"])
+def test_pandas_and_numpy_read_what_is_exported(tmp_path: Path, store: LatentStore, ending: str) -> None:
+    import pandas as pd
+
+    out = tmp_path / f"points.{ending}"
+    done = latentscan("export", "--store", store.location, "--out", out)
+    assert done.returncode == 0, done.stderr
+    if ending == "npz":
+        held = np.load(out)
+        table = pd.DataFrame({name: held[name] for name in held.files})
+    else:
+        table = pd.read_parquet(out) if ending == "parquet" else pd.read_csv(out)
+    assert table["path"].tolist() == np.asarray(store.path[:]).tolist()
+    assert table["row"].tolist() == list(range(30))
+    assert table["Smiling"].isin([1, -1]).all()
+    np.testing.assert_allclose(table["radius"], np.linalg.norm(store.z[:], axis=1), rtol=1e-6)
+    assert table["score"].idxmax() == 11
+    assert {"pc1", "pc2", "duplicate_group"} <= set(table.columns)
+    assert [file.name for file in tmp_path.iterdir()] == [out.name]
+
+
+def test_latents_are_exported_as_an_array(tmp_path: Path, store: LatentStore) -> None:
+    assert latentscan("export", "--store", store.location, "--out", tmp_path / "z.npy").returncode == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "z.npy"), store.z[:])
+
+
+def test_a_table_that_cannot_be_made_leaves_nothing(tmp_path: Path, store: LatentStore) -> None:
+    for words in (("--out", "a.xlsx"), ("--out", "a.csv", "--k", 4), ("--out", "a.csv", "--mapped")):
+        done = latentscan("export", "--store", store.location, *words, cwd=tmp_path)
+        assert done.returncode == 2
+        assert not list(tmp_path.iterdir())
