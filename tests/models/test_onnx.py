@@ -44,7 +44,7 @@ def exported(path: Path, model: Any, shape: tuple[int, ...], names: list[str], *
         warnings.simplefilter("ignore")  # PyTorch announces its other exporter
         torch.onnx.export(
             model.eval(),
-            torch.zeros(1, *shape),
+            (torch.zeros(1, *shape),),
             str(path),
             input_names=["image"],
             output_names=names,
