@@ -192,7 +192,7 @@ class OnnxNetwork:
         return (None if values.shape[:1] == (count,) else values.shape[0], *values.shape[1:])
 
     def _runner(self, outputs: Sequence[str]) -> Callable[[NDArray[Any]], list[NDArray[Any]]]:
-        inside = [name for name in outputs if [name] not in self.names]
+        inside = [name for name in dict.fromkeys(outputs) if [name] not in self.names]
         session = open_session(self.file, inside) if inside else self.session
         return runner(session, outputs, self.file.path)
 
@@ -220,6 +220,7 @@ def open_session(file: OnnxFile, inside: Sequence[str] = ()) -> Any:
         raise ParameterError(
             'ONNX files need onnxruntime; pip install ".[onnx]"', field="model", value=file.path
         ) from None
+    ort.set_default_logger_severity(_SILENT)
     options = ort.SessionOptions()
     options.log_severity_level = _SILENT
     options.intra_op_num_threads = options.inter_op_num_threads = 1

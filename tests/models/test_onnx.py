@@ -219,8 +219,17 @@ def test_weights_beside_the_file_go_with_it(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pickle.loads(sent)(pixels)["mu"], own["mu"])  # noqa: S301
 
 
-@pytest.mark.parametrize("place", ["../weights.bin", "{outside}", "link.bin"])
-def test_weights_outside_of_the_folder_are_refused(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("../weights.bin", "outside of its folder"),
+        ("{outside}", "outside of its folder"),
+        ("link.bin", "outside of its folder"),
+        ("a\0b", "that no file can hold"),
+        ("a" * 300, "that no file can hold"),
+    ],
+)
+def test_weights_outside_of_the_folder_are_refused(tmp_path: Path, place: str, message: str) -> None:
     folder, outside = tmp_path / "model", tmp_path / "weights.bin"
     folder.mkdir()
     linear(folder / "e.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
@@ -230,7 +239,7 @@ def test_weights_outside_of_the_folder_are_refused(tmp_path: Path, place: str) -
     for tensor in model.graph.initializer:
         tensor.external_data[0].value = place.format(outside=outside)
     (folder / "e.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(ParameterError, match="names weights outside of its folder"):
+    with pytest.raises(ParameterError, match=f"names weights {message}"):
         load_encoder(folder / "e.onnx")
 
 
