@@ -37,6 +37,8 @@ DOORS = {
     "dask_gateway": ("cluster",),
     "fsspec": ("paths",),
     "matplotlib": ("report",),
+    "bokeh": ("report",),
+    "jinja2": ("report",),
     "typer": ("cli",),
     "sklearn": ("analyses",),
     "openTSNE": ("analyses",),

@@ -35,6 +35,7 @@ LATE: dict[str, Callable[[typer.Typer], None]] = {
     "images": _late("image_commands", "add_images"),
     "export": _late("export", "add_export"),
     "plot": _late("store_commands", "add_plot"),
+    "report": _late("report_command", "add_report"),
     "info": _late("store_commands", "add_info"),
     "check": _late("store_commands", "add_check"),
     "results": _late("store_commands", "add_results"),
@@ -49,7 +50,7 @@ LATE: dict[str, Callable[[typer.Typer], None]] = {
 NAMING = frozenset(
     {
         *("store", "out", "model", "images", "results", "plot", "root", "z", "mu", "logvar", "outputs"),
-        *("scheduler", "cluster", "profile", "run", "decoder", "encoder", "attributes"),
+        *("scheduler", "cluster", "profile", "run", "decoder", "encoder", "attributes", "assets"),
     }
 )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latentscan.report.format import finite_list, own_attributes
+from latentscan.report.section import Section
 from latentscan.report.style import series_colours
 
 if TYPE_CHECKING:
@@ -26,6 +27,13 @@ COLOURED = 4  # components with a line of their own
 SCORES = 5.0  # standard deviations to either side that lines reach
 TAIL = 1e-4  # share of a component's images that the picture leaves out at either end
 _FIGURES = ("mean", "variance", "skewness", "kurtosis", "distance", "lowest", "highest")
+
+
+_READING = {
+    "distance": "the Wasserstein-1 distance to that Gaussian, in standard deviations; by chance alone it is "
+    "what the sentence above names.",
+    "skewness, excess kurtosis": "both are 0 for a Gaussian; a large kurtosis means few images far out.",
+}
 
 
 def to_json(result: Result) -> dict[str, Any]:
@@ -77,6 +85,26 @@ def figure(results: Mapping[str, Result]) -> Figure:
         _mark_coloured(left, result, number)
         left.set_title(f"{name}, {array}", loc="left")
     return drawing
+
+
+def section(results: Mapping[str, Result]) -> Section:
+    """Return how many components are far from Gaussian, beside what chance gives."""
+    verdicts = []
+    for name, result in results.items():
+        attributes = result.attributes
+        for at, array in enumerate(result["array"].tolist()):
+            distances, far = result["distance"][at], int(result["far"][at].sum())
+            farthest = _farthest(distances, 1)
+            largest = (
+                f"; the farthest, {farthest[0]}, is {distances[farthest[0]]:.2g} σ off" if farthest else ""
+            )
+            verdicts.append(
+                f"{name}: {far:,} of {len(distances):,} components of {array} are far from Gaussian, by "
+                f"{attributes['far_distance']:.2g} σ or more, where chance gives "
+                f"{attributes['sampling_floor']:.2g} σ{largest}."
+            )
+    lead = "How the values of each component are distributed, beside the Gaussian of its mean and variance."
+    return Section("Along the axes", lead, details=tuple(verdicts), reading=_READING)
 
 
 def _array_table(title: str, result: Result, number: int) -> list[RenderableType]:

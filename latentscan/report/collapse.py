@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latentscan.report.format import finite, finite_list, number
+from latentscan.report.section import Section
 from latentscan.report.style import series_colours
 
 if TYPE_CHECKING:
@@ -26,6 +27,14 @@ _HEAD = ("images", "unwritten", "rejected", "components", "points")
 _FIGURES = ("variance", "kl", "noise_variance", "signal_share")
 _DEVIATIONS = ("deviation", "expected_deviation", "deviation_above", "expected_deviation_above")
 _TITLES = {"variance": "var", "kl": "KL, nat", "noise_variance": "noise", "signal_share": "signal"}
+
+
+_LEAD = "Variance and KL of the components, sorted: where the curves fall, components hold nothing."
+_READING = {
+    "variance of mu": "how much of a component depends on the image; 0 for a collapsed one.",
+    "signal": "that variance as a share of all of z's: 1 for no noise, 0 for noise alone.",
+    "measured, expected": "what z is off mu, and the closed form of what this logvar would give.",
+}
 
 
 def to_json(result: Result) -> dict[str, Any]:
@@ -72,6 +81,25 @@ def table(results: Mapping[str, Result]) -> RenderableType:
         if result.attributes["missing"]:
             parts += [Text(f"cannot be said: {'; '.join(result.attributes['missing'])}", style="dim"), Text()]
     return Group(*parts[:-1])
+
+
+def section(results: Mapping[str, Result]) -> Section:
+    """Return how many components hold anything, by the least and the most strict threshold."""
+    verdicts = tuple(f"{name}: {_said(result)}" for name, result in results.items())
+    return Section("Collapse", _LEAD, verdicts, reading=_READING)
+
+
+def _said(result: Result) -> str:
+    attributes = result.attributes
+    components, points = attributes["components"], attributes["points"]
+    counts, thresholds = result["active_by_variance"], result["variance_threshold"]
+    fewest, most = int(counts.min()), int(counts.max())
+    between = f"{most}" if fewest == most else f"{fewest} to {most}"
+    measure = f"variance of {points} above {thresholds.min():g} to {thresholds.max():g}"
+    if fewest == components:
+        return f"no component is collapsed: all {components:,} are active ({measure})."
+    gone = f"{components - most}" if fewest == most else f"{components - most} to {components - fewest}"
+    return f"{gone} of {components:,} components are collapsed, {between} are active ({measure})."
 
 
 def figure(results: Mapping[str, Result]) -> Figure:

@@ -10,6 +10,7 @@ import numpy as np
 
 from latentscan.report import kmeans, stats
 from latentscan.report.format import finite, with_error
+from latentscan.report.section import Section
 from latentscan.report.style import series_colours
 
 if TYPE_CHECKING:
@@ -52,6 +53,16 @@ DASHES = ("-", "--", ":", "-.")  # so that a curve shows below one that is the s
 INK = 0.25  # of a map's area, which its points would cover if none lay on another
 # what the corners of the first map are coloured: dark to light, blue to yellow, which all eyes tell apart
 CORNERS = np.array([[[0.05, 0.10, 0.50], [0.40, 0.80, 1.00]], [[0.75, 0.20, 0.00], [1.00, 0.85, 0.15]]])
+
+
+_SAID = {
+    "cka": "linear CKA is",
+    "overlap": "the share of nearest neighbours in common is",
+}
+_READING = {
+    "linear CKA": "1 for the same cloud, turned, moved or scaled; near its floor for unrelated ones.",
+    "neighbours": "the share of an image's nearest images that are the same in both.",
+}
 
 
 def to_json(result: Result) -> dict[str, Any]:
@@ -210,6 +221,24 @@ def _pair_table(result: Result) -> RenderableType:
 def _value(pair: Mapping[str, Any], figure: str) -> tuple[float | None, float | None]:
     """Return a figure of two stores and its standard error."""
     return pair.get(figure, pair.get(f"{figure}_distance")), pair[f"{figure}_error"]
+
+
+def section(results: Mapping[str, Result]) -> Section:
+    """Return how much alike every two stores are, beside what chance gives."""
+    verdicts = []
+    for result in results.values():
+        for pair in (_pair(result, at) for at in range(len(result["first"]))):
+            names = f"{pair['first']} and {pair['second']}"
+            if pair["different_images"]:
+                verdicts.append(f"{names} are of different images: {pair['different_images']}.")
+                continue
+            for key, what in _SAID.items():
+                value, error = _value(pair, key)
+                floor = with_error(pair[TITLES[key][1]], None)
+                if value is not None and error is not None:
+                    verdicts.append(f"{names}: {what} {with_error(value, error)}, by chance {floor}.")
+    lead = "Radii, inertia, likeness and aligned maps of the stores, one image in one colour in all maps."
+    return Section("Models compared", lead, tuple(verdicts), reading=_READING)
 
 
 def figure(results: Mapping[str, Result]) -> Figure:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latentscan.analyses.kmeans.assign import centres_of, chosen_k
 from latentscan.analyses.kmeans.verdict import CLEAR, LEAST
 from latentscan.kernels.far_rows import FAR, MOST
 from latentscan.report.format import finite_list, image_name, number_like
+from latentscan.report.section import Images, Section
 from latentscan.report.style import series_colours
 
 if TYPE_CHECKING:
@@ -23,6 +25,15 @@ if TYPE_CHECKING:
 
 MOST_LINES = 20  # of a table
 MOST_NAMED = 6  # rows
+
+
+_LEAD = "Inertia of k-means by the number of clusters, and the gap below that of Gaussian data."
+_READING = {
+    "inertia": "the sum of squared distances to the nearest centre; it falls with k for any data, so that a "
+    "bend alone says little.",
+    "gap": "by how much it is lower than for Gaussian data of the same covariance, as a logarithm, with its "
+    "standard deviation over samples: 0 where there are no clusters beyond the covariance.",
+}
 
 
 def to_json(result: Result) -> dict[str, Any]:
@@ -101,6 +112,23 @@ def figure(results: Mapping[str, Result]) -> Figure:
         axes.grid(axis="y", alpha=0.25)
     _scale_by_k(panels[-1], [k for one in results.values() for k in _all_k(one)])
     return drawing
+
+
+def section(results: Mapping[str, Result]) -> Section:
+    """Return how many clusters there are, by the gap."""
+    verdicts = tuple(f"{name}: {gap_summary(result)}." for name, result in results.items())
+    images = tuple(_members(name, result) for name, result in results.items() if "member" in result)
+    return Section("Clusters", _LEAD, verdicts, reading=_READING, images=images)
+
+
+def _members(name: str, result: Result) -> Images:
+    """Return an image of each cluster, the largest cluster first."""
+    k = chosen_k(result)
+    at = centres_of(result, k)
+    order = at[np.argsort(-result["size"][at], kind="stable")]
+    held = order[result["member"][order] >= 0]
+    notes = tuple(f"1 of {size:,}" for size in result["size"][held].tolist())
+    return Images(name, f"an image of each of {k} clusters", tuple(result["member"][held].tolist()), notes)
 
 
 def gap_summary(result: Result) -> str:

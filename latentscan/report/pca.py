@@ -8,6 +8,7 @@ import numpy as np
 
 from latentscan.kernels.intervals import GROUPS, TWO_SIDED
 from latentscan.report.format import number
+from latentscan.report.section import Section
 from latentscan.report.style import COLOURS, series_colours
 
 if TYPE_CHECKING:
@@ -40,6 +41,13 @@ _RADIUS_LEGEND = (
 )
 _HEAD = ("array", "images", "unwritten", "rejected", "components")
 _CLOUD = ("mean_distance", "total_variance", "participation_ratio")
+
+
+_READING = {
+    "participation ratio": "how many axes share the variance: 1 for a line, all components for a ball.",
+    "Gaussians": "the same mean and one variance, or one for each component, or the whole covariance; the "
+    "simplest that has the measured radii explains them.",
+}
 
 
 def to_json(result: Result) -> dict[str, Any]:
@@ -117,7 +125,8 @@ def _column(document: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     laws = {f"{law} Gaussian": found for law, found in radius["laws"].items()}
     percents = ", ".join(f"{100 * float(share):g}" for share in axes)
     return {
-        f"cloud of {document['array']}": {
+        "cloud": {
+            "points": document["array"],
             "images": f"{document['images']:,}",
             "rejected": f"{document['rejected']:,}",
             "components": f"{document['components']:,}",
@@ -187,6 +196,20 @@ def _verdict(document: Mapping[str, Any]) -> str:
         "and spreads by "
         f"{number(laws[closest]['std'])}, not {number(std)}."
     )
+
+
+def section(results: Mapping[str, Result]) -> Section:
+    """Return how many axes the cloud has, and which Gaussian explains the radii."""
+    verdicts, details = [], []
+    for name, document in ((name, to_json(result)) for name, result in results.items()):
+        ratio = _plus_minus(document["participation_ratio"], document["participation_ratio_interval"])
+        verdicts.append(
+            f"{name}: the cloud of {document['array']} spreads over about {ratio} of "
+            f"{document['components']:,} axes (participation ratio, 95 %)."
+        )
+        details.append(f"{name}: {_verdict(document)}")
+    lead = "The variance along the principal axes, and the radii beside those of three Gaussians."
+    return Section("Spectrum and radius law", lead, tuple(verdicts), tuple(details), _READING)
 
 
 def figure(results: Mapping[str, Result]) -> Figure:

@@ -9,7 +9,8 @@ import numpy as np
 
 from latentscan.analyses.stats import KLS, SHARES, VARIANCES
 from latentscan.kernels.modes import SIGMAS
-from latentscan.report.format import finite, finite_list, image_name, number
+from latentscan.report.format import finite, finite_list, image_name, number, with_error
+from latentscan.report.section import Images, Section
 from latentscan.report.style import COLOURS, glyphs
 
 if TYPE_CHECKING:
@@ -323,6 +324,53 @@ def figure(results: Mapping[str, Result]) -> Figure:
     return drawing
 
 
+def section(results: Mapping[str, Result]) -> Section:
+    """Return what the study's table says: where the radii lie, whether z is mu, and what was noticed."""
+    verdicts = []
+    for name, result in results.items():
+        verdicts += [_said_of_radius(name, result), *_said_of_difference(name, result)]
+        seen = (_said_of_duplicates(result), _said_of_noise(result))
+        verdicts += [f"{name}: {sentence}" for sentence in seen if sentence]
+    groups = {name: _said_of_groups(result) for name, result in results.items()}
+    details = tuple(f"{name}: {sentence}" for name, sentence in groups.items() if sentence)
+    images = tuple(_farthest_images(name, result) for name, result in results.items())
+    return Section("The study's table", _LEAD, tuple(verdicts), details, _READING, images)
+
+
+def _farthest_images(name: str, result: Result) -> Images:
+    """Return the images with the smallest and the largest radius of each array."""
+    found = {
+        f"{which} radius of {array}, {number(float(result[f'radius_{end}'][at]))}": int(
+            result[f"radius_{end}_image"][at]
+        )
+        for at, array in enumerate(result["array"].tolist())
+        for which, end in (("smallest", "min"), ("largest", "max"))
+    }
+    return Images(name, "smallest and largest radius", tuple(found.values()), tuple(found))
+
+
+def _said_of_radius(name: str, result: Result) -> str:
+    array = result["array"].tolist()[0]
+    good = result.attributes["images"] - result.attributes["rejected"]
+    mean, std = float(result["radius_mean"][0]), float(result["radius_std"][0])
+    low, high = float(result["radius_peak_low"][0]), float(result["radius_peak_high"][0])
+    peak = f", most often {number(low)} to {number(high)} (90 % interval)" if np.isfinite(low) else ""
+    error = std / np.sqrt(max(good, 1))
+    return f"{name}: the radius of {array} is {with_error(mean, error)} on average{peak}, std {number(std)}."
+
+
+def _said_of_difference(name: str, result: Result) -> list[str]:
+    if "difference" not in result:
+        return []
+    relative = 100 * float(result["difference_mean"][1])
+    most = 100 * float(result["difference_max"][1])
+    word = "about equal" if relative < 1 else "not the same points"
+    return [
+        f"{name}: z and mu are {word}: their radii differ by {number(relative)} % of the radius on average, "
+        f"{number(most)} % at most."
+    ]
+
+
 def _draw_radii(axes: Axes, result: Result) -> None:
     good = result.attributes["images"] - result.attributes["rejected"]
     edges = result["radius_edge"]
@@ -341,6 +389,23 @@ def _draw_radii(axes: Axes, result: Result) -> None:
     axes.set_xlabel("radius (L2 norm of a row)")
     axes.set_ylabel(f"images in a bin of {edges[1] - edges[0]:.3g} (%)")
     axes.legend(frameon=False, fontsize="small", title="mean ± std", title_fontsize="small", alignment="left")
+
+
+_LEAD = (
+    "Radii of z and of mu, the width of the encoder's noise, and the KL loss of each component, models side "
+    "by side."
+)
+_READING = {
+    "radius": "the length of a row. Of a standard normal in d components it is about √d, with a standard "
+    "deviation of about 0.7; random z-points that lie at another radius decode to nothing known.",
+    "z against mu": "where they are about equal the VAE adds no noise worth the name, and is an AE.",
+    "logvar": "the natural log of the noise's variance: 0 is that of N(0, 1), −13 is no noise at all.",
+    "KL": "in nat, from N(0, 1). A component with a KL near 0 holds nothing: mu is 0 and logvar is 0 for "
+    "every image. The sum times fact is to be near the KL loss of the training's last epoch.",
+    "(z − mu) / exp(logvar / 2)": "the noise itself; its mean square is that of the clipped normal if z was "
+    "made from this mu and logvar.",
+    "repeated rows": "equal to the bit, which no two different images are but by collapse.",
+}
 
 
 def _draw_logvar(axes: Axes, result: Result) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import warnings
 from itertools import cycle
@@ -44,9 +45,21 @@ def literal(drawing: Figure) -> Figure:
 
 def save_figure(drawing: Figure, path: Path) -> None:
     """Write a figure as PNG, SVG or PDF, by the ending of the path."""
+    _save(drawing, path, 150)
+
+
+def picture_of(drawing: Figure, dpi: int) -> tuple[bytes, int, int]:
+    """Return a figure as PNG, with its width and height in pixels."""
+    content = io.BytesIO()
+    _save(drawing, content, dpi)
+    width, height = (round(inches * dpi) for inches in drawing.get_size_inches())
+    return content.getvalue(), width, height
+
+
+def _save(drawing: Figure, target: Path | io.BytesIO, dpi: int) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # of a name
-        literal(drawing).savefig(path, dpi=150)
+        literal(drawing).savefig(target, dpi=dpi)
 
 
 def glyphs(fine: str, plain: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latentscan.report.format import finite, own_attributes, with_error
+from latentscan.report.section import Section
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,6 +29,13 @@ LINE_INCHES = 0.17  # the height of a line below a map
 MARGIN = 0.02  # of the extent of a map, around it
 COLOURS = "viridis"
 COLOUR_SHARES = (1.0, 99.0)  # percentiles of the radius at which the colours end
+
+
+_READING = {
+    "distances": "between groups, and sizes of groups, mean nothing on such a map; neighbours do.",
+    "kept": "two maps of the same data that differ in their start alone share a part of their neighbours "
+    "only: differences of maps below that are none.",
+}
 
 
 def to_json(result: Result) -> dict[str, Any]:
@@ -149,6 +157,21 @@ def figure(results: Mapping[str, Result]) -> Figure:
     bar.set_label("radius (L2 norm of a row)")
     bar.outline.set_visible(False)
     return drawing
+
+
+def section(results: Mapping[str, Result]) -> Section:
+    """Return how good each map is."""
+    verdicts = []
+    for name, result in results.items():
+        a = result.attributes
+        trust, kept = _quality(a)
+        verdicts.append(
+            f"{name}: the map of {len(result['image']):,} images (perplexity {a['perplexity']:g}, "
+            f"exaggeration {a['early_exaggeration']:g}) has trustworthiness {trust}, and keeps a share of "
+            f"{kept} of the {a.get('neighbours', 15)} nearest neighbours."
+        )
+    lead = "Maps on which images lie near those that are near in the latent space, coloured by the radius."
+    return Section("t-SNE", lead, details=tuple(verdicts), reading=_READING)
 
 
 def _draw_map(axes: Axes, result: Result, norm: Normalize, side: float) -> None:

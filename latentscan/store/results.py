@@ -193,6 +193,11 @@ class Results:
             return None
         return None if attributes.get("key") != path.rpartition("/")[2] else attributes
 
+    def paths(self, analysis: str) -> list[str]:
+        """Return the groups of an analysis' results in the order of their keys, readable or not."""
+        names = sorted(list_names(self.location, f"{RESULTS}/{analysis}"))
+        return [f"{RESULTS}/{analysis}/{key}" for key in names if key != METADATA]
+
     def save(self, path: str, result: Result) -> None:
         """Write a result whole or not at all, and add it to the list in the root's metadata.
 
@@ -278,9 +283,8 @@ class Results:
             self._entry(path, is_listed=path in listed)
             for analysis in sorted(list_names(self.location, RESULTS))
             if analysis != METADATA
-            for key in sorted(list_names(self.location, f"{RESULTS}/{analysis}"))
-            if key != METADATA
-            if (names := list_names(self.location, path := f"{RESULTS}/{analysis}/{key}"))
+            for path in self.paths(analysis)
+            if (names := list_names(self.location, path))
             # without metadata, it was never written to its end
             and (METADATA in names or path in listed)
         ]

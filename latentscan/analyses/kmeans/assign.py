@@ -1,0 +1,51 @@
+"""Which cluster each of some rows belongs to, by the centres of a result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from latentscan.kernels.frame import Frame
+from latentscan.kernels.inertia import Models, inertia_partial
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from latentscan.store.results import Result
+
+USUAL = 10  # clusters, where nothing says how many there are
+
+
+def chosen_k(result: Result) -> int:
+    """Return the number of clusters to look at: the natural one, or what is nearest to ten."""
+    wanted = result.attributes["gap_best"] if result.attributes.get("gap_verdict") == "about" else USUAL
+    ks: NDArray[np.int64] = result["k"]
+    return int(ks[np.abs(ks - wanted).argmin()])
+
+
+def centres_of(result: Result, k: int) -> NDArray[np.intp]:
+    """Return which centres are those of the model of `k` clusters with the lowest inertia, (k,)."""
+    at = int(np.flatnonzero(result["k"] == k)[0])
+    seed = result["seed"][result["inertia"][at].argmin()]
+    return np.flatnonzero((result["centre_k"] == k) & (result["centre_seed"] == seed))
+
+
+def labels_of(result: Result, rows: NDArray[np.float32], k: int) -> NDArray[np.int32]:
+    """Return the cluster of each row, (n,), by the model of `k` clusters with the lowest inertia.
+
+    Parameters
+    ----------
+    result
+        Of `kmeans`.
+    rows
+        Latents of the same array, (n, components).
+    k
+        One of its numbers of clusters.
+    """
+    centres = result["centres"][centres_of(result, k)]
+    middle = centres.mean(axis=0).astype(np.float32)
+    apart = np.abs(rows - middle)
+    frame = Frame.around(middle, float(np.median(apart)), float(apart.max(initial=0)))
+    models = Models.of(centres, [k], frame)
+    return inertia_partial(rows, np.arange(len(rows)), models, [0]).labels[:, 0]

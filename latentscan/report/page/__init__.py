@@ -1,0 +1,1 @@
+"""Results, maps and images as one page that needs nothing beside itself."""
