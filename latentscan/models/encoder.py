@@ -283,6 +283,12 @@ def load_encoder(
     else:
         takes = network.pixel_range()
     heads, notes = _heads(network, path, outputs, takes.value_range or UNIT)
+    if network.input.any_size and "size" not in (asked or {}):
+        shown = f"{network.input.height}x{network.input.width}"
+        notes.append(
+            f"images of {shown} are assumed for encoder {path.name}, which takes any; if it was trained on "
+            f"others, give {parameter('size')}"
+        )
     is_vae = record is not None and record.parameters.kind == "vae"
     return Encoder(
         name=path.resolve().name,

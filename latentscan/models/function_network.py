@@ -83,7 +83,7 @@ class FunctionNetwork:
     @property
     def input(self) -> ImageInput:
         """The images that it takes: any, as far as anyone knows."""
-        return ImageInput(None, None, None)
+        return ImageInput(*self.shape, any_size=True)
 
     @cached_property
     def names(self) -> list[list[str]]:

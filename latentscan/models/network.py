@@ -30,6 +30,8 @@ class ImageInput:
         The type of its pixels.
     batch
         How many images it takes at once; None where it takes any number.
+    any_size
+        Whether it takes other sizes too: what is known of its outputs is of this one.
     """
 
     height: int | None
@@ -38,6 +40,7 @@ class ImageInput:
     channels_first: bool = False
     dtype: str = "float32"
     batch: int | None = None
+    any_size: bool = False
 
 
 @dataclass(frozen=True)

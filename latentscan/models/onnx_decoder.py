@@ -67,7 +67,8 @@ class OnnxDecoder:
         """The shape of each output, None for the batch; found by a trial where the file leaves it open."""
         declared = [(None, *known_shape(entry)[1:]) for entry in self.session.get_outputs()]
         own = self.inputs
-        if all(None not in shape[1:] for shape in declared) or len(own) != 1 or None in own[0][1:]:
+        takes_latents = len(own) == 1 and len(own[0]) > 1 and None not in own[0][1:]
+        if all(None not in shape[1:] for shape in declared) or not takes_latents:
             return declared
         made = self._run(np.zeros((self._rows, *self._latent_shape), np.float32))
         return [(None, *values.shape[1:]) for values in made]

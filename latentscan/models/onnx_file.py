@@ -277,15 +277,18 @@ def _encoded(number: int) -> bytes:
 
 def _beside(path: Path, name: str) -> Path:
     """Return a file that a model names, which has to lie in its folder."""
-    parts = PurePosixPath(name.replace("\\", "/"))
-    file = path.parent / name
+    parts, file = PurePosixPath(name.replace("\\", "/")), path.parent / name
     folders = {path.parent.resolve(), path.resolve().parent}  # caches of downloads are made of links
-    inside = any(file.resolve().is_relative_to(folder) for folder in folders)
+    try:
+        inside = any(file.resolve().is_relative_to(folder) for folder in folders)
+        is_there = file.exists()
+    except (OSError, ValueError) as error:  # no system has files of such a name
+        raise _refused(path, f"names weights that no file can hold ({error}); it is damaged") from None
     if parts.is_absolute() or ".." in parts.parts or not inside:
         raise _refused(
-            path, f"names weights outside of its folder, {name}; export it again, weights beside it"
+            path, f"names weights outside of its folder, {name}; export it again, with its weights beside it"
         )
-    if not file.exists():
+    if not is_there:
         raise _refused(path, f"its weights are in {name}, which is not beside it; copy both")
     return file
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ TYPES = {
     "tensor(uint8)": "uint8",
 }
 PIECES = (12, 4)  # images of a run, where the model takes any number; more are hardly faster
+_PREFIX = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _SILENT = 4  # of log levels: onnxruntime's lines are no news to a user, and its errors are raised
 
 
@@ -88,8 +90,9 @@ class OnnxNetwork:
             )
         image = shapes[0][1:]
         first = image[2] not in (1, 3)  # unless it ends with them, an image begins with its channels
-        height, width, channels = (*image[1:], image[0]) if first else image
-        return ImageInput(height, width, channels, first, TYPES[entries[0].type])
+        own = (*image[1:], image[0]) if first else image
+        height, width, channels = (side or other for side, other in zip(own, self.shape, strict=True))
+        return ImageInput(height, width, channels, first, TYPES[entries[0].type], any_size=None in own[:2])
 
     @cached_property
     def names(self) -> list[list[str]]:
@@ -176,11 +179,11 @@ class OnnxNetwork:
         return known_shape(self.session.get_inputs()[0])[0]
 
     @property
-    def _image(self) -> tuple[int, int, int]:
-        """The shape of an image for trials, in the model's layout."""
-        own, (height, width, channels) = self.input, self.shape
-        height, width, channels = own.height or height, own.width or width, own.channels or channels
-        return (channels, height, width) if own.channels_first else (height, width, channels)
+    def _image(self) -> tuple[int, ...]:
+        """The shape of an image in the model's layout."""
+        own = self.input
+        sides = (own.height or 0, own.width or 0)
+        return (own.channels or 0, *sides) if own.channels_first else (*sides, own.channels or 0)
 
     def _tried(self, name: str) -> Shape:
         """Return the shape of an output, or a tensor, as a trial gives it."""
@@ -189,7 +192,7 @@ class OnnxNetwork:
         return (None if values.shape[:1] == (count,) else values.shape[0], *values.shape[1:])
 
     def _runner(self, outputs: Sequence[str]) -> Callable[[NDArray[Any]], list[NDArray[Any]]]:
-        inside = [name for name in outputs if [name] not in self.names]
+        inside = [name for name in dict.fromkeys(outputs) if [name] not in self.names]
         session = open_session(self.file, inside) if inside else self.session
         return runner(session, outputs, self.file.path)
 
@@ -217,6 +220,7 @@ def open_session(file: OnnxFile, inside: Sequence[str] = ()) -> Any:
         raise ParameterError(
             'ONNX files need onnxruntime; pip install ".[onnx]"', field="model", value=file.path
         ) from None
+    ort.set_default_logger_severity(_SILENT)
     options = ort.SessionOptions()
     options.log_severity_level = _SILENT
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -260,5 +264,5 @@ def known_shape(entry: Any) -> Shape:
 
 def _reason(error: Exception) -> str:
     """Return the sentence of an error of onnxruntime, without its number and the path, cut between words."""
-    text = " ".join(str(error).rpartition(" failed:")[2].split()) or type(error).__name__
+    text = _PREFIX.sub("", " ".join(str(error).rpartition(" failed:")[2].split())) or type(error).__name__
     return text if len(text) <= 200 else f"{text[:200].rpartition(' ')[0]} ..."

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+onnx_node = helper.make_node
 Side = int | str | None
 KINDS = {
     "float32": TensorProto.FLOAT,

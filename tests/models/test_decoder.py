@@ -10,6 +10,8 @@ from latentscan.errors import ParameterError, UsageError
 from latentscan.models.backend import keras
 from latentscan.models.decoder import Decoder, load_decoder
 from latentscan.models.points import normal_points
+from tests.models.onnx_files import onnx_node
+from tests.models.onnx_files import save as save_onnx
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,3 +89,38 @@ def test_a_decoder_into_something_else_is_refused(tmp_path: Path) -> None:
     keras.Model(latent, keras.layers.Dense(8)(latent)).save(tmp_path / "decoder.keras")
     with pytest.raises(ParameterError, match=r"RGB or grey images \(n, height, width, 3 or 1\), got"):
         load_decoder(tmp_path / "decoder.keras")
+
+
+@pytest.mark.parametrize("batch", ["n", 1, 3])
+@pytest.mark.parametrize(("last", "limits"), [("Sigmoid", (0, 1)), ("Tanh", (-1, 1)), (None, (0, 255))])
+def test_an_onnx_file_decodes_as_its_operations_say(
+    tmp_path: Path, batch: int | str, last: str | None, limits: tuple[float, float]
+) -> None:
+    rng = np.random.default_rng(0)
+    weights, bias = rng.standard_normal((3, 24)).astype(np.float32), np.zeros(24, np.float32)
+    nodes = [onnx_node("Flatten", ["image"], ["flat"]), onnx_node("Gemm", ["flat", "w", "b"], ["values"])]
+    if last is None:
+        weights, bias = 40 * weights, bias + 127
+    nodes.append(onnx_node(last or "Identity", ["values"], ["made"]))
+    nodes.append(onnx_node("Reshape", ["made", "sides"], ["images"]))
+    save_onnx(
+        tmp_path / "decoder.onnx",
+        nodes,
+        (batch, 3, 1),
+        {"images": None},
+        {"w": weights, "b": bias, "sides": np.array([-1, 3, 4, 2])},
+    )
+    decoder = load_decoder(tmp_path / "decoder.onnx", batch_size=4)
+    assert (decoder.latent_shape, decoder.shape, decoder.value_range) == ((3, 1), (4, 2, 3), limits)
+    z = normal_points(10, 3, seed=0)
+    own = z @ weights + bias
+    own = {"Sigmoid": 1 / (1 + np.exp(-own)), "Tanh": np.tanh(own), None: own}[last]
+    scaled = np.clip((own - limits[0]) / (limits[1] - limits[0]), 0, 1) * 255
+    images = decoder.decode(z)
+    assert np.abs(images - scaled.reshape(10, 3, 4, 2).transpose(0, 2, 3, 1)).max() <= 1
+    np.testing.assert_array_equal(decoder.decode(z[4:5]), images[4:5])
+
+
+def test_a_function_is_no_decoder(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=r"does not say which latents it takes; .* \.onnx file"):
+        load_decoder(tmp_path / "my.py:decode", trust=True)

@@ -13,7 +13,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from latentscan.errors import LatentscanError, ParameterError, UsageError
+from latentscan.errors import LatentscanError, ParameterError, UsageError, parameter
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.encoder import load_encoder
 from latentscan.models.outputs import named_outputs
@@ -44,7 +44,7 @@ def exported(path: Path, model: Any, shape: tuple[int, ...], names: list[str], *
         warnings.simplefilter("ignore")  # PyTorch announces its other exporter
         torch.onnx.export(
             model.eval(),
-            torch.zeros(1, *shape),
+            (torch.zeros(1, *shape),),
             str(path),
             input_names=["image"],
             output_names=names,
@@ -169,12 +169,17 @@ def test_layouts_types_and_batches_of_any_kind_are_recognised(
 
 def test_images_of_any_size_are_taken_in_the_size_that_is_asked_for(tmp_path: Path) -> None:
     half_size(tmp_path / "e.onnx")
-    assert load_encoder(tmp_path / "e.onnx").latent_shape == (3, 48, 48)
+    unasked = load_encoder(tmp_path / "e.onnx")
+    assert unasked.latent_shape == (3, 48, 48)
+    assert unasked.notes == (
+        "images of 96x96 are assumed for encoder e.onnx, which takes any; if it was trained on others, give "
+        + parameter("size"),
+    )
     asked = {"size": (16, 24)}
     encoder = load_encoder(tmp_path / "e.onnx", asked=asked).with_preprocessing(
         Preprocessing.model_validate(asked)
     )
-    assert encoder.latent_shape == (3, 8, 12)
+    assert (encoder.latent_shape, encoder.notes) == ((3, 8, 12), ())
     pixels = images(4, 16, 24, 3)
     mean = (pixels / 255).reshape(4, 8, 2, 12, 2, 3).mean(axis=(2, 4)).transpose(0, 3, 1, 2)
     close(encoder(pixels)["z"], mean)
@@ -214,8 +219,17 @@ def test_weights_beside_the_file_go_with_it(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pickle.loads(sent)(pixels)["mu"], own["mu"])  # noqa: S301
 
 
-@pytest.mark.parametrize("place", ["../weights.bin", "{outside}", "link.bin"])
-def test_weights_outside_of_the_folder_are_refused(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("../weights.bin", "outside of its folder"),
+        ("{outside}", "outside of its folder"),
+        ("link.bin", "outside of its folder"),
+        ("a\0b", "that no file can hold"),
+        ("a" * 300, "that no file can hold"),
+    ],
+)
+def test_weights_outside_of_the_folder_are_refused(tmp_path: Path, place: str, message: str) -> None:
     folder, outside = tmp_path / "model", tmp_path / "weights.bin"
     folder.mkdir()
     linear(folder / "e.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
@@ -225,7 +239,7 @@ def test_weights_outside_of_the_folder_are_refused(tmp_path: Path, place: str) -
     for tensor in model.graph.initializer:
         tensor.external_data[0].value = place.format(outside=outside)
     (folder / "e.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(ParameterError, match="names weights outside of its folder"):
+    with pytest.raises(ParameterError, match=f"names weights {message}"):
         load_encoder(folder / "e.onnx")
 
 
