@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from latentscan.store.reader import LatentStore
 
 IMAGES = 40
+PROVENANCE = {
+    "seed": 0,
+    "encoder": {"name": "<b>vae</b>", "sha256": "ab" * 32, "kind": "keras"},
+    "source": {"kind": "folder", "name": "faces"},
+    "preprocessing": {"size": 96, "crop": "none"},
+    "versions": {"numpy": "2.3.0", "tensorflow": "2.21.0"},
+}
 HOSTILE = "</script><script>alert(1)</script>.png"
 
 
@@ -48,7 +55,14 @@ def read(page: Path) -> Reader:
 def store(tmp_path: Path) -> LatentStore:
     paths = [HOSTILE, *(f"{row}.png" for row in range(1, IMAGES))]
     return build_store(
-        tmp_path / "z.zarr", images=IMAGES, components=3, latents=("z",), paths=paths, rejected=[3]
+        tmp_path / "z.zarr",
+        images=IMAGES,
+        components=3,
+        latents=("z",),
+        paths=paths,
+        rejected=[3],
+        provenance=PROVENANCE,
+        resume_command="latentscan encode --model vae --images faces --store z.zarr",
     )
 
 
@@ -75,9 +89,14 @@ def test_a_page_needs_nothing_but_itself(store: LatentStore, images: Path, tmp_p
     assert len(found.ids) == len(set(found.ids))
     content = written.page.read_text(encoding="utf-8")
     assert "alert(1)</script>" not in content
-    assert "not_an_image" not in content
-    assert "1 (5 damaged)" not in content
     assert re.search(r"1 \(1 damaged\)", content)
+    assert "&lt;b&gt;vae&lt;/b&gt; (SHA-256 abababababab" in content
+    assert "numpy 2.3.0, tensorflow 2.21.0" in content
+    assert "96x96 RGB, stretched to fit" in content
+    again = f"latentscan encode --model vae --images faces --store {store.location}"
+    assert again in content
+    made = f"latentscan tsne --store {store.location} --points {IMAGES} --perplexity 4 --iterations 10"
+    assert made in " ".join(content.split()).replace("4.0", "4")
     assert not list(tmp_path.glob("*.partial"))
 
 
