@@ -1,6 +1,7 @@
 """The views of an analysis: how its results look as JSON, on a terminal, and as a figure.
 
 An analysis called ``name`` has them in the module ``report/<name>.py``; it is imported when it is asked for.
+A module may also have ``section(results)``, what a page says beside them; see `latentscan.report.section`.
 """
 
 from __future__ import annotations

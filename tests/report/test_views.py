@@ -7,6 +7,8 @@ import pytest
 
 from latentscan.analyses.inputs import SeveralStores
 from latentscan.analyses.registry import ANALYSES
+from latentscan.report.page.markup import blocks_of
+from latentscan.report.section import section_of
 from latentscan.report.views import view_of
 from tests.builders import analyse, build_store
 from tests.report.rendering import shown
@@ -44,3 +46,17 @@ def test_every_analysis_has_its_views(results: dict[str, Result], name: str) -> 
     drawing = view.figure({"a.zarr": results[name]})
     artists = [axes for axes in drawing.axes if axes.lines or axes.patches or axes.collections or axes.images]
     assert artists
+
+
+@pytest.mark.parametrize("name", ANALYSES)
+def test_every_analysis_has_its_section(results: dict[str, Result], name: str) -> None:
+    section = section_of(name, {"a.zarr": results[name]})
+    assert section.title
+    assert section.lead.endswith(".")
+    for sentence in (*section.verdicts, *section.details):
+        assert sentence.endswith(".")
+        assert not sentence.endswith("..")
+    assert all(len(images.notes) in (0, len(images.rows)) for images in section.images)
+    kinds = [block.kind for block in blocks_of(view_of(name).table({"a.zarr": results[name]}))]
+    assert "table" in kinds
+    assert "verbatim" not in kinds

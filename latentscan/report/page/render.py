@@ -201,7 +201,8 @@ def _chapters(
     chapters: list[Chapter] = []
     with execution.progress.task("sections", len(sections), "analyses") as advance:
         for name, section in sections.items():
-            parts = tuple(_part(name, group) for group in found.groups(name))
+            said = (*section.verdicts, *section.details)
+            parts = tuple(_part(name, group, said) for group in found.groups(name))
             strips = (
                 ()
                 if thumbnails is None
@@ -215,10 +216,15 @@ def _chapters(
     return chapters
 
 
-def _part(name: str, results: Mapping[str, Result]) -> Part:
+def _part(name: str, results: Mapping[str, Result], said: Sequence[str]) -> Part:
+    """Return a picture and tables, without the sentences that stand above them already."""
     view = view_of(name)
     content, width, height = picture_of(view.figure(results), DPI)
-    blocks = tuple(blocks_of(view.table(results)))
+    blocks = tuple(
+        block
+        for block in blocks_of(view.table(results))
+        if block.kind != "paragraph" or not any(sentence.endswith(block.text) for sentence in said)
+    )
     picture = f"data:image/png;base64,{b64encode(content).decode()}"
     return Part(tuple(results), picture, width, height, blocks)
 

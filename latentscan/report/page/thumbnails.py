@@ -61,9 +61,18 @@ def open_pictures(images: str, root: str | None, snapshot: Snapshot, side: int) 
     side
         Width and height, pixels.
     """
-    seen = snapshot.store.attributes.get("preprocessing") or {}
-    kept = {name: seen[name] for name in ("crop", "fit", "orientation", "alpha") if name in seen}
-    shown = Preprocessing.model_validate({**kept, "size": side, "resampling": "box"})
+    try:
+        seen = Preprocessing.model_validate(snapshot.store.attributes.get("preprocessing") or {})
+    except ValueError:  # of a store of other software
+        seen = Preprocessing()
+    shown = Preprocessing(
+        crop=seen.crop,
+        fit=seen.fit,
+        orientation=seen.orientation,
+        alpha=seen.alpha,
+        size=side,
+        resampling="box",
+    )
     return open_source(images, shown, root=root, recorded=snapshot.store.attributes.get("source"))
 
 
