@@ -18,6 +18,7 @@ from latentscan.encoding.encode import encode_images
 from latentscan.encoding.parameters import Encode, EncodeParameters
 from latentscan.errors import UsageError
 from latentscan.execution.distributed import DistributedExecutor
+from latentscan.execution.threaded import IN_PROCESS
 from tests.cli.commands import latentscan, latentscan_process
 from tests.models.onnx_files import linear, onnx_node
 from tests.models.onnx_files import save as save_onnx
@@ -78,9 +79,9 @@ def worker() -> Iterator[DistributedExecutor]:
 
 def encoded(folder: Path, model: str, store: Path, executor: Executor | None = None) -> dict[str, Any]:
     options: dict[str, Any] = {"chunk_rows": 16, "size": 8, "trust_model": model.startswith("my.py")}
-    where = {} if executor is None else {"open_executor": lambda: nullcontext(executor)}
     encode_images(
-        str(folder / model), str(folder / "images.npy"), str(store), EncodeParameters(**options), **where
+        *(str(folder / model), str(folder / "images.npy"), str(store), EncodeParameters(**options)),
+        open_executor=lambda: nullcontext(executor or IN_PROCESS),
     )
     group = zarr.open_group(str(store), mode="r")
     assert group.attrs["encoder"]["name"] == model  # type: ignore[index, call-overload]
@@ -122,7 +123,7 @@ def test_the_commands_start_no_tensorflow(folder: Path, tmp_path: Path) -> None:
         with Image.open(tmp_path / name) as image:
             pictures.append(np.asarray(image))
     assert len(np.unique(pictures[0])) > 2
-    np.testing.assert_array_equal(*pictures)
+    np.testing.assert_array_equal(pictures[0], pictures[1])
 
 
 def test_a_function_is_run_by_those_alone_who_trust_it(folder: Path, tmp_path: Path) -> None:
