@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latentscan.report.format import finite, image_name, number, path_end
+from latentscan.report.section import Images, Section
 from latentscan.report.style import COLOURS, series_colours
 from latentscan.terminal import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -38,6 +39,15 @@ _NAMES = {
 }
 _CHANCE = "than chance explains in a Gaussian cloud of this covariance"
 _FIGURES = ("score", "radius", "mahalanobis")
+
+
+_LEAD = "Images that lie far out or alone, with the limits that chance rarely passes, and near-duplicates."
+_READING = {
+    "Mahalanobis distance": "how far out an image lies in the frame of the cloud; a Gaussian cloud of as "
+    "many images has one beyond the limit with a probability of 5 %.",
+    "local density": "as a share of that around the nearest images: small for an image that lies alone.",
+    "near-duplicates": "images closer together than a small share of the usual distance between neighbours.",
+}
 
 
 def to_json(result: Result) -> dict[str, Any]:
@@ -92,6 +102,29 @@ def to_json(result: Result) -> dict[str, Any]:
 def noticed(result: Result) -> list[str]:
     """Return what the figures say, a sentence each, with what chance would have."""
     return [_said_of_outliers(result), _said_of_duplicates(result)]
+
+
+def section(results: Mapping[str, Result]) -> Section:
+    """Return which images stand out, and which are nearly the same, with what chance would have."""
+    verdicts = tuple(
+        f"{name}: {sentence}" for name, result in results.items() for sentence in noticed(result)
+    )
+    images = tuple(one for name, result in results.items() for one in _images(name, result))
+    return Section("Outliers and near-duplicates", _LEAD, verdicts, reading=_READING, images=images)
+
+
+def _images(name: str, result: Result) -> Iterator[Images]:
+    """Yield the images at the head of each list, then those that have near-duplicates."""
+    for at, listed in enumerate(result["list"].tolist()):
+        rows, values = result["listed_image"][at][:RANKED], result["listed"][at][:RANKED]
+        title = _NAMES.get(listed, listed).format(k=result.attributes["nearest"])
+        if listed != "score":
+            held = rows >= 0
+            notes = tuple(map(number, values[held].tolist()))
+            yield Images(name, title, tuple(rows[held].tolist()), notes)
+    if rows := result["duplicate_image"][: GROUPS * MEMBERS].tolist():
+        groups = (f"group {group + 1}" for group in result["duplicate_group"][: len(rows)].tolist())
+        yield Images(name, "near-duplicates", tuple(rows), tuple(groups))
 
 
 def table(results: Mapping[str, Result]) -> RenderableType:

@@ -28,7 +28,7 @@ def test_every_analysis_is_a_verb_in_the_help() -> None:
     shown = CliRunner().invoke(app, ["--help"]).output
     listed = [line.split()[0] for line in shown.partition("Commands:")[2].splitlines() if line.strip()]
     start = listed.index("stats")
-    rest = ["images", "export", "plot", "info", "check", "results", "submit", "jobs", "cluster"]
+    rest = ["images", "export", "plot", "report", "info", "check", "results", "submit", "jobs", "cluster"]
     assert listed[start:] == [*ANALYSES, *rest]
 
 

@@ -127,16 +127,13 @@ def test_the_commands_start_no_tensorflow(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_function_is_run_by_those_alone_who_trust_it(folder: Path, tmp_path: Path) -> None:
-    words = ("encode", "--model", "my.py:encode", "--images", "images.npy", "--store", tmp_path / "z.zarr")
-    done = latentscan(*words, cwd=folder)
+    words = ("encode", "--model", "my.py:encode", "--size", "8", "--images", "images.npy")
+    done = latentscan(*words, "--store", tmp_path / "z.zarr", cwd=folder)
     assert done.returncode == 6
     assert "--trust-model" in done.stderr
     assert not (tmp_path / "z.zarr").exists()
-    done = latentscan(*words, "--trust-model", cwd=folder)
+    done = latentscan(*words, "--store", tmp_path / "z.zarr", "--trust-model", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert "images of 96x96 are assumed for encoder my.py:encode, which takes any" in " ".join(
-        done.stderr.split()
-    )
 
 
 def test_what_a_function_would_cost_is_planned(folder: Path) -> None:

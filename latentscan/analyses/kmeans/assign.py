@@ -43,6 +43,8 @@ def labels_of(result: Result, rows: NDArray[np.float32], k: int) -> NDArray[np.i
     k
         One of its numbers of clusters.
     """
+    if not len(rows):
+        return np.zeros(0, np.int32)
     centres = result["centres"][centres_of(result, k)]
     middle = centres.mean(axis=0).astype(np.float32)
     apart = np.abs(rows - middle)

@@ -17,7 +17,8 @@ INK = 0.35  # share of a map that all points would cover side by side
 SIDE = 420  # pixels of a map, about
 SIZES = (2.0, 8.0)  # pixels of a point
 BARS = 48  # of a histogram
-OUTSIDE = (1.0, 99.0)  # percentiles; the last bars hold what lies far beyond
+QUARTILES = (25.0, 75.0)
+FAR = 4.0  # times their distance beyond them, where a histogram ends: its last bars hold what lies beyond
 _GREY = "#8a8f98"
 _CHOSEN = "#E69F00"
 _HOVER = "window.latentscan.hover(cb_obj, at)"
@@ -139,9 +140,9 @@ def histogram_plot(at: int, title: str, values: NDArray[np.float32]) -> Plot | N
     held = values[np.isfinite(values)]
     if not len(held):
         return None
-    low, high = np.percentile(held, OUTSIDE)
-    reach = (high - low) or 1.0
-    ends = max(float(held.min()), low - reach), min(float(held.max()), high + reach)  # few lie far out
+    low, high = np.percentile(held, QUARTILES)
+    reach = FAR * (high - low) or np.inf
+    ends = max(float(held.min()), low - reach), min(float(held.max()), high + reach)
     counts, edges = np.histogram(np.clip(held, *ends), BARS, range=ends if ends[0] < ends[1] else None)
     bars = ColumnDataSource(
         {

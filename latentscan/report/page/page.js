@@ -51,7 +51,9 @@ window.latentscan = (() => {
   function extent(values) {
     const finite = Float64Array.from(values.filter(Number.isFinite)).sort();
     if (!finite.length) return [0, 1];
-    const low = finite[Math.floor(0.01 * (finite.length - 1))], high = finite[Math.ceil(0.99 * (finite.length - 1))];
+    const quantile = (share) => finite[Math.round(share * (finite.length - 1))];
+    const reach = 3 * (quantile(0.75) - quantile(0.25)) || Infinity; // few that lie far out leave colours to the others
+    const low = Math.max(quantile(0.01), quantile(0.25) - reach), high = Math.min(quantile(0.99), quantile(0.75) + reach);
     return low < high ? [low, high] : [finite[0], finite[finite.length - 1] > finite[0] ? finite[finite.length - 1] : finite[0] + 1];
   }
 

@@ -246,6 +246,7 @@ def _map(one: Shown, rows: Rows, places: Rows, count: int) -> Map:
 
 def _columns(groups: list[_Group], found: Collection, count: int, execution: Execution) -> Iterator[Column]:
     """Yield the figures of results, clusters, the partition, and the attributes."""
+    groups = [group for group in groups if len(group.rows)]
     for group in groups:
         for store, snapshot in group.stores.items():
             for column in _figures(found, store, snapshot, group.rows, execution):

@@ -115,3 +115,13 @@ def test_without_maps_there_are_no_points(store: LatentStore) -> None:
     found = gathered(a=store)
     assert len(found) == 0
     assert found.maps == ()
+
+
+def test_a_store_of_other_images_may_have_no_map(store: LatentStore, tmp_path: Path) -> None:
+    others = [f"{row}" for row in range(IMAGES)]
+    other = build_store(tmp_path / "c.zarr", images=IMAGES, components=2, latents=("z",), paths=others)
+    analyse(store, "tsne", points=20, perplexity=4, iterations=10)
+    analyse(other, "kmeans", k=(2,), seeds=1, reference=False)
+    found = gathered(c=other, a=store)
+    assert len(found) == 20
+    assert {column.group for column in found.columns} == {"a", "attributes"}
