@@ -90,6 +90,7 @@ def test_every_option_belongs_to_some_verb(option: str) -> None:
         "ingest",
         "generate",
         "plot",
+        "report",
         "images",
         "export",
         "check",
