@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -428,7 +429,7 @@ def _provenance(
             "name": encoder.name,
             "sha256": encoder.sha256,
             "outputs": dict(zip(encoder.outputs, encoder.positions, strict=True)),
-            **_function_record(encoder),
+            **_loading_record(encoder),
         },
         "source": source.describe(),
         **attribute_record(source.attributes),
@@ -442,10 +443,16 @@ def _provenance(
     }
 
 
-def _function_record(encoder: Encoder) -> dict[str, str]:
-    """Return which function of its file encodes; nothing of other models, and of a caller's own encoder."""
-    function = getattr(getattr(encoder, "loading", None), "function", "")
-    return {"function": function} if function else {}
+def _loading_record(encoder: Encoder) -> dict[str, str]:
+    """Return what besides its file decides an encoder: a function, a layer, the code of layers.
+
+    An encoder of a caller's own has none of it.
+    """
+    loading = getattr(encoder, "loading", None)
+    found = {name: getattr(loading, name, "") for name in ("function", "layer")}
+    if (code := getattr(loading, "custom_objects", None)) is not None:
+        found["custom_objects"] = hashlib.sha256(code.text.encode()).hexdigest()
+    return {name: value for name, value in found.items() if value}
 
 
 def _retry(task: RetryTask, executor: Executor, progress: Progress) -> Retried:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from latentscan.errors import ParameterError, UnsafeInputError
+import latentscan as ls
+from latentscan.errors import ParameterError, UnsafeInputError, UsageError
 from latentscan.models.backend import keras
 from latentscan.models.encoder import load_encoder
 from tests.models.encoders import as_keras_2
@@ -150,3 +151,14 @@ except Exception as error:
     )
     assert said in done.stdout
     assert done.stdout.rstrip().endswith("set()")
+
+
+def test_a_store_is_gone_on_with_by_the_same_layer_alone(tmp_path: Path) -> None:
+    image = keras.Input((8, 8, 3))
+    first = layers.Dense(3, name="first")(layers.Flatten()(image))
+    keras.Model(image, layers.Dense(3, name="second")(first)).save(tmp_path / "e.keras")
+    np.save(tmp_path / "images.npy", IMAGES)
+    where = (tmp_path / "e.keras", tmp_path / "images.npy", tmp_path / "z.zarr")
+    ls.encode(*where, layer="first", progress=False)
+    with pytest.raises(UsageError, match=r"begun with encoder\.layer = first, now it is second"):
+        ls.encode(*where, layer="second", progress=False)
