@@ -5,7 +5,8 @@ Every analysis is a function of a store and of the parameters that its command h
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
 
 from latentscan.analyses.pca import PCA
 from latentscan.analyses.projection import Projection
@@ -15,9 +16,8 @@ from latentscan.store.reader import LatentStore, open_store
 from latentscan.store.schema import DEFAULT_CHUNK_ROWS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
-    from pathlib import Path
     from typing import Unpack
 
     import xarray
@@ -29,11 +29,14 @@ if TYPE_CHECKING:
     from latentscan.execution.distributed import DistributedExecutor
     from latentscan.execution.executor import Executor
     from latentscan.progress import Progress
+    from latentscan.report.page.view import View
     from latentscan.scan.rejects import Summary
     from latentscan.scan.rows import PointsChoice
     from latentscan.store.schema import Compression
 
-OWN = ("LatentStore", "ThreadedExecutor", "connect", "encode", "ingest", "open", "plot", "project")
+    Several = list[str] | list[Path] | tuple[str | Path, ...]
+
+OWN = ("LatentStore", "ThreadedExecutor", "connect", "encode", "ingest", "open", "plot", "project", "view")
 if not TYPE_CHECKING:  # type checkers read the declarations instead: they do not evaluate such a list
     __all__ = [*OWN, *ANALYSES]  # noqa: PLE0604 (they are names)
 
@@ -56,6 +59,7 @@ def open(location: str) -> LatentStore:  # noqa: A001 (called ls.open)
     return open_store(location)
 
 
+@overload
 def encode(
     model: str | Path,
     images: str | Path,
@@ -64,17 +68,40 @@ def encode(
     executor: Executor | None = None,
     progress: Progress | bool = True,
     **parameters: Unpack[EncodeKeywords],
-) -> Summary:
+) -> Summary: ...
+
+
+@overload
+def encode(
+    model: Several,
+    images: str | Path,
+    store: Several,
+    *,
+    executor: Executor | None = None,
+    progress: Progress | bool = True,
+    **parameters: Unpack[EncodeKeywords],
+) -> list[Summary]: ...
+
+
+def encode(
+    model: str | Path | Several,
+    images: str | Path,
+    store: str | Path | Several,
+    *,
+    executor: Executor | None = None,
+    progress: Progress | bool = True,
+    **parameters: Unpack[EncodeKeywords],
+) -> Summary | list[Summary]:
     """Write `mu`, `logvar` and `z` of every image into a store, or what is missing of them.
 
     Parameters
     ----------
     model
-        A run folder, or a model file.
+        A run folder, or a model file; of several, images are read and decoded once for all.
     images
         A folder of images, CelebA's folder, a list of paths, archives, tables, or an array of images.
     store
-        The store to write, or to complete.
+        The store to write, or to complete; as many as models.
     executor
         Where blocks are encoded: the threads of this process by default, or a cluster.
     progress
@@ -84,7 +111,7 @@ def encode(
 
     Returns
     -------
-    How many images were written, and which were rejected.
+    How many images were written, and which were rejected; of several models, for each.
 
     Raises
     ------
@@ -97,7 +124,7 @@ def encode(
 
     from pydantic import ValidationError
 
-    from latentscan.encoding.encode import encode_images
+    from latentscan.encoding.encode import encode_all
     from latentscan.encoding.parameters import EncodeParameters
     from latentscan.errors import parameter_error
     from latentscan.progress import as_progress
@@ -106,14 +133,19 @@ def encode(
         asked = EncodeParameters.model_validate(parameters)
     except ValidationError as error:
         raise parameter_error(error, dict(parameters)) from None
-    return encode_images(
-        str(model),
+    found = encode_all(
+        _each(model),
         str(images),
-        str(store),
+        _each(store),
         asked,
         open_executor=lambda: nullcontext(executor or ThreadedExecutor()),
         progress=as_progress(progress),
     )
+    return found[0] if isinstance(model, str | Path) else found
+
+
+def _each(given: str | Path | Several) -> list[str]:
+    return [str(given)] if isinstance(given, str | Path) else [str(one) for one in given]
 
 
 def ingest(
@@ -159,8 +191,6 @@ def ingest(
     UnsafeInputError
         If a file could run code when it is loaded.
     """
-    from pathlib import Path
-
     from latentscan.encoding.ingest import ingest as ingest_files
     from latentscan.errors import ParameterError
     from latentscan.progress import as_progress
@@ -182,28 +212,98 @@ def ingest(
     )
 
 
-def plot(result: xarray.Dataset) -> Figure:
+def plot(result: xarray.Dataset, *, colour: str | None = None, store: LatentStore | None = None) -> Figure:
     """Plot what an analysis returned, as its command does with ``--plot``.
 
     Parameters
     ----------
     result
         A Dataset that a function of an analysis returned, or that was read from a store.
+    colour
+        What the images on a map are coloured by: ``radius``, ``split``, ``cluster`` (of the newest cached
+        `kmeans`, of the k that it suggests), ``cluster:K``, or an attribute; their radii if None.
+    store
+        The store of the images, which knows all of these but the radius.
 
     Raises
     ------
     UsageError
-        If it is no result of an analysis.
+        If it is no result of an analysis, or its figure cannot be coloured so.
     """
-    from latentscan.errors import UsageError, shown
-    from latentscan.report.style import literal
+    from latentscan.errors import ParameterError, UsageError, shown
+    from latentscan.report.colouring import Colouring, as_coloured
+    from latentscan.report.style import as_shown_by_notebooks, literal
     from latentscan.report.views import view_of
     from latentscan.store.results import Result
 
     name = getattr(result, "attrs", {}).get("analysis")
     if not isinstance(name, str) or name not in ANALYSES:
         raise UsageError(f"expected a Dataset that an analysis returned, got {shown(result)}")
-    return literal(view_of(name).figure({name: Result.from_dataset(result)}))
+    view, found = view_of(name), Result.from_dataset(result)
+    if colour is None:
+        return as_shown_by_notebooks(literal(view.figure({name: found})))
+    points = as_coloured(view)
+    if points is None:
+        raise ParameterError(f"a figure of {name} has no point for each image", field="colour", value=colour)
+    colouring = Colouring(colour, None, name) if store is None else Colouring.at(colour, store.location)
+    drawing = literal(points.coloured({name: found}, {name: colouring.of(found)}))
+    return as_shown_by_notebooks(drawing)
+
+
+def view(
+    *stores: LatentStore,
+    images: str | Path | None = None,
+    root: str | Path | None = None,
+    results: str | None = None,
+    models: Sequence[str | Path] = (),
+    height: int = 900,
+    progress: Progress | bool = True,
+) -> View:
+    """Show what is cached of stores in a cell of a notebook: the page that ``latentscan report`` writes.
+
+    Parameters
+    ----------
+    stores
+        The stores, of the same images.
+    images, root
+        The images that they are of, for thumbnails, and the folder that a list's paths are relative to.
+    results
+        Where results are cached; each store itself if None.
+    models
+        The run folder, or the decoder, of each store in their order.
+    height
+        Of the cell, pixels.
+    progress
+        Hears of the work; True shows it on stderr.
+
+    Raises
+    ------
+    StoreError
+        If a store is incomplete or damaged.
+    UsageError
+        If the images or models are not those of the stores, or there is no store.
+    """
+    from tempfile import TemporaryDirectory
+
+    from latentscan.errors import UsageError
+    from latentscan.execution.context import Execution
+    from latentscan.progress import as_progress
+    from latentscan.report.page.render import write_report
+    from latentscan.report.page.view import View
+
+    if not stores:
+        raise UsageError("expected one store or more to view, got none")
+    with TemporaryDirectory() as folder:
+        written = write_report(
+            [store.location for store in stores],
+            Path(folder) / "page.html",
+            images=None if images is None else str(images),
+            root=None if root is None else str(root),
+            results=results,
+            models=[Path(model) for model in models],
+            execution=Execution(progress=as_progress(progress)),
+        )
+        return View(written.page.read_text(encoding="utf-8"), height)
 
 
 def connect(

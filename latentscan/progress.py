@@ -76,11 +76,18 @@ def labelled(progress: Progress, name: str) -> Progress:
     return _Labelled(progress, name)
 
 
-def terminal_progress() -> Progress:
-    """Return the subscriber that suits where stderr goes."""
+def terminal_progress(*, brief: bool = False) -> Progress:
+    """Return the subscriber that suits where stderr goes.
+
+    Parameters
+    ----------
+    brief
+        Whether work that is done leaves nothing on the terminal: it is part of something with a line of its
+        own.
+    """
     if sys.stderr is None:  # closed; `print` would write to stdout then, where data goes
         return SILENT
-    return BarProgress() if sys.stderr.isatty() else PlainProgress()
+    return BarProgress(brief=brief) if sys.stderr.isatty() else PlainProgress(brief=brief)
 
 
 def as_progress(wanted: Progress | bool) -> Progress:
@@ -92,6 +99,9 @@ def as_progress(wanted: Progress | bool) -> Progress:
 
 class _Lines:
     """Writes lines to stderr."""
+
+    def __init__(self, *, brief: bool = False) -> None:
+        self._brief = brief
 
     def log(self, line: str) -> None:
         """Write a line."""
@@ -117,7 +127,9 @@ class BarProgress(_Lines):
         )
         clock = _Clock(unit)
         is_terminal = sys.stdout is not None and sys.stdout.isatty()  # else, it is for data
-        with Progress(*columns, console=console(sys.stderr), redirect_stdout=is_terminal) as bar:
+        with Progress(
+            *columns, console=console(sys.stderr), redirect_stdout=is_terminal, transient=self._brief
+        ) as bar:
             shown = plain(one_line(label), bar.console.encoding)
             task = bar.add_task(shown, total=total, completed=done, rate=unit, figures="")
 
@@ -150,7 +162,8 @@ class PlainProgress(_Lines):
             with one_at_a_time:
                 clock.count(amount)
                 state["done"] += amount
-                if state["done"] >= total or time.monotonic() - state["said"] >= PLAIN_EVERY_S:
+                is_done = state["done"] >= total and not self._brief
+                if is_done or time.monotonic() - state["said"] >= PLAIN_EVERY_S:
                     say(figures)
 
         yield advance

@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 LATENTS = ("mu", "logvar", "z")
 
 
+def analyses_of_stores() -> list[str]:
+    """Return the analyses that are of nothing but stores."""
+    return [name for name, analysis in ANALYSES.items() if analysis.inputs.needs_stores_alone()]
+
+
 def build_store(
     location: Path | str,
     *,

@@ -94,6 +94,18 @@ def keras_mixed_precision(folder: Path) -> Made:
     return _keras(model, folder / "mixed.keras", ("z",))
 
 
+def keras_batch_of_one(folder: Path) -> Made:
+    image = keras.Input(batch_shape=(1, *RGB))
+    model = keras.Model(image, _heads(image))
+    made = _keras(model, folder / "one.keras", ("mu", "logvar"))
+
+    def truth(pixels: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        rows = [made.truth(pixels[at : at + 1]) for at in range(len(pixels))]
+        return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+
+    return Made(made.model, RGB, truth)
+
+
 class Draw(keras.layers.Layer):  # type: ignore[misc]
     """A layer of someone's own, whose code is in no file."""
 
@@ -125,12 +137,15 @@ def keras_2(folder: Path) -> Made:
     return Made(str(as_keras_2(folder / "new.keras", folder / "old.keras")), WIDE, made.truth)
 
 
-def _torch(folder: Path, shape: tuple[int, int, int], *, spatial: bool = False) -> Made:
+def _torch(
+    folder: Path, shape: tuple[int, int, int], *, spatial: bool = False, groups: int | None = None
+) -> Made:
     """Export a model of PyTorch as the README does."""
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
     height, width, channels = shape
-    parts = [torch.nn.Conv2d(channels, 4, 3, 2, 1), torch.nn.BatchNorm2d(4), torch.nn.ReLU()]
+    norm = torch.nn.GroupNorm(groups, 4) if groups else torch.nn.BatchNorm2d(4)
+    parts = [torch.nn.Conv2d(channels, 4, 3, 2, 1), norm, torch.nn.ReLU()]
     sides = (-(-height // 2), -(-width // 2))
     tail = [torch.nn.Flatten(), torch.nn.Linear(4 * sides[0] * sides[1], 5)]
     model = torch.nn.Sequential(*parts, *([] if spatial else tail)).eval()
@@ -163,6 +178,10 @@ def torch_grey(folder: Path) -> Made:
 
 def torch_spatial(folder: Path) -> Made:
     return _torch(folder, WIDE, spatial=True)
+
+
+def torch_group_norm(folder: Path) -> Made:
+    return _torch(folder, RGB, groups=2)
 
 
 def onnx_file(folder: Path) -> Made:
@@ -271,8 +290,17 @@ def in_npz(folder: Path, pixels: NDArray[np.uint8]) -> Path:
 SOURCES = (in_folder, in_npy, in_zip, in_tar, in_zarr, in_parquet, in_hdf5, in_list, in_npz)
 ENCODERS = (
     *(keras_vae, keras_grey, keras_wide, keras_spatial, keras_channels_first, keras_mixed_precision),
-    *(keras_own_layer, keras_part, keras_2, torch_rgb, torch_grey, torch_spatial, onnx_file),
-    *(function_vae, function_spatial),
+    *(
+        keras_batch_of_one,
+        keras_own_layer,
+        keras_part,
+        keras_2,
+        torch_rgb,
+        torch_grey,
+        torch_spatial,
+        torch_group_norm,
+    ),
+    *(onnx_file, function_vae, function_spatial),
 )
 # every encoder with two sources, every source with three encoders or more
 PAIRS = [
@@ -313,3 +341,44 @@ def test_the_store_holds_what_the_framework_gives(
         tolerance = (1e-2 if build is keras_mixed_precision else 1e-4) * np.abs(rows).max()
         np.testing.assert_allclose(np.asarray(getattr(store, name)[:]), rows, rtol=0, atol=tolerance)
     assert store.latent_shape == (encoder.latent_shape or (rows.shape[1],))
+
+
+def _planes(folder: Path) -> tuple[str, dict[str, Any]]:
+    image = keras.Input((8, 12, 5))
+    keras.Model(image, layers.Dense(3)(layers.Flatten()(image))).save(folder / "planes.keras")
+    return str(folder / "planes.keras"), {}
+
+
+def _first(folder: Path) -> tuple[str, dict[str, Any]]:
+    linear(folder / "first.onnx", entry=("n", 5, 8, 12), names=["z"])
+    return str(folder / "first.onnx"), {}
+
+
+def _function(folder: Path) -> tuple[str, dict[str, Any]]:
+    (folder / "mine.py").write_text(FUNCTION)
+    return f"{folder / 'mine.py'}:halves", {"size": (8, 12), "channels": 5, "trust_model": True}
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("build", [_planes, _first, _function])
+def test_arrays_of_any_pixels_are_encoded_as_exactly_as_they_are(
+    build: Callable[[Path], tuple[str, dict[str, Any]]], kind: Any, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(5)
+    values = random.random((IMAGES, 8, 12, 5)).astype(np.float32)
+    most = 1 if kind == np.float32 else np.iinfo(kind).max
+    images = (values * most).astype(kind)
+    exact = (images / most).astype(np.float32)
+    model, options = build(tmp_path)
+    np.save(tmp_path / "images.npy", np.moveaxis(images, 3, 1) if build is _first else images)
+    summary = ls.encode(model, tmp_path / "images.npy", tmp_path / "z.zarr", progress=False, **options)
+    assert (summary.images, dict(summary.rejected)) == (IMAGES, {})
+    if build is _planes:
+        truth = np.asarray(keras.models.load_model(model)(exact))
+    elif build is _first:
+        (weights,) = linear(tmp_path / "first.onnx", entry=("n", 5, 8, 12), names=["z"]).values()
+        truth = np.moveaxis(exact, 3, 1).reshape(IMAGES, -1) @ weights
+    else:
+        truth = exact[:, ::2, ::2].reshape(IMAGES, -1)
+    rows = np.asarray(ls.open(str(tmp_path / "z.zarr")).z[:])
+    np.testing.assert_allclose(rows, truth, rtol=0, atol=2e-6 * np.abs(truth).max())

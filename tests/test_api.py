@@ -17,7 +17,7 @@ from latentscan.analyses.registry import ANALYSES
 from latentscan.encoding.parameters import EncodeKeywords, EncodeParameters
 from latentscan.errors import ParameterError, StoreError, UsageError
 from latentscan.report.views import view_of
-from tests.builders import analyse, build_store
+from tests.builders import analyse, analyses_of_stores, build_store
 
 if TYPE_CHECKING:
     import xarray
@@ -25,14 +25,21 @@ if TYPE_CHECKING:
     from latentscan.store.reader import LatentStore
 
 # of any analysis that has them
-SMALL = {"k": (2, 3), "seeds": 1, "points": 60, "perplexity": 5, "iterations": 20, "sample": 40}
+SMALL = {
+    "k": (2, 3),
+    "seeds": 1,
+    "points": 60,
+    "perplexity": 5,
+    "iterations": 20,
+    "sample": 40,
+    "clusters": 3,
+}
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> LatentStore:
-    return build_store(
-        tmp_path_factory.mktemp("api") / "z.zarr", images=300, components=5, chunk_rows=64, latents=("z",)
-    )
+    location = tmp_path_factory.mktemp("api") / "z.zarr"
+    return build_store(location, images=300, components=5, chunk_rows=64, latents=("z",), labels=("smile",))
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +56,10 @@ def own_parameters(name: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def datasets(store: LatentStore, other: LatentStore) -> dict[str, xarray.Dataset]:
-    """What the function of every analysis returns."""
+    """What the function of every analysis of stores returns."""
     found = {}
-    for name, analysis in ANALYSES.items():
+    for name in analyses_of_stores():
+        analysis = ANALYSES[name]
         of: Any = {"one": store, "two": other} if analysis.inputs is SeveralStores else store
         found[name] = getattr(ls, name)(of, **own_parameters(name), progress=False)
     return found
@@ -84,7 +92,8 @@ def test_parameters_are_in_the_attributes(store: LatentStore, datasets: dict[str
         parameters = ANALYSES[name].parameters.model_validate(own_parameters(name))
         assert dataset.attrs["analysis"] == name
         assert dataset.attrs["version"] == ANALYSES[name].version
-        of = Request(ANALYSES[name], parameters).of_stores([store.schema] if name != "compare" else [])
+        is_of_one = ANALYSES[name].inputs is not SeveralStores
+        of = Request(ANALYSES[name], parameters).of_stores([store.schema] if is_of_one else [])
         assert dataset.attrs["parameters"] == of.parameters.model_dump(mode="json")
 
 
@@ -105,6 +114,18 @@ def test_arrays_are_not_taken_for_files(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="expected the path of a") as refused:
         ls.ingest(tmp_path / "z.zarr", z=np.zeros((3, 2)), progress=False)  # type: ignore[arg-type]
     assert refused.value.field == "z"
+
+
+def test_maps_are_plotted_in_other_colours(tmp_path: Path) -> None:
+    store = build_store(tmp_path / "z.zarr", images=60, components=4, labels=("Smiling",))
+    maps = ls.tsne(store, points=50, perplexity=5, iterations=10, progress=False)
+    texts = {text.get_text() for text in ls.plot(maps, colour="Smiling", store=store).texts}
+    assert any("colour: Smiling" in text for text in texts)
+    assert any("radius" in text.get_text() for text in ls.plot(maps, colour="radius").texts)
+    with pytest.raises(UsageError, match=r"colour=Smiling: .* without its store"):
+        ls.plot(maps, colour="Smiling")
+    with pytest.raises(UsageError, match="a figure of pca has no point for each image"):
+        ls.plot(ls.pca(store, progress=False), colour="radius")
 
 
 def test_what_is_no_result_is_not_plotted(datasets: dict[str, xarray.Dataset]) -> None:
@@ -208,8 +229,8 @@ def test_type_checkers_know_the_functions(tmp_path: Path) -> None:
     own = [line for line in said.splitlines() if line.startswith(str(tmp_path / "typed.py"))]
     assert [line.split('"')[1] for line in own] == ["xarray.Dataset", "xarray.DataArray"], said
     wrong = [line.partition("wrong.py:")[2] for line in said.splitlines() if "wrong.py" in line]
-    lines = [int(line.partition(":")[0]) for line in wrong if "error" in line]
-    assert lines == list(range(5, 12)), said
+    lines = {int(line.partition(":")[0]) for line in wrong if "error" in line}
+    assert lines == set(range(5, 12)), said
 
 
 def test_progress_is_shown_on_stderr_unless_it_is_not_wanted(

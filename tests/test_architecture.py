@@ -22,7 +22,7 @@ PACKAGE = Path(latentscan.__file__).parent
 FLOORS = (
     *("errors", "terminal", "progress", "processors", "paths", "files", "arrays"),
     *("images", "models", "store", "kernels", "execution", "cluster", "scan", "encoding", "analyses"),
-    *("report", "jobs", "synth", "api", "__init__", "demo", "cli", "__main__"),
+    *("report", "jobs", "synth", "api", "__init__", "demo", "study", "cli", "__main__"),
 )
 
 DOORS = {

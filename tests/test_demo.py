@@ -4,30 +4,36 @@ import re
 from io import StringIO
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from rich.console import Console
 
-from latentscan.analyses.inputs import OneStore
+from latentscan.analyses.inputs import SeveralStores
 from latentscan.analyses.registry import ANALYSES
 from latentscan.cli.demo import farewell
 from latentscan.demo import run_demo
 
 
+@pytest.mark.timeout(1200)  # three trainings, and every analysis of each
 def test_the_demo_makes_what_it_says_once(tmp_path: Path) -> None:
     said: list[str] = []
     table = run_demo(tmp_path / "demo", images=120, epochs=1, say=said.append)
     names = {path.name for path in (tmp_path / "demo").iterdir()}
+    models = ("ae", "vae", "vae-kl")
     assert names == {
-        *("faces", "ae", "vae", "ae.zarr", "vae.zarr", "compared.png", "reconstructions.png"),
-        *("ae-plots", "vae-plots"),
-        *("ae-gaussian.png", "vae-gaussian.png", "ae-normal.png", "vae-normal.png"),
+        *("faces", "compared.png", "reconstructions.png", "report.html"),
+        *(f"{name}{ending}" for name in models for ending in ("", ".zarr", "-plots")),
+        *(f"{name}-{points}.png" for name in models for points in ("gaussian", "normal")),
     }
-    assert len(said) == 5
+    assert [line.partition(":")[0] for line in said] == [f"{number} of 7" for number in range(1, 8)]
+    page = (tmp_path / "demo" / "report.html").read_text()
+    assert all(f'id="{part}"' in page for part in ("maps", "training", "decoded", "analysis-compare"))
     plots = sorted(path.name for path in (tmp_path / "demo" / "vae-plots").iterdir())
-    alone = [name for name, analysis in ANALYSES.items() if analysis.inputs is OneStore]
-    assert plots == sorted(f"{name}.png" for name in alone)
+    alone = [name for name, analysis in ANALYSES.items() if analysis.inputs is not SeveralStores]
+    # each analysis once, and the spectrum of z, which the ledger needs, beside that of mu
+    assert sorted({name.removesuffix(".png").partition("-")[0] for name in plots}) == sorted(alone)
     with Image.open(tmp_path / "demo" / "reconstructions.png") as picture:
-        assert picture.size == (16 * 98 + 2, 3 * 98 + 2)
+        assert picture.size == (16 * 98 + 2, 4 * 98 + 2)
     stream = StringIO()
     Console(file=stream, width=80).print(table)
     assert "ae.zarr" in stream.getvalue()
@@ -38,5 +44,6 @@ def test_the_demo_makes_what_it_says_once(tmp_path: Path) -> None:
 
     stores = [p for p in (tmp_path / "demo").glob("*.zarr/*/c/**/*") if p.is_file()]
     before = {path: path.stat().st_mtime_ns for path in stores}
-    run_demo(tmp_path / "demo", images=120, epochs=1)
+    run_demo(tmp_path / "demo", images=120, epochs=1, say=said.append)
+    assert "all of it is there already; only pictures and the page are drawn again" in said
     assert {path: path.stat().st_mtime_ns for path in stores} == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from latentscan.analyses.registry import ANALYSES
 from latentscan.cli.app import app
+from latentscan.report.study import written
 from tests.cli.commands import latentscan
 
 ROOT = Path(__file__).parent.parent
@@ -37,6 +39,7 @@ SMALLER = {
 }
 
 
+@pytest.mark.timeout(1200)  # dozens of commands, one after another
 def test_the_code_runs_from_top_to_bottom_in_one_folder(tmp_path: Path) -> None:
     """All but PyTorch's (py) and those of consoles, which install, need many machines, or measure speed."""
     shutil.copytree(ROOT / "jobs", tmp_path / "jobs")
@@ -84,6 +87,7 @@ def test_every_command_and_option_exists(verb: str, options: tuple[str, ...]) ->
 def test_every_option_belongs_to_some_verb(option: str) -> None:
     making = (
         "demo",
+        "study",
         "synth",
         "train",
         "encode",
@@ -98,7 +102,8 @@ def test_every_option_belongs_to_some_verb(option: str) -> None:
     )
     verbs = [*making, *ANALYSES, "results remove"]
     helps = [
-        CliRunner().invoke(app, [*verb.split(), "--help"], env={"COLUMNS": "200"}).output for verb in verbs
+        CliRunner().invoke(app, [*verb.split(), "--help"], env={"COLUMNS": "200"}).output
+        for verb in ("", *verbs)
     ]
     assert any(f"{option} " in text for text in helps), option
 
@@ -114,5 +119,21 @@ def test_every_room_exists(room: str) -> None:
 
 
 @pytest.mark.parametrize("module", re.findall(r"python -m (tests[\w.]+)", README))
-def test_every_benchmark_exists(module: str) -> None:
-    assert (ROOT / f"{module.replace('.', '/')}.py").exists()
+def test_every_module_that_is_run_exists(module: str) -> None:
+    path = ROOT / module.replace(".", "/")
+    assert path.with_suffix(".py").exists() or (path / "__main__.py").exists()
+
+
+def test_what_it_found_is_what_the_study_stored() -> None:
+    """Every figure of the table, and every ratio with its interval, is one of the stored results."""
+    document = json.loads((ROOT / ".github" / "study.json").read_text(encoding="utf-8"))
+    text = README.partition("## What it found")[2].partition("\n## ")[0]
+    rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| |")]
+    assert len(rows) == 6
+    titles = {figure["title"]: figure["kinds"] for figure in document["figures"].values()}
+    for row in rows:
+        title, *cells = (cell.strip() for cell in row.strip("|").split("|"))
+        assert cells == [written(kind["runs"]) for kind in titles[title].values()], title
+    ratios = re.findall(r"[0-9.]+ \[[0-9.]+, [0-9.]+\]", text)
+    assert len(ratios) == 4
+    assert all(any(ratio in answer for answer in document["answers"]) for ratio in ratios)

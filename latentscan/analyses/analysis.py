@@ -153,6 +153,10 @@ def _nothing(_parameters: Any) -> Sequence[Request]:
     return ()
 
 
+def _always(_schema: Schema) -> bool:
+    return True
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Analysis(Generic[P]):
     """An analysis.
@@ -193,6 +197,8 @@ class Analysis(Generic[P]):
     rows
         Variables of a result that hold rows of a store, −1 for none; the paths of their images are put
         beside each, in ``<variable>_path``.
+    suits
+        Whether a store has what the analysis looks at: of one that has not, it is not missing.
     """
 
     name: str
@@ -209,6 +215,7 @@ class Analysis(Generic[P]):
     align: Callable[[Sequence[Result]], list[Result]] | None = None
     labels: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     rows: tuple[str, ...] = ()
+    suits: Callable[[Schema], bool] = _always
 
     def __post_init__(self) -> None:
         if [self.reduction, self.compute, self.compute_together].count(None) != 2:

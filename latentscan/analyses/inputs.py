@@ -9,7 +9,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from latentscan.errors import ParameterError, UsageError
+from latentscan.errors import ParameterError, UsageError, parameter
 from latentscan.paths import absolute, local_path, store_names
 from latentscan.scan.snapshot import Snapshot
 from latentscan.store.reader import LatentStore, open_store
@@ -98,6 +98,11 @@ class Inputs(ABC):
         UsageError
             If anything else does not fit.
         """
+
+    @classmethod
+    def needs_stores_alone(cls) -> bool:
+        """Check whether nothing but stores must be named."""
+        return all(one.name in {"store", "stores"} for one in cls.arguments if one.required)
 
     @property
     @abstractmethod
@@ -241,6 +246,76 @@ class StoreAndModel(OneStore):
     def document(self) -> dict[str, Any]:
         """Return the names of the store and the model."""
         return {**super().document(), "model": str(self.model)}
+
+
+@dataclass(frozen=True, eq=False)
+class StoreAndDecoder(OneStore):
+    """An analysis of a store and of what a decoder makes of its latents.
+
+    The model is the run folder that wrote the store; or its encoder, with the decoder beside it; or the
+    decoder alone, of which nobody can check that it belongs to the store.
+    """
+
+    model: Path
+    decoder: Path
+    hashes: Mapping[str, str]  # of the encoder, under ``model``, and of the decoder
+    arguments: ClassVar[tuple[Argument, ...]] = (
+        STORE,
+        Argument("model", "the run folder that wrote the store, or its encoder, or its decoder alone"),
+        Argument(
+            "decoder",
+            "the decoder, a .keras or an .onnx file, where the model is an encoder",
+            required=False,
+        ),
+    )
+
+    @classmethod
+    def open(cls, given: Mapping[str, Any], *, allow_partial: bool = False) -> Self:
+        """Open ``store`` and ``model``, and find the decoder: of the run, named, or the model itself."""
+        from latentscan.models.packing import sha256 as sha256_of
+        from latentscan.models.run_folder import RunFolder as Folder
+
+        snapshot = OneStore.open(given, allow_partial=allow_partial).snapshot
+        model, named = local_path(given["model"]), given.get("decoder")
+        folder, encoder = Folder(model), snapshot.store.attributes.get("encoder", {})
+        is_run = folder.record.exists()
+        if named is None and not is_run and model.is_file():
+            found = sha256_of(model)
+            if found != encoder.get("sha256"):
+                return cls(snapshot, model, model, {"decoder": found})
+            raise UsageError(
+                f"{model} is no run folder, so its decoder is not known; name it: {parameter('decoder')}"
+            )
+        if is_run and not folder.encoder.exists():
+            raise ParameterError(
+                "this run has no encoder and no decoder: no epoch was finished", field="model", value=model
+            )
+        owner = StoreAndModel.open({**given, "store": snapshot.store}, allow_partial=allow_partial)
+        decoder = folder.decoder if named is None else local_path(named)
+        if not decoder.exists():
+            raise ParameterError("does not exist", field="decoder", value=decoder)
+        return cls(snapshot, model, decoder, {"model": owner.model_sha256, "decoder": sha256_of(decoder)})
+
+    @property
+    def decodes(self) -> Path:
+        """The run folder where the decoder is its own, which says more of it, else its file."""
+        own = self.decoder.parent == self.model and self.decoder.name == "decoder.keras"
+        return self.model if own else self.decoder
+
+    @property
+    def encoder(self) -> Path | None:
+        """The run folder or the file of the encoder that wrote the store; None where it is not named."""
+        return self.model if "model" in self.hashes else None
+
+    @property
+    def identity(self) -> Identity:
+        """The content of the store, and the hashes of the encoder, where it is named, and of the decoder."""
+        return Identity((self.snapshot.content,), others=self.hashes)
+
+    def document(self) -> dict[str, Any]:
+        """Return the names of the store, the model, and the decoder where it is another file."""
+        other = {} if self.decodes == self.model else {"decoder": str(self.decoder)}
+        return {**super().document(), "model": str(self.model), **other}
 
 
 @dataclass(frozen=True, eq=False)

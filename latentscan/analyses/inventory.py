@@ -108,7 +108,13 @@ class StoreSummary:
     def not_computed(self) -> tuple[str, ...]:
         """Names of the analyses of one store of which no result is cached that would be read today."""
         held = {result.name for result in self.results if not result.why_stale}
-        alone = [name for name, analysis in ANALYSES.items() if analysis.inputs is OneStore]
+        alone = [
+            name
+            for name, analysis in ANALYSES.items()
+            if issubclass(analysis.inputs, OneStore)
+            and analysis.inputs.needs_stores_alone()
+            and analysis.suits(self.store.schema)
+        ]
         return tuple(name for name in alone if name not in held)
 
     def next_steps(self) -> tuple[tuple[str, str], ...]:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latentscan.analyses.analysis import Request
-from latentscan.analyses.cached_models import best_centres, cached_map
+from latentscan.analyses.cached_models import best_centres, cached_map, newest_result
+from latentscan.analyses.origins import StoreAndOrigins
 from latentscan.analyses.outliers import OUTLIERS
+from latentscan.analyses.outliers.analysis import RECONSTRUCTION
 from latentscan.analyses.outliers.parameters import OutliersParameters
 from latentscan.analyses.pca import PCA, PcaParameters
 from latentscan.analyses.projection import Projection
@@ -144,14 +146,14 @@ def point_table(inputs: OneStore, parameters: TableParameters, cache: Cache) -> 
     require_points(snapshot.store, parameters.array)
     columns = _known(snapshot)
     kept = None
-    found = cached_map(location, parameters.map)
+    found = cached_map(location, snapshot, parameters.map)
     if found is not None:
         places = np.full((snapshot.schema.images, 2), np.nan, np.float32)
         places[found["image"]] = found["embedding"]
         columns += [Column(name, _of_image(places[:, axis])) for axis, name in enumerate("xy")]
         kept = np.isfinite(places[:, 0]) if parameters.mapped else None
     if parameters.k is not None:
-        columns.append(_cluster(*best_centres(location, snapshot.location, parameters.k, parameters.array)))
+        columns.append(_cluster(*best_centres(location, snapshot, parameters.k, parameters.array)))
     if parameters.figures:
         columns += _figures(inputs, parameters, cache)
     if parameters.axes:
@@ -206,11 +208,16 @@ def _cluster(array: str, centres: NDArray[np.float64]) -> Column:
 
 
 def _figures(inputs: OneStore, parameters: TableParameters, cache: Cache) -> list[Column]:
-    found = cache.result(Request(OUTLIERS, OutliersParameters(array=parameters.array)), inputs)
+    request = Request(OUTLIERS, OutliersParameters(array=parameters.array))
+    found = cache.result(request, StoreAndOrigins.unnamed(inputs.snapshot))
+    location, content = cache.policy.results or inputs.home, inputs.snapshot.content
+    made_again = newest_result(location, OUTLIERS.name, content, RECONSTRUCTION)
+    excess = [] if made_again is None else [Column(RECONSTRUCTION, _of_image(made_again[RECONSTRUCTION]))]
     groups = np.full(inputs.snapshot.schema.images, NO_GROUP, np.int64)
     groups[found["duplicate_image"]] = found["duplicate_group"]
     return [
         *(Column(name, _of_image(found[name])) for name in FIGURES),
+        *excess,
         Column("duplicate_group", _of_image(groups)),
     ]
 

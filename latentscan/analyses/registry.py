@@ -16,8 +16,14 @@ if TYPE_CHECKING:  # what editors and type checkers know of `latentscan`
     from latentscan.analyses.collapse import collapse as collapse
     from latentscan.analyses.compare import compare as compare
     from latentscan.analyses.kmeans import kmeans as kmeans
+    from latentscan.analyses.labels import labels as labels
+    from latentscan.analyses.ledger import ledger as ledger
+    from latentscan.analyses.logvar import logvar as logvar
     from latentscan.analyses.outliers import outliers as outliers
     from latentscan.analyses.pca import pca as pca
+    from latentscan.analyses.randoms import randoms as randoms
+    from latentscan.analyses.runs import runs as runs
+    from latentscan.analyses.shape import shape as shape
     from latentscan.analyses.stats import stats as stats
     from latentscan.analyses.tsne import tsne as tsne
 
@@ -64,4 +70,19 @@ class Registry(Mapping[str, "Analysis[Any]"]):
         return import_module(f"latentscan.analyses.{name}")
 
 
-ANALYSES = Registry("stats", "collapse", "axes", "pca", "outliers", "kmeans", "tsne", "compare")
+ANALYSES = Registry(
+    "stats",
+    "collapse",
+    "ledger",
+    "axes",
+    "pca",
+    "shape",
+    "outliers",
+    "kmeans",
+    "labels",
+    "tsne",
+    "logvar",
+    "randoms",
+    "compare",
+    "runs",
+)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from latentscan.analyses.analysis import Request
-from latentscan.analyses.cached_models import best_centres
+from latentscan.analyses.cached_models import best_centres, newest_result
+from latentscan.analyses.origins import StoreAndOrigins
 from latentscan.analyses.outliers import OUTLIERS
+from latentscan.analyses.outliers.analysis import RECONSTRUCTION
 from latentscan.analyses.outliers.exact import nearest_among_all
 from latentscan.analyses.outliers.parameters import OutliersParameters
-from latentscan.errors import ParameterError, UsageError, parameter, shown
+from latentscan.errors import ParameterError, UsageError, command, parameter, shown
 from latentscan.kernels.far_out import Nearest
 from latentscan.kernels.nearest import nearest
 from latentscan.kernels.reduction import Counts, LatentBlock, Reduction
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from latentscan.scan.snapshot import Snapshot
     from latentscan.store.results import Result
 
-Figure = Literal["radius", "mahalanobis", "neighbour_distance", "density", "score"]
+Figure = Literal["radius", "mahalanobis", "neighbour_distance", "density", "score", "reconstruction_excess"]
 FIGURES: tuple[str, ...] = get_args(Figure)
 
 
@@ -126,12 +128,15 @@ class Chooser:
         ------
         ParameterError
             If there is no such figure.
+        UsageError
+            If it is one of model and images, and not cached.
         """
         end = "largest" if largest else "smallest"
         if figure not in FIGURES:
             raise ParameterError(f"expected one of {', '.join(FIGURES)}", field=end, value=figure)
         title = f"{end} {figure.replace('_', ' ')}"
-        return self._extreme(title, self._figures(), figure, sign=-1 if largest else 1, others=())
+        result = self._reconstructed() if figure == RECONSTRUCTION else self._figures()
+        return self._extreme(title, result, figure, sign=-1 if largest else 1, others=())
 
     def duplicates(self) -> Selection:
         """Choose the groups of near-duplicates, the largest first."""
@@ -176,7 +181,7 @@ class Chooser:
             If no k-means of that k is cached, or it has no such cluster.
         """
         location = self.cache.policy.results or self.inputs.home
-        array, centres = best_centres(location, self.snapshot.location, k, self.array)
+        array, centres = best_centres(location, self.snapshot, k, self.array)
         if not 0 <= number < k:
             raise ParameterError(
                 f"expected a cluster from 0 to {k - 1}", field="cluster", value=f"{k}:{number}"
@@ -235,7 +240,15 @@ class Chooser:
 
     def _figures(self) -> Result:
         request = Request(OUTLIERS, OutliersParameters(array=self.array))
-        return self.cache.result(request, self.inputs)
+        return self.cache.result(request, StoreAndOrigins.unnamed(self.snapshot))
+
+    def _reconstructed(self) -> Result:
+        location = self.cache.policy.results or self.inputs.home
+        found = newest_result(location, OUTLIERS.name, self.snapshot.content, RECONSTRUCTION)
+        if found is None:
+            remedy = command("outliers", store=self.inputs.home, model="RUN", images="IMAGES")
+            raise UsageError(f"no reconstruction loss of the images is cached; compute it first: {remedy}")
+        return found
 
     def _extreme(
         self, title: str, result: Result, figure: str, *, sign: int, others: Sequence[str]

@@ -13,13 +13,15 @@ import typer
 from latentscan.analyses.analysis import Request
 from latentscan.analyses.cache import Cache, CacheMiss, CachePolicy
 from latentscan.analyses.registry import ANALYSES
-from latentscan.cli.cluster_options import Connection, JsonOption, on_workers
+from latentscan.cli.cluster_options import ColourOption, Connection, JsonOption, on_workers
 from latentscan.cli.exit_codes import TO_RESUME, check_picture, reported
 from latentscan.cli.model_options import each, pick, with_options
 from latentscan.cli.signatures import replace_parameter
 from latentscan.cli.terminal import note, print_json, print_text
+from latentscan.errors import ParameterError
 from latentscan.execution.context import Execution
 from latentscan.progress import terminal_progress
+from latentscan.report.colouring import Colouring, as_coloured
 from latentscan.report.views import view_of
 from latentscan.terminal import one_line
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from latentscan.analyses.analysis import Analysis
     from latentscan.analyses.inputs import Argument, Inputs
+    from latentscan.report.views import View
     from latentscan.store.results import Result
 
 ForceOption = Annotated[bool, typer.Option("--force", help="compute anew what is cached")]
@@ -51,6 +54,7 @@ def _verb(analysis: Analysis[Any]) -> Any:
         as_json: JsonOption = False,
         force: ForceOption = False,
         plot: PlotOption = None,
+        colour: ColourOption = None,
         allow_partial: PartialOption = False,
         results: ResultsOption = None,
         *,
@@ -60,12 +64,19 @@ def _verb(analysis: Analysis[Any]) -> Any:
     ) -> None:
         if plot is not None:
             check_picture(plot, "--plot", PLOT_ENDINGS)
+        elif colour is not None:
+            raise ParameterError("expected with --plot", field="colour", value=colour)
         sets = each(options) if analysis.is_joined else [options]
         requests = [Request(analysis, pick(analysis.parameters, one)) for one in sets]
         inputs = analysis.inputs.open(named, allow_partial=allow_partial)
+        colouring = _colouring(colour, inputs, results)
         found = _compute(requests, inputs, CachePolicy(results, force), connection)
-        _present(analysis, inputs, found, as_json=as_json, plot=plot)
+        by_name, view = _present(analysis, inputs, found, as_json=as_json), view_of(analysis.name)
+        if plot is not None:
+            _plot(view, by_name, plot, colouring)
 
+    if as_coloured(view_of(analysis.name)) is None:
+        verb = replace_parameter(verb, "colour", [], lambda _given: None)
     added = [_parameter(argument) for argument in analysis.inputs.arguments]
     return replace_parameter(verb, "named", added, dict, first=True)
 
@@ -95,10 +106,19 @@ def _compute(
         return Cache(policy, Execution(executor, progress)).results(requests, inputs)
 
 
+def _colouring(colour: str | None, inputs: Inputs, results: str | None) -> Colouring | None:
+    """Return what images are coloured by, which is checked before anything is computed."""
+    if colour is None:
+        return None
+    colouring = Colouring(colour, inputs.stores[0], results or inputs.home)
+    colouring.require_known()
+    return colouring
+
+
 def _present(
-    analysis: Analysis[Any], inputs: Inputs, found: list[Result], *, as_json: bool, plot: Path | None
-) -> None:
-    """Print results as a JSON document or as tables, and plot them where that is asked for."""
+    analysis: Analysis[Any], inputs: Inputs, found: list[Result], *, as_json: bool
+) -> dict[str, Result]:
+    """Print results as a JSON document or as tables, and return them by name."""
     view = view_of(analysis.name)
     if len(found) > 1 and analysis.align is not None:
         found = analysis.align(found)
@@ -113,8 +133,16 @@ def _present(
         print_json({**inputs.document(), **document})
     else:
         print_text(view.table(by_name))
-    if plot is not None:
-        from latentscan.report.style import save_figure
+    return by_name
 
-        save_figure(view.figure(by_name), plot)
-        note(f"plotted: {plot}")
+
+def _plot(view: View, results: dict[str, Result], path: Path, colouring: Colouring | None) -> None:
+    from latentscan.report.style import save_figure
+
+    points = None if colouring is None else as_coloured(view)
+    if points is None or colouring is None:
+        drawing = view.figure(results)
+    else:
+        drawing = points.coloured(results, {name: colouring.of(one) for name, one in results.items()})
+    save_figure(drawing, path)
+    note(f"plotted: {path}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.resources import files
 from typing import Annotated
 
 import typer
@@ -23,17 +24,23 @@ app = typer.Typer(
 )
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(context: typer.Context, version: bool) -> None:
+    """Print the version, what changed, or both, and end; the option of the changes is read before."""
+    changes = context.params.get("_changes", False)
+    if version:
         print_line(f"latentscan {__version__}")
+    if changes:
+        print_line(files("latentscan").joinpath("changes.txt").read_text(encoding="utf-8").rstrip())
+    if version or changes:
         raise typer.Exit
 
 
 @app.callback()
 def _global_options(
     debug: Annotated[bool, typer.Option("--debug", help="show tracebacks, and what libraries say")] = False,
+    _changes: Annotated[bool, typer.Option("--changes", help="show what changed", is_eager=True)] = False,
     _version: Annotated[
-        bool, typer.Option("--version", help="show the version", callback=_show_version, is_eager=True)
+        bool, typer.Option("--version", help="show the version", callback=_show_version)
     ] = False,
 ) -> None:
     if debug:

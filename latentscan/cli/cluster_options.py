@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from latentscan.execution.executor import Executor
 
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON document")]
+ColourOption = Annotated[
+    str | None,
+    typer.Option(
+        "--colour",
+        metavar="NAME",
+        help="what images are coloured by in the plot: radius, split, cluster (of the newest cached "
+        "kmeans, of the k that it suggests), cluster:K, or an attribute  [default: radius]",
+        show_default=False,
+    ),
+]
 SchedulerOption = Annotated[
     str | None, typer.Option("--scheduler", metavar="ADDRESS", help="run on the cluster of this scheduler")
 ]

@@ -41,7 +41,8 @@ def images(
         str | None,
         typer.Option(
             metavar="FIGURE",
-            help="those with the largest radius, mahalanobis, neighbour_distance, density or score",
+            help="those with the largest radius, mahalanobis, neighbour_distance, density, score or "
+            "reconstruction_excess",
         ),
     ] = None,
     smallest: Annotated[

@@ -10,12 +10,12 @@ import typer
 from typer.core import TyperGroup
 
 from latentscan.analyses.registry import ANALYSES
+from latentscan.cli.examples import with_examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 APPEARANCE: dict[str, Any] = {
-    "add_completion": False,
     "pretty_exceptions_enable": False,
     "rich_markup_mode": None,
 }
@@ -50,7 +50,7 @@ LATE: dict[str, Callable[[typer.Typer], None]] = {
 NAMING = frozenset(
     {
         *("store", "out", "model", "images", "results", "plot", "root", "z", "mu", "logvar", "outputs"),
-        *("scheduler", "cluster", "profile", "run", "decoder", "encoder", "attributes", "assets"),
+        *("scheduler", "cluster", "profile", "run", "decoder", "encoder", "attributes", "assets", "along"),
     }
 )
 
@@ -75,8 +75,9 @@ class Verbs(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a verb; None where there is none of that name."""
         if cmd_name not in LATE:
-            return super().get_command(ctx, cmd_name)
-        alone = typer.Typer(**APPEARANCE)
+            return with_examples(super().get_command(ctx, cmd_name), cmd_name)
+        alone = typer.Typer(add_completion=False, **APPEARANCE)
         LATE[cmd_name](alone)
         made = typer.main.get_command(alone)
-        return made.commands.get(cmd_name, made) if isinstance(made, TyperGroup) else made
+        found = made.commands.get(cmd_name, made) if isinstance(made, TyperGroup) else made
+        return with_examples(found, cmd_name)

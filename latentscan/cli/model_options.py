@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import typer
@@ -28,7 +29,8 @@ def with_options(
 
     The command takes ``options: dict[str, Any]``, which holds the fields that the user named; its other
     parameters stay as they are. A field whose type is not a plain one is given as text, which the model
-    reads. With `lists`, so is every field that can be given several times, split at commas; see `each`.
+    reads; a list of texts is given as one option for each. With `lists`, so is every field that can be given
+    several times, split at commas; see `each`.
 
     Parameters
     ----------
@@ -44,7 +46,7 @@ def with_options(
     }
 
     def given_ones(given: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in given.items() if value is not None}
+        return {name: value for name, value in given.items() if value is not None and value != []}
 
     def decorate(command: Any) -> Any:
         added = [_parameter(name, field, listed=lists) for name, field in fields.items()]
@@ -76,7 +78,8 @@ def pick(model: type[M], options: dict[str, Any], **fixed: Any) -> M:
     try:
         return model.model_validate({**read, **fixed})
     except ValidationError as error:
-        raise parameter_error(error, own) from None
+        shown = {name: as_text(value) if isinstance(value, list) else value for name, value in own.items()}
+        raise parameter_error(error, shown) from None
 
 
 def each(options: dict[str, Any]) -> list[dict[str, Any]]:
@@ -111,7 +114,11 @@ def from_text(name: str, value: Any, kind: Any) -> Any:
     ['32', '64']
     >>> from_text("ranges", "14:19,12:24", tuple[tuple[float, float], ...])
     [['14', '19'], ['12', '24']]
+    >>> from_text("kind", ["ae=a*", "vae=v*,vae=w*"], tuple[str, ...])
+    ['ae=a*', 'vae=v*', 'vae=w*']
     """
+    if isinstance(value, list):  # of an option that was given several times
+        return [one for part in value for one in from_text(name, part, kind)]
     if get_origin(kind) is not tuple or not isinstance(value, str):
         return value
     first, second = get_args(kind)
@@ -122,6 +129,28 @@ def from_text(name: str, value: Any, kind: Any) -> Any:
     if value.count(":") != 1:
         raise ParameterError("expected two numbers, LOW:HIGH", field=name, value=value)
     return value.split(":")
+
+
+def interval(name: str, value: str) -> tuple[float, float]:
+    """Read LOW:HIGH.
+
+    Raises
+    ------
+    ParameterError
+        If it is something else.
+
+    Examples
+    --------
+    >>> interval("value_range", "-1:1")
+    (-1.0, 1.0)
+    """
+    try:
+        low, high = map(float, value.split(":"))
+    except ValueError:
+        low, high = math.nan, math.nan
+    if not math.isfinite(low + high):
+        raise ParameterError("expected two numbers, LOW:HIGH", field=name, value=value)
+    return low, high
 
 
 def _without_none(kind: Any) -> Any:
@@ -140,7 +169,9 @@ def _parameter(name: str, field: FieldInfo, *, listed: bool) -> inspect.Paramete
         show_default=False,
         metavar="|".join(choices) or (f"{kind.__name__.upper()},..." if listed and kind in _PLAIN else None),
     )
-    accepted = kind if kind in _PLAIN and (kind is bool or not listed) else str
+    accepted: Any = kind if kind in _PLAIN and (kind is bool or not listed) else str
+    if get_origin(kind) is tuple and get_args(kind)[0] is str:
+        accepted = list[str]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[accepted | None, option]
     )

@@ -9,6 +9,7 @@ import typer
 
 from latentscan.cli.analysis_commands import ResultsOption  # noqa: TC001 (typer reads it)
 from latentscan.cli.exit_codes import check_picture, reported
+from latentscan.cli.generate import TrustOption  # noqa: TC001 (typer reads it)
 from latentscan.cli.terminal import note, print_line
 from latentscan.cli.write_commands import RootOption  # noqa: TC001 (typer reads it)
 from latentscan.execution.context import Execution
@@ -34,6 +35,16 @@ def report(
         Path | None,
         typer.Option(help="a folder for larger thumbnails of all images, to be moved with the page"),
     ] = None,
+    model: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--model",
+            help="the run folder, or the decoder, of each store in their order: adds the history of the "
+            "training, decoded z-points and reconstructions",
+            show_default=False,
+        ),
+    ] = None,
+    trust_model: TrustOption = False,
     results: ResultsOption = None,
 ) -> None:
     """Write one page of all that is cached of stores: verdict, tables, linked maps, images."""
@@ -47,6 +58,8 @@ def report(
         root=root,
         assets=assets,
         results=results,
+        models=model or (),
+        trust_model=trust_model,
         execution=Execution(progress=terminal_progress()),
     )
     for line in written.notes:

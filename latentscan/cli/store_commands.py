@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from latentscan.cli.cluster_options import Connection, JsonOption, on_workers
+from latentscan.cli.cluster_options import ColourOption, Connection, JsonOption, on_workers
 from latentscan.cli.exit_codes import counted, reported
 from latentscan.cli.terminal import note, print_json, print_line, print_text
 from latentscan.errors import StoreError, UsageError, command, spelled
@@ -128,11 +128,12 @@ def plot_results(
     store: StoreOption,
     out: Annotated[Path, typer.Option(help="the folder for the pictures", show_default=False)],
     kind: Annotated[Literal["png", "svg", "pdf"], typer.Option("--format", help="of the pictures")] = "png",
+    colour: ColourOption = None,
 ) -> None:
     """Plot every result that a store holds."""
     from latentscan.report.gallery import draw_results
 
-    for picture in draw_results(store, out, f".{kind}", progress=terminal_progress()):
+    for picture in draw_results(store, out, f".{kind}", colour=colour, progress=terminal_progress()):
         print_line(one_line(picture))
 
 

@@ -9,20 +9,23 @@ import typer
 
 from latentscan.cli.cluster_options import Connection, on_workers
 from latentscan.cli.demo import demo
-from latentscan.cli.exit_codes import TO_RESUME, check_picture, counted, reported
+from latentscan.cli.exit_codes import TO_RESUME, counted, reported
+from latentscan.cli.generate import SeedOption, generate, note_start
 from latentscan.cli.model_options import pick, with_options
+from latentscan.cli.study import study
 from latentscan.cli.terminal import note
 from latentscan.encoding.parameters import EncodeParameters
 from latentscan.errors import SOME_REJECTED, UsageError, parameter
 from latentscan.images.location import KINDS
 from latentscan.images.preprocessing import Preprocessing
-from latentscan.models.kinds import function_of
 from latentscan.models.parameters import TrainParameters
 from latentscan.paths import local_path
 from latentscan.progress import terminal_progress
 from latentscan.terminal import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from latentscan.scan.rejects import Summary
 
 ImagesOption = Annotated[
@@ -39,16 +42,11 @@ ChunkRowsOption = Annotated[int, typer.Option(min=1, help="images of a block")]
 CompressionOption = Annotated[
     Literal["none", "zstd", "lz4"], typer.Option(help="of the chunks; pays off on a slow network only")
 ]
-SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="seed of all that is random")]
-MOST_SHOWN = 10_000  # in one picture
-TrustOption = Annotated[
-    bool, typer.Option("--trust-model", help="load a model file that can run code (.h5, SavedModel, Lambda)")
-]
 
 
 def add_making(app: typer.Typer) -> None:
     """Add the verbs that make something."""
-    for command in (demo, synth, encode, ingest):
+    for command in (demo, study, synth, encode, ingest):
         app.command()(reported(command, resuming=TO_RESUME))
     app.command()(reported(train, resuming="repeat with --resume to go on after the last finished epoch"))
     app.command()(reported(generate))
@@ -81,11 +79,11 @@ def train(
     options: dict[str, Any],
 ) -> None:
     """Train an autoencoder or a variational autoencoder; a resumed run keeps what is not named anew."""
-    from latentscan.encoding.encode import open_source
+    from latentscan.encoding.sources import open_source
     from latentscan.models.run_folder import RunFolder
 
     if kind == "ae":
-        variational = {"fact", "epsilon_limit", "epsilon_factor"} & options.keys()
+        variational = {"fact", "epsilon_limit", "epsilon_factor", "logvar_limit"} & options.keys()
         if variational:
             left_out = " and ".join(map(parameter, sorted(variational)))
             raise UsageError(f"leave out {left_out}: an autoencoder has no KL loss")
@@ -131,26 +129,33 @@ def _start_tensorflow() -> None:
 @with_options(EncodeParameters)
 def encode(
     model: Annotated[
-        str,
-        typer.Option(help="a run folder, a .keras or .onnx encoder, or FILE.py:FUNCTION", show_default=False),
+        list[str],
+        typer.Option(
+            help="a run folder, a .keras or .onnx encoder, or FILE.py:FUNCTION; given several times, images "
+            "are read once for all",
+            show_default=False,
+        ),
     ],
     images: ImagesOption,
-    store: NewStoreOption,
+    store: Annotated[
+        list[str],
+        typer.Option(help="the store to write, one for each model in the same order", show_default=False),
+    ],
     *,
     options: dict[str, Any],
     connection: Connection,
 ) -> None:
     """Write mu, logvar and z of every image into a store."""
-    from latentscan.encoding.encode import encode_images
+    from latentscan.encoding.encode import encode_all
 
     parameters = pick(EncodeParameters, options)
-    _note_start(local_path(model))
-    summary = encode_images(
+    note_start(*map(local_path, model))
+    summaries = encode_all(
         *(model, images, store, parameters),
         open_executor=connection.open,
         progress=terminal_progress(),
     )
-    _report(store, summary)
+    _report(dict(zip(store, summaries, strict=True)))
 
 
 @on_workers
@@ -204,87 +209,17 @@ def ingest(
             executor=executor,
             progress=terminal_progress(),
         )
-    _report(store, summary)
+    _report({store: summary})
 
 
-@on_workers
-def generate(
-    model: Annotated[
-        Path, typer.Option(help="a run folder, or a decoder: a .keras or an .onnx file", show_default=False)
-    ],
-    out: Annotated[Path, typer.Option(help="the picture to write, a .png file", show_default=False)],
-    normal: Annotated[bool, typer.Option("--normal", help="standard normal z-points")] = False,
-    uniform: Annotated[float | None, typer.Option(help="z-points uniform in ±UNIFORM")] = None,
-    store: Annotated[
-        str | None,
-        typer.Option(help="z-points from a Gaussian with the mean and the covariance of this store's z"),
-    ] = None,
-    covariance: Annotated[
-        str,
-        typer.Option(
-            metavar="full|diagonal", help="of that Gaussian; diagonal: as if components were independent"
-        ),
-    ] = "full",
-    count: Annotated[int, typer.Option(min=1, max=MOST_SHOWN, help="how many images")] = 64,
-    seed: SeedOption = 0,
-    trust_model: TrustOption = False,
-    *,
-    connection: Connection,
-) -> None:
-    """Decode random z-points into a grid of images."""
-    if [normal, uniform is not None, store is not None].count(True) != 1:
-        raise UsageError("give exactly one of --normal, --uniform B and --store STORE")
-    if store is None and (connection.named or connection.insecure or connection.trust_cluster):
-        raise UsageError("a cluster is for --store alone; leave it out")
-    if covariance not in ("full", "diagonal"):
-        raise UsageError(f"--covariance {covariance}: expected full or diagonal")
-    if covariance != "full" and store is None:
-        raise UsageError("--covariance is for --store alone; leave it out")
-    check_picture(out, "--out", (".png",))
-    if not function_of(model)[0].exists():
-        raise UsageError(f"--model {model}: does not exist")
-    _note_start(model)
-    from latentscan.analyses.fitted_points import fitted_points
-    from latentscan.execution.context import Execution
-    from latentscan.models.decoder import load_decoder
-    from latentscan.models.packing import sha256
-    from latentscan.models.points import normal_points, uniform_points
-    from latentscan.models.run_folder import RunFolder
-    from latentscan.report.grid import save_grid
-    from latentscan.store.reader import open_store
-
-    decoder = load_decoder(model, trust=trust_model)
-    if decoder.value_range != (0.0, 1.0):
-        low, high = decoder.value_range
-        note(f"its images are taken to be in {low:g}..{high:g}: {decoder.reason}")
-    decoder.require_memory(count)
-    if store is not None:
-        opened = open_store(store)
-        written_by, folder = opened.attributes.get("encoder", {}).get("sha256"), RunFolder(model)
-        if written_by and folder.record.exists() and sha256(folder.encoder) != written_by:
-            note(f"{store} was written by another model; its points may mean nothing to {model}")
-        with connection.open() as executor:
-            points = fitted_points(
-                opened,
-                count,
-                seed,
-                Execution(executor, terminal_progress()),
-                covariance="diagonal" if covariance == "diagonal" else "full",
-            )
-    elif uniform is not None:
-        points = uniform_points(count, decoder.components, uniform, seed)
-    else:
-        points = normal_points(count, decoder.components, seed)
-    save_grid(decoder.decode(points), out)
-    note(f"{out} shows {counted(count, 'image')}")
+def _report(summaries: Mapping[str, Summary]) -> None:
+    for store, summary in summaries.items():
+        _describe(store, summary)
+    if any(summary.rejected for summary in summaries.values()):
+        raise typer.Exit(SOME_REJECTED)
 
 
-def _note_start(model: Path) -> None:
-    if model.suffix.lower() != ".onnx" and not function_of(model)[1]:
-        note("starting TensorFlow")
-
-
-def _report(store: str, summary: Summary) -> None:
+def _describe(store: str, summary: Summary) -> None:
     from latentscan.scan.rejects import describe
 
     before = summary.images - summary.written
@@ -303,4 +238,3 @@ def _report(store: str, summary: Summary) -> None:
     note(f"{counted(sum(summary.rejected.values()), 'image')} rejected ({counts}), NaN in the store:")
     for path, reason in summary.named:
         note(f"  {one_line(path)}: {one_line(reason)}")
-    raise typer.Exit(SOME_REJECTED)

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from latentscan.encoding.encode import open_source
 from latentscan.encoding.pipeline import DECODED_AHEAD
+from latentscan.encoding.sources import open_source
 from latentscan.errors import ParameterError
 from latentscan.images.folder import FileSource
 from latentscan.images.labelled import LabelledSource
@@ -21,6 +21,8 @@ from latentscan.store.metadata import SEAL, read_root
 from latentscan.store.schema import Schema, label_fields
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from latentscan.encoding.parameters import Encode
     from latentscan.images.source import ImageSource
     from latentscan.models.run_folder import RunRecord
@@ -130,6 +132,21 @@ class PlannedEncoding:
             (height >> depth) * (width >> depth) * count * 4 for depth, count in enumerate((3, *filters))
         ]
         return height * width * PIXEL_BYTES + sum(sorted(layers)[-2:])
+
+
+def together(parts: Sequence[Cost]) -> Cost:
+    """Return the cost of writing several stores in one pass over the images.
+
+    Examples
+    --------
+    >>> together([Cost(5, 1000, 70), Cost(5, 1000, 80)])
+    Cost(tasks=5, bytes_read=1000, task_bytes=150)
+    """
+    return Cost(
+        max(part.tasks for part in parts),
+        max(part.bytes_read for part in parts),
+        sum(part.task_bytes for part in parts),
+    )
 
 
 def store_begun(location: str) -> bool:

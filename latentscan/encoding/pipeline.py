@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from latentscan.store.reader import LatentStore
 
 DECODED_AHEAD = 3  # batches decoded or being decoded while the encoder works on one
+AT_ONCE = 2  # encoders that work at once: one does not keep all processors busy
 PIECE_ROWS = 32  # images that one of several decoding threads takes at a time
 
 
@@ -94,53 +95,81 @@ class EncodedBlock:
 
 
 @dataclass(frozen=True)
+class Target:
+    """What encodes, and where the rows go.
+
+    Parameters
+    ----------
+    encoder
+        The encoder.
+    store
+        Its store.
+    noise
+        How z is sampled.
+    """
+
+    encoder: Encoder
+    store: LatentStore
+    noise: Noise
+
+    def lacks(self, block: int) -> bool:
+        """Check whether a block is missing in the store."""
+        return not self.store.read_digests(block).any()
+
+
+@dataclass(frozen=True)
 class EncodingTask:
     """A task that writes blocks, one after another, and returns why images were rejected, by row.
 
     Parameters
     ----------
-    encoder, source, store
-        What encodes, the images, and where the blocks go.
-    noise
-        How z is sampled.
+    targets
+        The encoders, and their stores, which have blocks of the same rows.
+    source
+        The images, decoded once for all of them.
     threads
         How many threads decode.
     """
 
-    encoder: Encoder
+    targets: Sequence[Target]
     source: ImageSource
-    store: LatentStore
-    noise: Noise
     threads: int = 1
 
     def __call__(self, blocks: Sequence[int], control: Control) -> dict[int, str]:
         """Write blocks; those that others commit meanwhile are left as they are."""
         reasons: dict[int, str] = {}
+        lacking: dict[int, list[Target]] = {}
         with (
-            closing(self._decoded(self._missing(blocks, control))) as batches,
+            closing(self._decoded(self._missing(blocks, lacking, control))) as batches,
             ThreadPoolExecutor(1, thread_name_prefix="write") as writer,
         ):
             written: Future[None] | None = None
             for block, own in groupby(batches, attrgetter("block")):
-                encoded = encode_block(self.encoder, block, own, control)
-                reasons |= encoded.reasons
+                targets = lacking.pop(block)
+                encoders = [target.encoder for target in targets]
+                encoded = encode_with_each(encoders, block, own, control, self.threads)
+                reasons |= encoded[0].reasons
                 if written is not None:
                     written.result()
-                written = writer.submit(self._write, encoded)
+                written = writer.submit(self._write, targets, encoded)
             if written is not None:
                 written.result()
         return reasons
 
-    def _missing(self, blocks: Sequence[int], control: Control) -> Iterator[int]:
+    def _missing(
+        self, blocks: Sequence[int], lacking: dict[int, list[Target]], control: Control
+    ) -> Iterator[int]:
         """Leave out blocks that a worker has written which was lost before it could say so."""
         for block in blocks:
-            if self.store.read_digests(block).any():
-                control.advance(len(self.store.schema.rows(block)))
-            else:
+            lacking[block] = [target for target in self.targets if target.lacks(block)]
+            if lacking[block]:
                 yield block
+            else:
+                control.advance(len(self.targets[0].store.schema.rows(block)))
 
     def _decoded(self, blocks: Iterable[int]) -> Generator[Batch]:
-        schema, size = self.store.schema, self.encoder.batch_size
+        schema = self.targets[0].store.schema
+        size = max(target.encoder.batch_size for target in self.targets)
         batches = (
             (block, range(start, min(start + size, schema.rows(block).stop)))
             for block in blocks
@@ -148,13 +177,12 @@ class EncodingTask:
         )
         return decode_ahead(self.source, batches, self.threads)
 
-    def _write(self, encoded: EncodedBlock) -> None:
-        if self.store.read_digests(encoded.block).any():  # by another, who may have read more of its images
-            return
-        finished = finish_block(
-            encoded, self.store.schema.rows(encoded.block), source=self.source, noise=self.noise
-        )
-        write_block(self.store, finished.block, finished.arrays)
+    def _write(self, targets: Sequence[Target], encoded: Sequence[EncodedBlock]) -> None:
+        for target, one in zip(targets, encoded, strict=True):
+            if target.lacks(one.block):  # else written by another, who may have read more of its images
+                rows = target.store.schema.rows(one.block)
+                finished = finish_block(one, rows, source=self.source, noise=target.noise)
+                write_block(target.store, finished.block, finished.arrays)
 
 
 def decode_ahead(
@@ -192,37 +220,84 @@ def decode_ahead(
 
 
 def encode_block(encoder: Encoder, block: int, batches: Iterable[Batch], control: Control) -> EncodedBlock:
-    """Encode the images of a block.
+    """Encode the images of a block, as `encode_with_each` does with several encoders."""
+    (encoded,) = encode_with_each((encoder,), block, batches, control)
+    return encoded
+
+
+def encode_with_each(
+    encoders: Sequence[Encoder],
+    block: int,
+    batches: Iterable[Batch],
+    control: Control,
+    threads: int = 1,
+) -> list[EncodedBlock]:
+    """Encode the images of a block with each of some encoders.
 
     Parameters
     ----------
-    encoder
-        Gives (image, component) arrays for a batch of pixels.
+    encoders
+        Each returns (image, component) arrays for a batch of pixels.
     block
         The number of the block.
     batches
         All images of the block, in order.
     control
         Hears of each batch that is done.
+    threads
+        How many encoders may work at once; more than `AT_ONCE` do not.
 
     Raises
     ------
     Stopped
         If nobody waits for the block any more.
     """
-    latents: dict[str, list[NDArray[np.float32]]] = {name: [] for name in encoder.outputs}
+    fed = [_Fed(encoder) for encoder in encoders]
     status: list[NDArray[np.uint8]] = []
     reasons: dict[int, str] = {}
-    for batch in batches:
-        for name, values in encoder(batch.values).items():
-            latents[name].append(values)
-        status.append(batch.status)
-        reasons |= batch.reasons
-        control.advance(len(batch.rows))
-        if control.stopped():  # another worker may have been given the block meanwhile
-            raise Stopped
-    arrays: dict[str, NDArray[Any]] = {name: np.concatenate(parts) for name, parts in latents.items()}
-    return EncodedBlock(block, {**arrays, "status": np.concatenate(status)}, reasons)
+    with ThreadPoolExecutor(min(AT_ONCE, threads), thread_name_prefix="encode") as pool:
+        for batch in batches:
+            values = batch.values
+            list(pool.map(lambda one, values=values: one.take(values), fed))
+            status.append(batch.status)
+            reasons |= batch.reasons
+            control.advance(len(batch.rows))
+            if control.stopped():  # another worker may have been given the block meanwhile
+                raise Stopped
+        outputs = list(pool.map(_Fed.arrays, fed))
+    return [EncodedBlock(block, {**one, "status": np.concatenate(status)}, reasons) for one in outputs]
+
+
+class _Fed:
+    """Feeds an encoder batches of its own size, whatever the size of those that were decoded.
+
+    So the rows of a store do not depend on which encoders work beside its own.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in encoder.outputs}
+        self._held: list[NDArray[Any]] = []
+
+    def take(self, pixels: NDArray[Any]) -> None:
+        size = self._encoder.batch_size
+        if self._held:
+            pixels = np.concatenate([*self._held, pixels])
+        full = len(pixels) - len(pixels) % size
+        for start in range(0, full, size):
+            self._encode(pixels[start : start + size])
+        self._held = [pixels[full:]] if full < len(pixels) else []
+
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """Return the outputs of all images."""
+        for pixels in self._held:
+            self._encode(pixels)
+        self._held = []
+        return {name: np.concatenate(parts) for name, parts in self._parts.items()}
+
+    def _encode(self, pixels: NDArray[Any]) -> None:
+        for name, values in self._encoder(pixels).items():
+            self._parts[name].append(values)
 
 
 def finish_block(encoded: EncodedBlock, rows: range, *, source: ImageSource, noise: Noise) -> EncodedBlock:

@@ -21,11 +21,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from latentscan.encoding.parameters import Noise
+    from latentscan.encoding.pipeline import Target
     from latentscan.execution.executor import Control
     from latentscan.images.source import ImageSource
-    from latentscan.models.encoder import Encoder
-    from latentscan.store.reader import LatentStore
 
 
 @dataclass(frozen=True)
@@ -53,25 +51,24 @@ class RetryTask:
 
     Parameters
     ----------
-    encoder, source, store
-        What encodes, the images, and where their rows are.
-    noise
-        How z is sampled.
+    target
+        What encodes, and where the rows are.
+    source
+        The images.
     threads
         How many threads decode.
     """
 
-    encoder: Encoder
+    target: Target
     source: ImageSource
-    store: LatentStore
-    noise: Noise
     threads: int = 1
 
     def __call__(self, block: int, control: Control) -> Retried:
         """Try the rejected rows of a block; again where another process writes the block meanwhile."""
+        store = self.target.store
         while True:
-            digests = self.store.read_digests(block)
-            held = self.store.read_block(block, self.store.schema.names, digests)
+            digests = store.read_digests(block)
+            held = store.read_block(block, store.schema.names, digests)
             positions = np.flatnonzero(held["status"])
             if not len(positions):
                 return Retried(0, 0, {})
@@ -80,18 +77,19 @@ class RetryTask:
             done = Retried(len(positions), int((status == Status.GOOD).sum()), reasons)
             if np.array_equal(status, held["status"][positions]):
                 return done
-            if replace_block(self.store, block, _with_rows(held, positions, found), digests):
+            if replace_block(store, block, _with_rows(held, positions, found), digests):
                 return done
 
     def _encode(
         self, block: int, positions: NDArray[np.int64], control: Control
     ) -> tuple[dict[str, NDArray[Any]], Mapping[int, str]]:
-        rows, size = self.store.schema.rows(block), self.encoder.batch_size
+        encoder = self.target.encoder
+        rows, size = self.target.store.schema.rows(block), encoder.batch_size
         chosen: Sequence[int] = (rows.start + positions).tolist()
         batches = ((block, chosen[start : start + size]) for start in range(0, len(chosen), size))
         with closing(decode_ahead(self.source, batches, self.threads)) as decoded:
-            encoded = encode_block(self.encoder, block, decoded, control)
-        return finish_rows(encoded, rows, positions, self.noise), encoded.reasons
+            encoded = encode_block(encoder, block, decoded, control)
+        return finish_rows(encoded, rows, positions, self.target.noise), encoded.reasons
 
 
 def _with_rows(

@@ -6,8 +6,9 @@ import shlex
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from latentscan.encoding.encode import open_source
+from latentscan.encoding.sources import open_source
 from latentscan.errors import ParameterError, UsageError, parameter
+from latentscan.images.channels import as_pictures
 from latentscan.images.location import exists
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.images.source import Status
@@ -115,10 +116,9 @@ def pixels_of(
         found = {at: known[path] for at, path in enumerate(paths.tolist()) if path in known}
     decoded: list[NDArray[np.uint8] | str] = ["not among the images"] * len(rows)
     read = source.take(list(found.values()))
-    is_bgr = store.attributes.get("preprocessing", {}).get("channels") == "bgr"
+    values = as_pictures(read.values, store.attributes.get("preprocessing", {}).get("channels"))
     for position, at in enumerate(found):
-        values = read.values[position]
         bad = read.status[position] != Status.GOOD
         reason = Status(int(read.status[position])).name.lower().replace("_", " ")
-        decoded[at] = reason if bad else values[..., ::-1] if is_bgr else values
+        decoded[at] = reason if bad else values[position]
     return decoded

@@ -1,4 +1,4 @@
-"""Rows that are images in one array of bytes."""
+"""Rows that are images in one array."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from PIL import Image
 
 from latentscan.arrays.npy import map_npy
 from latentscan.errors import UsageError
+from latentscan.images.channels import as_asked, as_channels_last, check_channels, in_units
 from latentscan.images.decoding import crop_and_resize, decode_rows
 from latentscan.images.folder import check_rows, describe_rows
 from latentscan.images.reopen import Reopenable
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
     from latentscan.images.preprocessing import Preprocessing
     from latentscan.images.source import Pixels
 
-_EXPECTED = "uint8 of shape (images, height, width, 3 or 1) or (images, height, width)"
-
-
+_EXPECTED = "uint8, uint16 or floats of shape (images, height, width, channels) or (images, height, width)"
 _MOST_IMAGES = 1_000_000_000
 _BYTES_AT_ONCE = 1 << 28  # of what is read in one piece
 # what zarr and its codecs raise on bad bytes: their checks of types and keys are not complete
@@ -73,13 +72,17 @@ class RowNumbers(Sequence[str]):
 
 
 class ArraySource(Reopenable):
-    """Images in an array, (n, height, width, 3) RGB or (n, height, width[, 1]) grey; paths are row numbers.
+    """Images in an array, (n, height, width[, channels]) or (n, channels, height, width).
+
+    Their paths are row numbers. Bytes stay bytes; uint16 and floats become float32, of which 1 is white.
 
     Raises
     ------
     UsageError
         The type or the shape is another, or the array is empty, or says that it holds more images, or more
         pixels in one, than there may be.
+    ParameterError
+        It has other channels than are asked for.
     """
 
     split: None = None
@@ -89,18 +92,25 @@ class ArraySource(Reopenable):
         self, array: ArrayLike, name: str, preprocessing: Preprocessing, notes: tuple[str, ...] = ()
     ) -> None:
         shape = tuple(array.shape)
-        if array.dtype != np.uint8 or not (len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 3))):
-            msg = f"{name}: an array of {array.dtype} with shape {shape}; expected {_EXPECTED}"
+        kind = np.dtype(array.dtype)
+        if not (kind.kind == "f" or (kind.kind == "u" and kind.itemsize <= 2)) or len(shape) not in (3, 4):
+            msg = f"{name}: an array of {kind} with shape {shape}; expected {_EXPECTED}"
             raise UsageError(msg)
         if 0 in shape:
             msg = f"{name}: the array of shape {shape} has no images"
             raise UsageError(msg)
-        if shape[0] > _MOST_IMAGES or shape[1] * shape[2] > PIXEL_LIMIT:
+        height, width = as_channels_last(shape)[1:3]
+        if shape[0] > _MOST_IMAGES or height * width > PIXEL_LIMIT:
             most = f"at most {_MOST_IMAGES:,} images of at most {PIXEL_LIMIT:,} pixels"
             raise UsageError(f"{name}: an array of shape {shape}; expected {most}")
         self.name = name
-        self.notes = notes
         self.preprocessing = preprocessing
+        self._first = as_channels_last(shape) != shape
+        if self._first:
+            notes = (*notes, f"{name}: an array of (n, channels, height, width), {shape}")
+        self.notes = notes
+        check_channels(name, as_channels_last(shape), preprocessing)
+        self._bytes = kind == np.uint8
         self.paths = RowNumbers(range(shape[0]))
         self._array = array
         self._rows_at_once = max(1, _BYTES_AT_ONCE // math.prod(shape[1:]))
@@ -129,17 +139,23 @@ class ArraySource(Reopenable):
         return describe_rows("array", self.name, self.paths)
 
     def _prepare(self, image: Callable[[int], Any], rows: Sequence[int]) -> Pixels:
-        def decode(row: int) -> NDArray[np.uint8]:
+        def decode(row: int) -> NDArray[Any]:
             try:
                 pixels = np.asarray(image(row))
             except _DAMAGES as error:
                 raise ImageRejectedError(
                     Status.DAMAGED, f"cannot be read from the array ({error})"
                 ) from error
-            grey = pixels.ndim == 3 and pixels.shape[2] == 1
-            return crop_and_resize(Image.fromarray(pixels[..., 0] if grey else pixels), self.preprocessing)
+            if self._first:
+                pixels = np.moveaxis(pixels, 0, 2)
+            channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+            if self._bytes and channels in (1, 3) and not isinstance(self.preprocessing.channels, int):
+                plane = pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
+                return crop_and_resize(Image.fromarray(np.ascontiguousarray(plane)), self.preprocessing)
+            values = pixels if self._bytes else in_units(pixels, self.preprocessing)
+            return as_asked(values.reshape(*pixels.shape[:2], channels), self.preprocessing)
 
-        return decode_rows(rows, decode, self.preprocessing)
+        return decode_rows(rows, decode, self.preprocessing, np.uint8 if self._bytes else np.float32)
 
 
 def open_npy(file: Path, preprocessing: Preprocessing) -> ArraySource:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, features
@@ -109,6 +109,22 @@ def crop_and_resize(image: Image.Image, preprocessing: Preprocessing) -> NDArray
     height, width, channels = preprocessing.shape
     if image.mode != (mode := "L" if channels == 1 else "RGB") and mode == "L":
         image = image.convert(mode)
+    fitted = fit(image, preprocessing)
+    pixels = np.asarray(fitted if fitted.mode == mode else fitted.convert(mode))
+    if preprocessing.channels == "bgr":
+        pixels = pixels[..., ::-1]
+    return pixels.reshape(height, width, channels)
+
+
+def fit(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    """Return an image of any mode, cropped or padded, and resized.
+
+    Raises
+    ------
+    ImageRejectedError
+        The image is smaller than the crop.
+    """
+    height, width, _ = preprocessing.shape
     box = _crop_box(image.size, preprocessing)
     if preprocessing.fitted == "pad":
         held_width, held_height = box[2] - box[0], box[3] - box[1]
@@ -117,13 +133,8 @@ def crop_and_resize(image: Image.Image, preprocessing: Preprocessing) -> NDArray
         padded = Image.new(image.mode, (width, height))
         corner = (width - inner[0]) // 2, (height - inner[1]) // 2
         padded.paste(_resized(image, inner, box, preprocessing), corner)
-        resized = padded
-    else:
-        resized = _resized(image, (width, height), box, preprocessing)
-    pixels = np.asarray(resized if resized.mode == mode else resized.convert(mode))
-    if preprocessing.channels == "bgr":
-        pixels = pixels[..., ::-1]
-    return pixels.reshape(height, width, channels)
+        return padded
+    return _resized(image, (width, height), box, preprocessing)
 
 
 def _crop_box(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int, int, int]:
@@ -155,11 +166,14 @@ def _resized(
 
 
 def decode_rows(
-    rows: Sequence[int], decode: Callable[[int], NDArray[np.uint8]], preprocessing: Preprocessing
+    rows: Sequence[int],
+    decode: Callable[[int], NDArray[Any]],
+    preprocessing: Preprocessing,
+    kind: type[np.uint8 | np.float32] = np.uint8,
 ) -> Pixels:
     """Call `decode` for every row; a rejected image leaves its place zero and moves no other."""
     shape = (len(rows), *preprocessing.shape)
-    pixels = Pixels(np.zeros(shape, np.uint8), np.zeros(len(rows), np.uint8))
+    pixels = Pixels(np.zeros(shape, kind), np.zeros(len(rows), np.uint8))
     for position, row in enumerate(rows):
         try:
             pixels.values[position] = decode(row)

@@ -137,7 +137,7 @@ def relative_path(text: str, where: str) -> str:
     return path
 
 
-def list_image_files(root: AnyPath, sieve: Sieve) -> list[str]:
+def list_image_files(root: AnyPath, sieve: Sieve | None = None) -> list[str]:
     """List the image files below a folder, relative to it, in natural order.
 
     Linked folders are followed, but no folder is listed twice: one that several ways lead to is listed where
@@ -149,13 +149,14 @@ def list_image_files(root: AnyPath, sieve: Sieve) -> list[str]:
     root
         The folder.
     sieve
-        Decides which files are images, and counts the others.
+        Decides which files are images, and counts the others; one by the usual rules if None.
 
     Raises
     ------
     UsageError
         A folder cannot be listed, or a name is no valid Unicode.
     """
+    sieve = Sieve() if sieve is None else sieve
     if isinstance(root, RemotePath):
         listed = list(filter(sieve.takes, root.files()))
         for path in listed:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from latentscan.errors import ParameterError
 from latentscan.images.array_files import holds_arrays, open_array_file
-from latentscan.images.arrays import open_npy
+from latentscan.images.arrays import ArraySource, open_npy
 from latentscan.images.celeba import FACES, open_celeba, open_celeba_zip
 from latentscan.images.endings import EXTENSIONS, RULES
 from latentscan.images.folder import NoImagesError, natural_key, open_folder
@@ -25,7 +25,6 @@ from latentscan.paths import RemotePath, absolute, as_path
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from latentscan.images.arrays import ArraySource
     from latentscan.images.endings import Rules
     from latentscan.images.folder import FileSource
     from latentscan.images.packed import PackedSource
@@ -83,6 +82,12 @@ def open_images(
     source = _open(
         as_path(location), preprocessing, None if root is None else as_path(root), pixel_limit, rules
     )
+    if isinstance(preprocessing.channels, int) and not isinstance(source, ArraySource):
+        raise ParameterError(
+            "files of images have colours, rgb, bgr or grey; images of other channels come as an array",
+            field="channels",
+            value=preprocessing.channels,
+        )
     return source.opened_by(
         open_images,
         absolute(location),

@@ -15,7 +15,7 @@ Loader = Literal["latentscan", "pil", "keras", "tf"]
 Orientation = Literal["exif", "stored"]
 Alpha = Literal["white", "black", "dropped"]
 Resampling = Literal["bilinear", "bicubic", "lanczos", "box", "nearest", "bilinear-aliased"]
-Channels = Literal["rgb", "bgr", "grey"]
+Channels = Literal["rgb", "bgr", "grey"] | Annotated[int, Field(ge=1, le=1024)]
 Fit = Literal["crop", "pad", "stretch"]
 
 # What a loader does, where nothing else is asked for.
@@ -27,7 +27,7 @@ LOADERS: dict[str, dict[str, str]] = {
 }
 ASSUMED = {"orientation": "stored", "alpha": "dropped"}  # of a training that is not known: as most loaders do
 NORMALIZATIONS = {"imagenet": {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}}
-_CHANNELS = {"rgb": "RGB", "bgr": "BGR", "grey": "grey"}
+_CHANNELS: dict[str | int, str] = {"rgb": "RGB", "bgr": "BGR", "grey": "grey"}
 _FIT = {"crop": "cropped to fit", "pad": "padded to fit", "stretch": "stretched to fit"}
 _ORIENTATION = {"exif": "turned by EXIF", "stored": "not turned by EXIF"}
 _ALPHA = {"white": "alpha over white", "black": "alpha over black", "dropped": "alpha dropped"}
@@ -62,7 +62,8 @@ class Preprocessing(BaseModel):
     """The way from an image file to an encoder's input; training and encoding share one value.
 
     Pixels are decoded to 8 bits, cropped, resized, and mapped from 0..255 to `value_range` where the model
-    takes them; then `mean` is subtracted and `std` divides. A record without `loader`, `orientation` and
+    takes them; then `mean` is subtracted and `std` divides. Arrays of 16 bits and of floats stay as exact as
+    they are: there 0..65535 and 0..1 are mapped. A record without `loader`, `orientation` and
     `alpha` is one of before these were choices, and means their defaults; so does one without the fields
     behind them. What is not given beside a loader is as that loader does it.
     """
@@ -82,7 +83,9 @@ class Preprocessing(BaseModel):
         description="filter, antialiased but for nearest and bilinear-aliased (tf.image.resize)",
     )
     value_range: tuple[float, float] = Field(
-        default=(0.0, 1.0), description="what the bytes 0 and 255 become at the encoder's input"
+        default=(0.0, 1.0),
+        description="what the bytes 0 and 255 become at the encoder's input; in an array of uint16 0 and "
+        "65535, of floats 0 and 1: 0:1 leaves these as they are",
     )
     loader: Loader = Field(
         default="latentscan",
@@ -94,7 +97,9 @@ class Preprocessing(BaseModel):
     )
     alpha: Alpha = Field(default="white", description="transparent pixels: over white or black, or dropped")
     channels: Channels = Field(
-        default="rgb", description="colours in this order, or grey (0.299 red + 0.587 green + 0.114 blue)"
+        default="rgb",
+        description="colours in this order, or grey (0.299 red + 0.587 green + 0.114 blue); a number: that "
+        "many channels of an array, as they are",
     )
     fit: Fit = Field(
         default="crop",
@@ -130,6 +135,8 @@ class Preprocessing(BaseModel):
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels of what the encoder takes."""
         height, width = (self.size, self.size) if isinstance(self.size, int) else self.size
+        if isinstance(self.channels, int):
+            return height, width, self.channels
         return height, width, 1 if self.channels == "grey" else 3
 
     @property
@@ -139,9 +146,13 @@ class Preprocessing(BaseModel):
 
     @property
     def in_words(self) -> str:
-        """Shape, colours, and what becomes of the rest of an image, its EXIF orientation and its alpha."""
+        """Shape, colours, values, and what becomes of the rest of an image, its orientation and its alpha."""
         height, width, _ = self.shape
-        shape = f"{height}x{width} {_CHANNELS[self.channels]}, {_FIT[self.fitted]}"
+        values = "in {:g}..{:g}".format(*self.value_range)
+        if self.mean is not None or self.std is not None:
+            values += ", then by mean and std"
+        colours = _CHANNELS.get(self.channels, f"{self.channels} channels")
+        shape = f"{height}x{width} {colours} {values}, {_FIT[self.fitted]}"
         return f"{shape}, {_ORIENTATION[self.orientation]}, {_ALPHA[self.alpha]}"
 
 

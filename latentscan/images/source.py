@@ -48,12 +48,13 @@ class ImageRejectedError(Exception):
 
 @dataclass(frozen=True)
 class Pixels:
-    """Decoded rows of a source: `values` (n, height, width, channels) uint8, `status` (n,) uint8.
+    """Decoded rows of a source: `values` (n, height, width, channels), `status` (n,) uint8.
 
-    A rejected row is zero in `values`; `reasons` says why, by position in this batch.
+    Values are bytes, or float32 where the source has more than 8 bits: there 1 is what 255 is of bytes. A
+    rejected row is zero in `values`; `reasons` says why, by position in this batch.
     """
 
-    values: NDArray[np.uint8]
+    values: NDArray[Any]
     status: NDArray[np.uint8]
     reasons: dict[int, str] = field(default_factory=dict)
 

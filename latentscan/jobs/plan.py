@@ -12,9 +12,9 @@ from latentscan.analyses.cache import Cache, CachePolicy
 from latentscan.analyses.cost import Estimate
 from latentscan.analyses.inputs import OneStore, SeveralStores
 from latentscan.analyses.registry import ANALYSES
-from latentscan.encoding.cost import PlannedEncoding, store_begun
+from latentscan.encoding.cost import PlannedEncoding, store_begun, together
 from latentscan.jobs.run import open_inputs
-from latentscan.jobs.spec import ENCODE, Step
+from latentscan.jobs.spec import ENCODE, REPORT, Step
 from latentscan.paths import store_names
 from latentscan.scan.cost import Cost
 from latentscan.scan.snapshot import Snapshot
@@ -134,14 +134,23 @@ class _Planner:
         self._estimate = Estimate(self._is_cached)
 
     def planned(self, step: Step) -> PlannedStep:
-        cost = self._encoding(step) if step.name == ENCODE else self._analysing(step)
         given = tuple(one.model_dump(mode="json", exclude_unset=True) for one in step.parameters)
+        if step.name == REPORT:  # which shows what is cached, and reads little of the stores
+            return PlannedStep(step.name, step.stores, given, cached=False, cost=Cost(1))
+        cost = self._encoding(step) if step.name == ENCODE else self._analysing(step)
         return PlannedStep(step.name, step.stores, given, cost == Cost(), cost)
 
     def _encoding(self, step: Step) -> Cost | None:
-        store = step.stores[0]
         asked = cast("Encode", step.parameters[0])
-        planned = PlannedEncoding(asked, asked.model[self.job.stores.index(store)])
+        parts = [
+            self._writing(store, asked, model) for store, model in zip(step.stores, asked.model, strict=True)
+        ]
+        known = [part for part in parts if part is not None]
+        return together(known) if len(known) == len(parts) else None
+
+    def _writing(self, store: str, asked: Encode, model: str) -> Cost | None:
+        """Return the cost of writing what is missing of one store."""
+        planned = PlannedEncoding(asked, model)
         if not store_begun(store):
             self._schemas[store] = planned.schema()
             return planned.cost(self._schemas[store], None)

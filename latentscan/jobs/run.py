@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from latentscan.analyses.analysis import Request
@@ -15,7 +16,7 @@ from latentscan.execution.context import Execution
 from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.jobs.journal import Journal, ended_by_failure
 from latentscan.jobs.record import StepRecord, new_record, write_record
-from latentscan.jobs.spec import ENCODE
+from latentscan.jobs.spec import ENCODE, REPORT
 from latentscan.paths import store_names
 from latentscan.progress import SILENT
 from latentscan.store.metadata import RESULTS
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from latentscan.jobs.record import JobRecord
     from latentscan.jobs.spec import Job, Step
     from latentscan.progress import Progress
+    from latentscan.report.page.parameters import PageParameters
     from latentscan.scan.rejects import Summary
 
 
@@ -152,12 +154,16 @@ def run_job(
         for number, step in enumerate(job.steps()):
             with journal.step(number):
                 if step.name == ENCODE:
-                    summary = _encode(job, step, execution)
-                    journal.found(number, cached=not summary.written, result=step.stores[0])
-                    if summary.rejected:
-                        exit_code = SOME_REJECTED
-                        journal.log(f"{sum(summary.rejected.values())} images of {step.stores[0]} rejected")
-                        on_rejects(step.stores[0], summary)
+                    summaries = _encode(step, execution)
+                    written = any(summary.written for summary in summaries.values())
+                    journal.found(number, cached=not written, result=", ".join(summaries))
+                    for store, summary in summaries.items():
+                        if summary.rejected:
+                            exit_code = SOME_REJECTED
+                            journal.log(f"{sum(summary.rejected.values())} images of {store} rejected")
+                            on_rejects(store, summary)
+                elif step.name == REPORT:
+                    journal.found(number, cached=False, result=_report(job, execution, journal.log))
                 else:
                     # what another process that ran this job has computed anew is not computed once more
                     cache = trusting if number in done else anew
@@ -201,19 +207,51 @@ def run_step(step: Step, cache: Cache) -> tuple[str, bool]:
     return cache.policy.results or inputs.home, cache.computed == computed
 
 
-def _encode(job: Job, step: Step, execution: Execution) -> Summary:
-    from latentscan.encoding.encode import encode_images
+def _encode(step: Step, execution: Execution) -> dict[str, Summary]:
+    from latentscan.encoding.encode import encode_all
 
     asked = cast("Encode", step.parameters[0])
-    model = asked.model[job.stores.index(step.stores[0])]
-    return encode_images(
-        model,
+    summaries = encode_all(
+        asked.model,
         asked.images,
-        step.stores[0],
+        step.stores,
         asked.parameters,
         open_executor=lambda: nullcontext(execution.executor),
         progress=execution.progress,
     )
+    return dict(zip(step.stores, summaries, strict=True))
+
+
+def _report(job: Job, execution: Execution, log: Callable[[str], object]) -> str:
+    """Write the page of a job, and return where it is.
+
+    Images and run folders that it does not name are those that the job encodes.
+    """
+    from latentscan.models.run_folder import RunFolder
+    from latentscan.report.page.render import write_report
+
+    asked, encode = cast("PageParameters", job.report), job.encode
+    models = asked.model
+    if (
+        models is None
+        and encode is not None
+        and all(RunFolder(Path(one)).record.exists() for one in encode.model)
+    ):
+        models = encode.model
+    written = write_report(
+        job.stores,
+        Path(asked.out),
+        images=asked.images or (None if encode is None else encode.images),
+        root=asked.root or (None if encode is None else encode.root),
+        assets=None if asked.assets is None else Path(asked.assets),
+        results=job.results,
+        models=[Path(one) for one in models or ()],
+        trust_model=asked.trust_model,
+        execution=execution,
+    )
+    for line in written.notes:
+        log(line)
+    return str(written.page)
 
 
 def _cluster(executor: Executor) -> DistributedExecutor | None:

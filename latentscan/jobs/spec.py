@@ -13,6 +13,7 @@ from latentscan.cluster.yaml_file import read_yaml_texts
 from latentscan.encoding.parameters import Encode, Names
 from latentscan.errors import Problem, UsageError, problems_of, shown, spelled
 from latentscan.paths import absolute
+from latentscan.report.page.parameters import PageParameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 
-ENCODE = "encode"
+ENCODE, REPORT = "encode", "report"
 
 
 class _Document(BaseModel):
@@ -29,6 +30,7 @@ class _Document(BaseModel):
     store: Names
     encode: Encode | None = None
     analyses: tuple[dict[str, dict[str, Any] | None], ...] = ()
+    report: PageParameters | None = None
     results: str | None = Field(default=None, min_length=1)
 
 
@@ -39,9 +41,9 @@ class Step:
     Parameters
     ----------
     name
-        ``encode``, or an analysis.
+        ``encode``, an analysis, or ``report``.
     stores
-        What it is of: one store, or all of them for an analysis of several.
+        What it is of: one store, or all of them for encoding, the page, and an analysis of several.
     parameters
         Its parameters; several where the analysis computes them together.
     named
@@ -56,11 +58,18 @@ class Step:
 
 @dataclass(frozen=True)
 class Entry:
-    """An analysis with parameters, and what it is of beside stores, as an entry of a job says."""
+    """An analysis with parameters, and what it is of beside stores, as an entry of a job says.
+
+    What is named is the same for all stores, or one for each of them.
+    """
 
     name: str
     parameters: BaseModel
-    named: Mapping[str, str] = field(default_factory=dict)
+    named: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def named_of(self, number: int) -> dict[str, str]:
+        """Return what it is of beside the store of a number."""
+        return {key: values[number % len(values)] for key, values in self.named.items()}
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,7 @@ class Job:
         That of the file, without its ending.
     document
         The content of the file, with absolute paths, as JSON.
-    stores, encode, analyses, results
+    stores, encode, analyses, report, results
         What it says.
     """
 
@@ -82,6 +91,7 @@ class Job:
     stores: tuple[str, ...]
     encode: Encode | None
     analyses: tuple[Entry, ...]
+    report: PageParameters | None
     results: str | None
 
     @property
@@ -90,18 +100,20 @@ class Job:
         return self.results or self.stores[0]
 
     def steps(self) -> Iterator[Step]:
-        """Return the steps in their order: stores are written, then each analysis is made of each."""
+        """Return the steps in their order: stores are written, each is analysed, and the page shows all."""
         if self.encode is not None:
-            for store in self.stores:
-                yield Step(ENCODE, (store,), (self.encode,))
+            yield Step(ENCODE, self.stores, (self.encode,))
         for entries in self._joined():
             first, parameters = entries[0], tuple(entry.parameters for entry in entries)
             if ANALYSES[first.name].inputs is SeveralStores:
                 yield Step(first.name, self.stores, parameters)
             elif not issubclass(ANALYSES[first.name].inputs, OneStore):
-                yield Step(first.name, (), parameters, first.named)
+                yield Step(first.name, (), parameters, first.named_of(0))
             else:
-                yield from (Step(first.name, (store,), parameters, first.named) for store in self.stores)
+                for number, store in enumerate(self.stores):
+                    yield Step(first.name, (store,), parameters, first.named_of(number))
+        if self.report is not None:
+            yield Step(REPORT, self.stores, (self.report,))
 
     def _joined(self) -> Iterator[list[Entry]]:
         """Join neighbouring entries of an analysis that computes several sets of parameters together."""
@@ -142,14 +154,14 @@ def job_of(document: Any, *, name: str, origin: str) -> Job:
         )
     problems: list[str] = []
     read = _validated(_Document, _spelled_out(document), (), problems)
-    analyses = [] if read is None else list(_analyses(read.analyses, problems))
+    analyses = [] if read is None else list(_analyses(read.analyses, len(read.store), problems))
     if read is not None:
         problems += _contradictions(read)
     if problems or read is None:
         raise UsageError(spelled("\n".join(f"{origin}: {problem}" for problem in problems), "job file"))
     found = _anywhere(read)
     as_json = found.model_dump(mode="json", exclude_unset=True)
-    return Job(name, as_json, found.store, found.encode, tuple(analyses), found.results)
+    return Job(name, as_json, found.store, found.encode, tuple(analyses), found.report, found.results)
 
 
 def _spelled_out(document: dict[str, Any]) -> dict[str, Any]:
@@ -163,7 +175,9 @@ def _spelled_out(document: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _analyses(entries: Sequence[dict[str, dict[str, Any] | None]], problems: list[str]) -> Iterator[Entry]:
+def _analyses(
+    entries: Sequence[dict[str, dict[str, Any] | None]], stores: int, problems: list[str]
+) -> Iterator[Entry]:
     for number, entry in enumerate(entries):
         at = ("analyses", number)
         if len(entry) != 1:
@@ -178,12 +192,23 @@ def _analyses(entries: Sequence[dict[str, dict[str, Any] | None]], problems: lis
             continue
         analysis, keys = ANALYSES[name], dict(given or {})
         arguments = [one for one in analysis.inputs.arguments if one.name not in {"store", "stores"}]
-        named = {one.name: str(keys.pop(one.name)) for one in arguments if one.name in keys}
+        named = {one.name: _each(keys.pop(one.name)) for one in arguments if one.name in keys}
         missing = [one.name for one in arguments if one.required and one.name not in named]
         problems += [f"{_dotted((*at, name, argument))}: is missing" for argument in missing]
+        wrong = [key for key, values in named.items() if len(values) not in {1, stores}]
+        problems += [
+            f"{_dotted((*at, name, key))}: {', '.join(named[key]) or 'none'}: expected one for all stores, "
+            f"or one for each of them, {stores}, got {len(named[key])}"
+            for key in wrong
+        ]
         parameters = _validated(analysis.parameters, keys, (*at, name), problems)
-        if parameters is not None and not missing:
-            yield Entry(name, parameters, {key: absolute(value) for key, value in named.items()})
+        if parameters is not None and not missing and not wrong:
+            yield Entry(name, parameters, {key: tuple(map(absolute, one)) for key, one in named.items()})
+
+
+def _each(given: Any) -> tuple[str, ...]:
+    """Return the texts of a list, or the one that is given alone."""
+    return tuple(map(str, given)) if isinstance(given, list) else (str(given),)
 
 
 def _contradictions(read: _Document) -> Iterator[str]:
@@ -196,8 +221,13 @@ def _contradictions(read: _Document) -> Iterator[str]:
             f"encode.model: {', '.join(read.encode.model)}: expected one for each store, "
             f"{len(stores)}, got {len(read.encode.model)}"
         )
-    if read.encode is None and not read.analyses:
-        yield "analyses: nothing is to be done; expected a list of analyses, or encode"
+    if read.report is not None and read.report.model is not None and len(read.report.model) != len(stores):
+        yield (
+            f"report.model: {', '.join(read.report.model)}: expected one for each store, {len(stores)}, "
+            f"got {len(read.report.model)}"
+        )
+    if read.encode is None and not read.analyses and read.report is None:
+        yield "analyses: nothing is to be done; expected a list of analyses, encode, or report"
     for position, entry in enumerate(read.analyses):
         for name in entry:
             if name in ANALYSES and ANALYSES[name].inputs is SeveralStores and len(stores) < 2:
@@ -214,10 +244,12 @@ def _validated(model: type[M], given: Any, at: tuple[str | int, ...], problems: 
 
 def _complaint(model: type[BaseModel], problem: Problem, at: tuple[str | int, ...]) -> str:
     """Return where a value is, what it is, and what was expected, as a line."""
-    named = {*_Document.model_fields, *Encode.model_fields, *model.model_fields, *ANALYSES}
+    parts: dict[str | int, type[BaseModel]] = {ENCODE: Encode, REPORT: PageParameters}
+    of_parts = (name for part in parts.values() for name in part.model_fields)
+    named = {*_Document.model_fields, *of_parts, *model.model_fields, *ANALYSES}
     within = [part for part in problem.at if isinstance(part, int) or part in named]
     if problem.kind == "extra_forbidden":
-        known = Encode.model_fields if problem.at[0] == ENCODE else model.model_fields
+        known = parts.get(problem.at[0] if len(problem.at) > 1 else "", model).model_fields
         return f"{_dotted((*at, *problem.at))}: unknown key; there are {', '.join(known)}"
     if problem.kind == "missing":
         return f"{_dotted((*at, *within))}: is missing"
@@ -241,4 +273,10 @@ def _anywhere(read: _Document) -> _Document:
         if read.encode.root is not None:
             paths["root"] = absolute(read.encode.root)
         changed["encode"] = read.encode.model_copy(update=paths)
+    if read.report is not None:
+        given = {name: getattr(read.report, name) for name in ("out", "images", "root", "assets")}
+        places: dict[str, Any] = {name: absolute(value) for name, value in given.items() if value is not None}
+        if read.report.model is not None:
+            places["model"] = tuple(map(absolute, read.report.model))
+        changed["report"] = read.report.model_copy(update=places)
     return read.model_copy(update=changed)

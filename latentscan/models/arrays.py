@@ -16,11 +16,16 @@ if TYPE_CHECKING:
     from latentscan.images.preprocessing import Preprocessing
 
 
-def prepared(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """Return bytes (n, height, width, channels) in the range of the preprocessing, less mean, over std."""
+def top(kind: Any) -> int:
+    """Return the largest value of pixels of a type: 255 of bytes, and 1 of floats."""
+    return 255 if np.dtype(kind) == np.uint8 else 1
+
+
+def prepared(pixels: NDArray[Any], preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """Return pixels (n, height, width, channels) in the range of the preprocessing, less mean, over std."""
     low, high = preprocessing.value_range
     images = pixels.astype(np.float32)
-    images *= np.float32((high - low) / 255)
+    images *= np.float32((high - low) / top(pixels.dtype))
     images += np.float32(low)
     if preprocessing.mean is not None:
         images -= np.array(preprocessing.mean, np.float32)

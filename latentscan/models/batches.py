@@ -116,6 +116,10 @@ class Batches:
 
     def _decode(self, positions: NDArray[np.intp]) -> NDArray[np.uint8]:
         pixels = self._source.take(self._rows[positions].tolist())
+        if pixels.values.dtype != np.uint8:
+            raise UsageError(
+                "training takes images of 8 bits, got an array of floats or of 16 bits; convert it to uint8"
+            )
         for at in np.flatnonzero(pixels.status):
             reason = pixels.reasons.get(int(at), Status(pixels.status[at]).name)
             self.rejected[self._source.paths[int(self._rows[positions[at]])]] = reason

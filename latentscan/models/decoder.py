@@ -11,7 +11,7 @@ import numpy as np
 
 from latentscan.errors import ParameterError, UsageError, command
 from latentscan.models.kinds import function_of
-from latentscan.models.network import Loading
+from latentscan.models.network import Loading, channels_first
 from latentscan.models.opening import open_decoder
 from latentscan.models.ranges import BYTES, SYMMETRIC, UNIT
 from latentscan.models.run_folder import RunFolder
@@ -76,12 +76,28 @@ class Decoder:
         UsageError
             If z has another number of components.
         """
-        if z.ndim != 2 or z.shape[1] != self.components:
-            raise UsageError(
-                f"decoder {self.name}: expected z of (n, {self.components}), got {z.shape}; "
-                "decode points of the latent space that it was trained with"
-            )
-        images, (low, high) = np.empty((len(z), *self.shape), np.uint8), self.value_range
+        return np.rint(self.decode_unit(z) * 255).astype(np.uint8)
+
+    def decode_unit(self, z: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Decode z (n, components) into values clipped to 0..1, (n, height, width, channels).
+
+        Raises
+        ------
+        UsageError
+            If z has another number of components.
+        """
+        return np.clip(self.decode_values(z), 0, 1)
+
+    def decode_values(self, z: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Decode z (n, components) into float32 (n, height, width, channels): 0 is black, and 1 is white.
+
+        Raises
+        ------
+        UsageError
+            If z has another number of components.
+        """
+        self._require_points(z)
+        images, (low, high) = np.empty((len(z), *self.shape), np.float32), self.value_range
         for start in range(0, len(z), self.batch_size):
             part = z[start : start + self.batch_size]
             batch = np.zeros((self.batch_size, self.components), np.float32)
@@ -89,8 +105,7 @@ class Decoder:
             (values,) = self._forward(batch)
             if self.channels_first:
                 values = np.moveaxis(values, 1, 3)
-            scaled = (values[: len(part)] - low) / (high - low)
-            images[start : start + len(part)] = np.rint(np.clip(scaled, 0, 1) * 255)
+            images[start : start + len(part)] = (values[: len(part)] - low) / (high - low)
         return images
 
     def require_memory(self, count: int) -> None:
@@ -110,13 +125,33 @@ class Decoder:
                 value=count,
             )
 
+    def _require_points(self, z: NDArray[np.float32]) -> None:
+        if z.ndim != 2 or z.shape[1] != self.components:
+            raise UsageError(
+                f"decoder {self.name}: expected z of (n, {self.components}), got {z.shape}; "
+                "decode points of the latent space that it was trained with"
+            )
+
     @cached_property
     def _forward(self) -> Callable[[NDArray[Any]], list[NDArray[np.float32]]]:
         return self.network.compiled(self.batch_size)
 
 
-def load_decoder(path: Path, *, trust: bool = False, batch_size: int = 64) -> Decoder:
+def load_decoder(
+    path: Path, *, trust: bool = False, batch_size: int = 64, value_range: Range | None = None
+) -> Decoder:
     """Load the decoder of a run folder, or of a model file of the user's.
+
+    Parameters
+    ----------
+    path
+        The run folder, or the model file.
+    trust
+        Whether to load files that can run code.
+    batch_size
+        Points that are decoded together.
+    value_range
+        What black and white are in its images; if None, what the model says, or shows when it is tried.
 
     Raises
     ------
@@ -150,10 +185,16 @@ def load_decoder(path: Path, *, trust: bool = False, batch_size: int = 64) -> De
             field="model",
             value=path,
         )
-    first = made[0] in (1, 3) and made[2] not in (1, 3)
+    first = channels_first(made)
     height, width, channels = (side or 0 for side in ((*made[1:], made[0]) if first else made))
     latent_shape = tuple(side for side in inputs[0][1:] if side is not None)
-    if trained:
+    if value_range is not None:
+        reason = "as asked for"
+        if value_range[0] >= value_range[1]:
+            raise ParameterError(
+                "expected black below white", field="value_range", value="{:g}:{:g}".format(*value_range)
+            )
+    elif trained:
         value_range, reason = UNIT, "it was trained so"
     else:
         value_range, reason = network.output_range() or _probed_range(network, math.prod(latent_shape))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +27,14 @@ if TYPE_CHECKING:
 
     from latentscan.models.network import Network
     from latentscan.models.outputs import Head, Shape, Source
+    from latentscan.models.run_folder import RunRecord
 
 # A matrix product sums the last rows of a batch in another order, where they do not fill its blocks: a row
 # would depend on its place by rounding. Blocks are of 24 rows, or of 48 where a processor has AVX-512.
 BLOCK_ROWS = 48
 BATCH_ROWS = 5 * BLOCK_ROWS
-BATCH_PIXELS = BATCH_ROWS * 96 * 96  # larger images come in smaller batches, so that memory stays bounded
+OVERSHOOT = 0.25  # what resizing by bicubic or lanczos may add to floats of 0..1
+BATCH_VALUES = BATCH_ROWS * 96 * 96 * 3  # larger images come in smaller batches, so that memory stays bounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +65,9 @@ class Encoder:
         What a user should know of it, a line each.
     network, file, loading
         What computes, and how it was loaded.
+    training
+        What kind of model was trained from which first weights: `kind`, `fact` (of a VAE), `batch_norm` and
+        `seed`; empty where unknown.
     """
 
     name: str
@@ -81,6 +86,7 @@ class Encoder:
     network: Network = field(repr=False)
     file: Path = field(repr=False)
     loading: Loading = field(repr=False)
+    training: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def components(self) -> int:
@@ -96,8 +102,8 @@ class Encoder:
         fitting: dict[str, Any] = {"value_range": self.takes.value_range or UNIT}
         if own.height is not None and own.width is not None:
             fitting |= {"size": (own.height, own.width)}
-        if own.channels == 1:
-            fitting |= {"channels": "grey"}
+        if own.channels not in (None, 3):
+            fitting |= {"channels": "grey" if own.channels == 1 else own.channels}
         return Preprocessing.model_validate(fitting)
 
     @property
@@ -130,14 +136,16 @@ class Encoder:
         check_input(self, preprocessing, override=override)
         if self.takes_images.batch is not None:
             return replace(self, preprocessing=preprocessing)
-        fitting = max(1, BATCH_PIXELS // math.prod(preprocessing.shape[:2]))
+        fitting = max(1, BATCH_VALUES // math.prod(preprocessing.shape))
         if fitting < self.batch_size:
             whole = BLOCK_ROWS if fitting >= BLOCK_ROWS else BLOCK_ROWS // 2
             fitting = fitting // whole * whole or fitting
         return replace(self, preprocessing=preprocessing, batch_size=min(self.batch_size, fitting))
 
-    def __call__(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Encode bytes (n, height, width, channels), n <= batch_size, into (n, components) for each output.
+    def __call__(self, pixels: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        """Encode pixels (n, height, width, channels), n <= batch_size, into (n, components) for each output.
+
+        They are bytes, or float32 where 1 is what 255 is of bytes.
 
         Every call runs one batch of a fixed shape, filled up with black images, so that a row does not depend
         on how many others there are.
@@ -148,27 +156,30 @@ class Encoder:
             If the pixels have another shape or type.
         """
         shape = (self.batch_size, *self.default_preprocessing.shape)
-        if pixels.dtype != np.uint8 or pixels.shape[1:] != shape[1:] or len(pixels) > self.batch_size:
+        kind = str(pixels.dtype)
+        if kind not in ("uint8", "float32") or pixels.shape[1:] != shape[1:] or len(pixels) > self.batch_size:
             raise UsageError(
                 f"encoder {self.name}: expected pixels (n <= {shape[0]}, {', '.join(map(str, shape[1:]))}) "
-                f"uint8, got {pixels.shape} {pixels.dtype}; give {parameter('size', _sides(shape[1:]))}"
+                f"uint8 or float32, got {pixels.shape} {kind}; give {parameter('size', _sides(shape[1:]))}"
             )
         batch = pixels
         if len(pixels) < self.batch_size:
-            batch = np.zeros(shape, np.uint8)
+            batch = np.zeros(shape, kind)
             batch[: len(pixels)] = pixels
-        found = self._forward(batch)
+        found = self._forward(kind)(batch)
         return {name: values[: len(pixels)] for name, values in zip(self.outputs, found, strict=True)}
 
-    def probe(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Encode a probe batch, and check that the outputs are finite.
+    def probe(self, pixels: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        """Encode some images, and check that the outputs are finite.
 
         Raises
         ------
         UsageError
             If the pixels do not fit, or no image of the batch is encoded to finite numbers.
         """
-        found = self(pixels)
+        starts = range(0, max(1, len(pixels)), self.batch_size)
+        parts = [self(pixels[start : start + self.batch_size]) for start in starts]
+        found = {name: np.concatenate([part[name] for part in parts]) for name in self.outputs}
         for name, values in found.items():
             if len(values) and not np.isfinite(values).all(axis=1).any():
                 low, high = self.default_preprocessing.value_range
@@ -178,27 +189,35 @@ class Encoder:
                 )
         return found
 
-    def range_notes(self, pixels: NDArray[np.uint8] | None, *, asked: bool) -> list[str]:
+    def range_notes(self, pixels: NDArray[Any] | None, *, asked: bool) -> list[str]:
         """Return what a user should know of the range of pixels, a line each.
 
         Parameters
         ----------
         pixels
-            Some images, bytes (n, height, width, channels); None where none were read.
+            Some images (n, height, width, channels); None where none were read.
         asked
             Whether the user has named the range.
         """
         found = []
         limits = self.default_preprocessing.value_range
         shown = f"{limits[0]:g}..{limits[1]:g}"
+        beyond = _beyond_unit(pixels)
+        if beyond:
+            return [
+                f"WARNING: the first images are floats of {beyond}, not of 0..1, and go to encoder "
+                f"{self.name} as they are; if it was trained on others, scale the array to 0..1"
+            ]
         other = "0:1" if is_bytes(limits) else "0:255"
         known = self.takes.value_range is not None
         if not asked and known and is_bytes(limits):
             found.append(f"encoder {self.name} takes pixels of {shown}: {self.takes.reason}")
-        if not asked and not known:
+        is_normalized = self.default_preprocessing.mean is not None
+        if not asked and not known and not is_normalized:
+            others = f"{parameter('value_range', other)}" + ("" if is_bytes(limits) else " or -1:1")
             found.append(
                 f"pixels of {shown} are assumed for encoder {self.name}: {self.takes.reason}; if it was "
-                f"trained on others, give {parameter('value_range', other)}"
+                f"trained on others, give {others}"
             )
         if not known and pixels is not None:
             batch = pixels[: self.batch_size]
@@ -216,8 +235,9 @@ class Encoder:
         return found
 
     @cached_property
-    def _forward(self) -> Callable[[NDArray[Any]], list[NDArray[np.float32]]]:
-        return self.network.compiled(self.heads, self.default_preprocessing, self.batch_size)
+    def _forward(self) -> Callable[[str], Callable[[NDArray[Any]], list[NDArray[np.float32]]]]:
+        made = partial(self.network.compiled, self.heads, self.default_preprocessing, self.batch_size)
+        return cache(made)
 
 
 def load_encoder(
@@ -277,7 +297,7 @@ def load_encoder(
         custom_objects=_code(custom_objects, trust=trust),
     )
     network = open_network(file, loading)
-    _check_input_of(network, path)
+    takes_images = network.input  # what is no encoder of images is refused here
     if record is not None:
         takes = PixelRange(record.preprocessing.value_range, "it was trained so")
     else:
@@ -295,7 +315,7 @@ def load_encoder(
         sha256=sha256(file),
         latent_shape=_latent_shape(network, path, heads),
         outputs=tuple(head.array for head in heads),
-        takes_images=network.input,
+        takes_images=takes_images,
         preprocessing=record.preprocessing if record else None,
         epsilon_limit=record.parameters.epsilon_limit if record and is_vae else None,
         epsilon_factor=record.parameters.epsilon_factor if record and is_vae else None,
@@ -307,7 +327,17 @@ def load_encoder(
         network=network,
         file=file,
         loading=loading,
+        training=_training(record) if record else {},
     )
+
+
+def _training(record: RunRecord) -> dict[str, Any]:
+    """Return what tells kinds of runs apart, and the seed of the first weights: a resume may have another."""
+    parameters = record.parameters
+    fact = {"fact": parameters.fact} if parameters.kind == "vae" else {}
+    first = [start.seed for start in record.starts if start.after_epoch == 0]
+    seed = first[-1] if first else parameters.seed
+    return {"kind": parameters.kind, **fact, "batch_norm": parameters.batch_norm, "seed": seed}
 
 
 def _code(path: Path | None, *, trust: bool) -> Code | None:
@@ -356,7 +386,7 @@ def check_input(encoder: Encoder, preprocessing: Preprocessing, *, override: boo
             value=preprocessing.size,
         )
     if shape[2] != got[2]:
-        fitting = "grey" if shape[2] == 1 else "rgb"
+        fitting = {1: "grey", 3: "rgb"}.get(shape[2], shape[2])
         raise ParameterError(
             f"encoder {encoder.name} takes images of {shape}; give {parameter('channels', fitting)}",
             field="channels",
@@ -373,20 +403,17 @@ def check_input(encoder: Encoder, preprocessing: Preprocessing, *, override: boo
         )
 
 
+def _beyond_unit(pixels: NDArray[Any] | None) -> str:
+    """Return the range of floats that lie outside 0..1 by more than a filter overshoots; none of others."""
+    if pixels is None or pixels.dtype.kind != "f" or not pixels.size:
+        return ""
+    low, high = float(pixels.min()), float(pixels.max())
+    return "" if -OVERSHOOT <= low <= high <= 1 + OVERSHOOT else f"{low:.3g}..{high:.3g}"
+
+
 def _sides(shape: tuple[int, ...]) -> str:
     """Write height and width as the option takes them."""
     return f"{shape[0]}" if shape[0] == shape[1] else f"{shape[0]}x{shape[1]}"
-
-
-def _check_input_of(network: Network, path: Path) -> None:
-    takes = network.input
-    if takes.channels not in (None, 1, 3):
-        raise ParameterError(
-            "expected one input of RGB or grey images, (height, width, 3 or 1), or with the channels first; "
-            f"got {shape_text((takes.height, takes.width, takes.channels))}",
-            field="model",
-            value=path,
-        )
 
 
 def _heads(
@@ -402,7 +429,7 @@ def _heads(
             [network.shape_of(head.source) for head in heads]
         except (ValueError, AttributeError) as error:
             raise ParameterError(
-                f"{' '.join(str(error).split())[:200]}; the outputs of {path} are "
+                f"{' '.join(str(error).split())[:500]}; the outputs of {path} are "
                 f"{', '.join(own[0] for own in names)}",
                 field="outputs",
                 value=",".join(f"{meaning}={source}" for meaning, source in asked.items()),
@@ -417,12 +444,13 @@ def _heads(
         raise ParameterError(
             f"cannot encode a batch of images: {reason}", field="model", value=path
         ) from None
-    return heads, [*notes, *notes_on(heads)]
+    return heads, [*notes, *notes_on(heads, asked=asked is not None)]
 
 
 def _latent_shape(network: Network, path: Path, heads: tuple[Head, ...]) -> tuple[int, ...]:
     """Return the axes of a latent, which all heads share."""
     shapes: list[Shape] = [network.shape_of(head.source) for head in heads]
+    several = len(network.names) > 1
     takes = network.input
     images = ((takes.height, takes.width, takes.channels), (takes.channels, takes.height, takes.width))
     for head, shape in zip(heads, shapes, strict=True):
@@ -437,7 +465,12 @@ def _latent_shape(network: Network, path: Path, heads: tuple[Head, ...]) -> tupl
             raise ParameterError(
                 f"its output {head.name} has the shape of its images, {shape_text(shape)}: expected an "
                 "encoder, not a whole autoencoder; name the layer that is the latent, "
-                f"{parameter('outputs', 'z=LAYER')}",
+                f"{parameter('outputs', 'z=LAYER')}"
+                + (
+                    f", or leave that output out, as in {parameter('outputs', '-,mu,logvar')}"
+                    if several
+                    else ""
+                ),
                 field="model",
                 value=path,
             )

@@ -78,6 +78,12 @@ class FunctionNetwork:
             raise ParameterError(
                 f"has no function {loading.function}; expected FILE.py:FUNCTION", field="model", value=path
             )
+        if isinstance(function, type):
+            raise ParameterError(
+                f"{loading.function} is a class; expected a function of pixels, FILE.py:FUNCTION",
+                field="model",
+                value=path,
+            )
         return cls(function, origin, loading.shape)
 
     @property
@@ -142,10 +148,11 @@ class FunctionNetwork:
         heads: tuple[Head, ...],
         preprocessing: Preprocessing,
         batch_size: int,  # noqa: ARG002 (pieces of it have a size of their own)
+        kind: str = "uint8",  # noqa: ARG002 (what they are made of has any)
     ) -> Callable[[NDArray[Any]], list[NDArray[np.float32]]]:
-        """Return the function from a batch of bytes to the arrays."""
+        """Return the function from a batch of pixels to the arrays."""
 
-        def run(pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        def run(pixels: NDArray[Any]) -> list[NDArray[np.float32]]:
             found = self._call(prepared(pixels, preprocessing))
             return [as_logvar(found[head.name].reshape(len(pixels), -1), head.meaning) for head in heads]
 
@@ -172,7 +179,8 @@ class FunctionNetwork:
             made = self.function(pixels)
         except (Exception, SystemExit) as error:  # noqa: BLE001 (a function of someone's own)
             raise UsageError(
-                f"{self.path}: {_raised(error, self.path)}; it was called with pixels {pixels.shape} float32"
+                f"{self.path}: {_raised(error, self.path)}; it was called with pixels {pixels.shape} "
+                f"float32, whose height and width are those of {parameter('size')}"
             ) from None
         named = made._asdict() if hasattr(made, "_asdict") else made
         if isinstance(named, tuple | list) and any(getattr(part, "ndim", 0) > 1 for part in named):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latentscan.errors import ParameterError
+from latentscan.models.arrays import top
 from latentscan.models.backend import SET_ASIDE, keras, versions
 from latentscan.models.graph import (
     functional,
@@ -19,7 +20,7 @@ from latentscan.models.graph import (
     tensors_of,
 )
 from latentscan.models.loading import compile_fixed, load_model
-from latentscan.models.network import ImageInput
+from latentscan.models.network import ImageInput, channels_first
 from latentscan.models.networks import to_range
 from latentscan.models.outputs import shape_text
 from latentscan.models.pixel_range import normalization_misfit, pixel_range
@@ -76,7 +77,7 @@ class KerasNetwork:
                 field="model",
                 value=self.path,
             )
-        entry, first = self.model.inputs[0], _channels_first(shapes[0])
+        entry, first = self.model.inputs[0], channels_first(shapes[0])
         height, width, channels = (*shapes[0][1:], shapes[0][0]) if first else shapes[0]
         return ImageInput(height, width, channels, first, str(entry.dtype), entry.shape[0])
 
@@ -110,13 +111,13 @@ class KerasNetwork:
         return normalization_misfit(self.model, images)
 
     def compiled(
-        self, heads: tuple[Head, ...], preprocessing: Preprocessing, batch_size: int
+        self, heads: tuple[Head, ...], preprocessing: Preprocessing, batch_size: int, kind: str = "uint8"
     ) -> Callable[[NDArray[Any]], list[NDArray[np.float32]]]:
-        """Return the function from a batch of bytes to the arrays, as one graph of a fixed shape."""
+        """Return the function from a batch of pixels to the arrays, as one graph of a fixed shape."""
         selected = heads_model(self.model, heads)
 
         def forward(pixels: Any) -> Any:
-            images = to_range(pixels, preprocessing.value_range)
+            images = to_range(pixels, preprocessing.value_range, top(kind))
             if preprocessing.mean is not None:
                 images -= np.array(preprocessing.mean, np.float32)
             if preprocessing.std is not None:
@@ -130,7 +131,7 @@ class KerasNetwork:
                 for output, head in zip(outputs, heads, strict=True)
             ]
 
-        return compile_fixed(forward, (batch_size, *preprocessing.shape), "uint8")
+        return compile_fixed(forward, (batch_size, *preprocessing.shape), kind)
 
     def versions(self) -> Mapping[str, str]:
         """Return the versions of what computes, by name."""
@@ -155,11 +156,6 @@ def _inner(model: Any, name: str, path: Path) -> Any:
 def _rows(output: Any, batch_size: int) -> Any:
     """Return an output of any type and any axes as rows of float32."""
     return keras.ops.reshape(keras.ops.cast(output, "float32"), (batch_size, -1))
-
-
-def _channels_first(shape: Shape) -> bool:
-    """Return whether images of a shape begin with their channels: 1 or 3, where they do not end with them."""
-    return shape[0] in (1, 3) and shape[2] not in (1, 3)
 
 
 def _converted(values: Any, meaning: str) -> Any:

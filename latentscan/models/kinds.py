@@ -50,8 +50,8 @@ def kind_of(path: Path, loading: Loading) -> str:
         )
     elif ending in WEIGHTS:
         raise ParameterError(
-            f"a {ending} file holds weights alone, and not what to do with them; export the encoder with "
-            "torch.onnx.export(model.eval(), ...) and give the .onnx file, or give FILE.py:FUNCTION",
+            f"no model is read from a {ending} file; export it with torch.onnx.export(model.eval(), ...) "
+            "and give the .onnx file, or a function that loads it, FILE.py:FUNCTION",
             field="model",
             value=path,
         )
@@ -62,6 +62,11 @@ def kind_of(path: Path, loading: Loading) -> str:
     if ending != ".keras" and not loading.trust:
         raise unsafe(path, f"a model in the format {ending}")
     return "keras"
+
+
+def starts_tensorflow(path: Path) -> bool:
+    """Return whether a model of this path would be loaded by TensorFlow."""
+    return path.is_dir() or (path.exists() and path.suffix.lower() in KERAS)
 
 
 def function_of(path: P) -> tuple[P, str]:

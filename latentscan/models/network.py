@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -87,6 +88,25 @@ class Loading:
     custom_objects: Code | None = None
 
 
+def channels_first(shape: Shape, *, otherwise: bool = False) -> bool:
+    """Return whether images of a shape begin with their channels: 1 or 3, or fewer than the other sides.
+
+    Parameters
+    ----------
+    shape
+        The three sides of an image, None for those of any length.
+    otherwise
+        The answer where neither the first nor the last side looks like channels.
+    """
+    first, _, last = shape
+    if first in (1, 3) or last in (1, 3):
+        return last not in (1, 3)
+    sides = [side or math.inf for side in shape]
+    if sides[0] < min(sides[1:]):
+        return True
+    return otherwise and sides[2] >= min(sides[:2])
+
+
 class Network(Protocol):
     """A trained network whose outputs have names."""
 
@@ -131,9 +151,9 @@ class Network(Protocol):
         """Return how far images are from those of the training; None where the network does not say."""
 
     def compiled(
-        self, heads: tuple[Head, ...], preprocessing: Preprocessing, batch_size: int
+        self, heads: tuple[Head, ...], preprocessing: Preprocessing, batch_size: int, kind: str = "uint8"
     ) -> Callable[[NDArray[Any]], list[NDArray[np.float32]]]:
-        """Return the function from a batch of bytes (`batch_size`, height, width, channels) to the arrays."""
+        """Return the function from pixels (`batch_size`, height, width, channels) of a type to the arrays."""
 
     def versions(self) -> Mapping[str, str]:
         """Return the versions of what computes, by name."""

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from latentscan.models.parameters import TrainParameters
 
 
-def to_range(pixels: Any, value_range: tuple[float, float]) -> Any:
-    """Map bytes 0..255 to float32 in `value_range`, as a tensor operation."""
+def to_range(pixels: Any, value_range: tuple[float, float], largest: int = 255) -> Any:
+    """Map pixels 0..largest to float32 in `value_range`, as a tensor operation."""
     low, high = value_range
-    return keras.ops.cast(pixels, "float32") * ((high - low) / 255) + low
+    return keras.ops.cast(pixels, "float32") * ((high - low) / largest) + low
 
 
 def seed_sequence(seed: int, epoch: int, part: int) -> np.random.SeedSequence:
@@ -48,8 +48,10 @@ def build_encoder(parameters: TrainParameters, size: int) -> Any:
         x = _hidden(keras.layers.Dense(width, kernel_initializer=next(initialisers))(x), parameters)
     heads = [
         keras.layers.Dense(parameters.z_dim, kernel_initializer=next(initialisers), name=name)(x)
-        for name in (("z",) if parameters.kind == "ae" else ("mu", "logvar"))
+        for name in _head_names(parameters)
     ]
+    if parameters.kind == "vae" and parameters.logvar_limit is not None:
+        heads[1] = _clipped(heads[1], parameters.logvar_limit, "logvar")
     return keras.Model(image, heads[0] if len(heads) == 1 else heads, name="encoder")
 
 
@@ -92,6 +94,18 @@ def check_size(parameters: TrainParameters, size: int) -> None:
             field="size",
             value=size,
         )
+
+
+def _head_names(parameters: TrainParameters) -> tuple[str, ...]:
+    if parameters.kind == "ae":
+        return ("z",)
+    return ("mu", "logvar" if parameters.logvar_limit is None else "logvar_unclipped")
+
+
+def _clipped(x: Any, limit: float, name: str) -> Any:
+    """Clip to ± a limit with Keras's own layers, so that the saved model needs no others."""
+    x = keras.layers.Rescaling(1 / limit)(x)
+    return keras.layers.Rescaling(limit, name=name)(keras.layers.Activation("hard_tanh")(x))
 
 
 def _transposed(filters: int, initialiser: Any) -> Any:

@@ -31,6 +31,7 @@ STANDARD = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microso
 BYTES_OF_KIND = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2}
 FLOOR_BYTES = 64 * 2**20  # what may be claimed whatever the size of the files
 LARGEST = 2**31  # bytes of a message of Protocol Buffers
+MOST_NAMED = 8  # tensors in an error
 FORWARDED = frozenset({"Identity", "Transpose", "Reshape", "Cast", "Squeeze", "Unsqueeze", "Flatten"})
 
 
@@ -100,7 +101,9 @@ class OnnxFile:
         """
         unknown = [name for name in names if name not in self.made_by]
         if unknown:
-            raise ValueError(f"there is no output or tensor {unknown[0]}")
+            inside = [name for name in self.made_by if name]
+            some = ", ".join(inside[:MOST_NAMED]) + (", ..." if len(inside) > MOST_NAMED else "")
+            raise ValueError(f"there is no output or tensor {unknown[0]}; it has {some}")
         if not names:
             return self.content
         added = b"".join(_message(OUTPUTS, _message(1, name.encode())) for name in names)

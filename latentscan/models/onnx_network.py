@@ -11,7 +11,7 @@ import numpy as np
 
 from latentscan.errors import ParameterError, UsageError
 from latentscan.models.arrays import as_logvar, as_rows, prepared
-from latentscan.models.network import ImageInput
+from latentscan.models.network import ImageInput, channels_first
 from latentscan.models.onnx_file import OnnxFile
 from latentscan.models.outputs import shape_text
 from latentscan.models.pieces import in_pieces, rows_together
@@ -89,7 +89,7 @@ class OnnxNetwork:
                 value=self.file.path,
             )
         image = shapes[0][1:]
-        first = image[2] not in (1, 3)  # unless it ends with them, an image begins with its channels
+        first = channels_first(image, otherwise=True)
         own = (*image[1:], image[0]) if first else image
         height, width, channels = (side or other for side, other in zip(own, self.shape, strict=True))
         return ImageInput(height, width, channels, first, TYPES[entries[0].type], any_size=None in own[:2])
@@ -150,11 +150,12 @@ class OnnxNetwork:
         heads: tuple[Head, ...],
         preprocessing: Preprocessing,
         batch_size: int,  # noqa: ARG002 (pieces of it have a size of their own)
+        kind: str = "uint8",  # noqa: ARG002 (what they are made of has any)
     ) -> Callable[[NDArray[Any]], list[NDArray[np.float32]]]:
-        """Return the function from a batch of bytes to the arrays."""
+        """Return the function from a batch of pixels to the arrays."""
         own = self._runner([head.name for head in heads])
 
-        def run(pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        def run(pixels: NDArray[Any]) -> list[NDArray[np.float32]]:
             images = prepared(pixels, preprocessing)
             if self.input.channels_first:
                 images = np.moveaxis(images, 3, 1)

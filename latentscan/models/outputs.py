@@ -32,6 +32,7 @@ WORDS = {
 }
 _MEANING = {word: meaning for meaning, words in WORDS.items() for word in words.split()}
 SPREADS = {"logvar": "logvar", "log_std": "2 * log_std", "var": "ln(var)", "std": "2 * ln(std)"}
+_CONVERTED = re.compile(r"(.+) \((\w+)\)")  # as `Head.recorded` writes it
 _SQUARED = re.compile(r"(sigma|std|stddev|stdev|sd) 2")  # the square, or the second layer of that name
 
 
@@ -121,6 +122,29 @@ def named_outputs(text: str | None) -> dict[str, Source] | None:
     return found
 
 
+def sources_of(recorded: Mapping[str, Source] | None) -> dict[str, Source] | None:
+    """Return where each output of a model is, by what it is, out of a store's record of its arrays.
+
+    Parameters
+    ----------
+    recorded
+        `Head.recorded` of each array; None where the store does not say it.
+
+    Examples
+    --------
+    >>> sources_of({"mu": 0, "logvar": "dense_7 (log_std)"}), sources_of({"z": "1 (mu)"})
+    ({'mu': 0, 'log_std': 'dense_7'}, {'z': 1})
+    """
+    if recorded is None:
+        return None
+    found: dict[str, Source] = {}
+    for array, source in recorded.items():
+        converted = _CONVERTED.fullmatch(str(source))
+        place, meaning = (source, array) if converted is None else converted.groups()
+        found[meaning if array == "logvar" else array] = int(place) if str(place).isdigit() else place
+    return found
+
+
 def heads_by_name(path: Path, names: Sequence[Sequence[str]], shapes: Sequence[Shape]) -> tuple[Head, ...]:
     """Return which outputs become which arrays, by their names.
 
@@ -207,11 +231,16 @@ def heads_as_asked(
     return (head("mu", "mu"), head("logvar", spreads[0])) if spreads else (head("z", "z"),)
 
 
-def notes_on(heads: Sequence[Head]) -> list[str]:
-    """Return what a user should know of where arrays come from, a line each."""
+def notes_on(heads: Sequence[Head], *, asked: bool) -> list[str]:
+    """Return what a user should know of where arrays come from, a line each; `asked`: of outputs he named."""
     found = []
     for head in heads:
         called = meaning_of(head.name)
+        if head.array == "z" and called is None and not asked:
+            found.append(
+                f"output {head.name}, the only one, is taken as z; if it holds mu and logvar side by side, "
+                "save a model that has two outputs"
+            )
         if head.array == "logvar" and head.meaning != "logvar":
             found.append(
                 f"output {head.name} is {head.meaning}, not logvar: logvar is {SPREADS[head.meaning]}; if it "
@@ -254,7 +283,7 @@ def _suggestion(meanings: Sequence[str | None], shapes: Sequence[Shape]) -> str:
     spread = next((word for word in words if word in SPREADS), None)
     if "mu" not in words or spread is None:
         return "z"
-    if "z" not in words and len(free) == 1:
+    if "z" not in words and len(free) == 1 and shapes[free[0]] == shapes[words.index("mu")]:
         words[free[0]] = "z"
     return ",".join(words)
 

@@ -61,6 +61,13 @@ class TrainParameters(BaseModel):
         allow_inf_nan=False,
         description="factor on the clipped epsilon (VAE only)",
     )
+    logvar_limit: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e12,
+        allow_inf_nan=False,
+        description="logvar is clipped to ± this, in the encoder itself (VAE only); not clipped if left out",
+    )
     split: Literal["train", "all"] = Field(
         default="train",
         description="images to train on: those that the source's split calls train, or all of them; "

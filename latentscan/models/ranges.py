@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from latentscan.models.arrays import top
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,7 +52,7 @@ def doubt(
     misfit: Callable[[NDArray[np.float32]], float | None],
     heads: tuple[Head, ...],
     rows: Callable[[Range], Mapping[str, NDArray[np.float32]]],
-    pixels: NDArray[np.uint8],
+    pixels: NDArray[Any],
     assumed: Range,
 ) -> str | None:
     """Return why images speak for another range than the one that is assumed; None where they do not.
@@ -64,7 +66,7 @@ def doubt(
     rows
         Returns the outputs for the images in a range.
     pixels
-        Some images, bytes (n, height, width, channels).
+        Some images (n, height, width, channels).
     assumed
         The range that is assumed.
     """
@@ -80,7 +82,7 @@ def _doubt(
     misfit: Callable[[NDArray[np.float32]], float | None],
     heads: tuple[Head, ...],
     rows: Callable[[Range], Mapping[str, NDArray[np.float32]]],
-    pixels: NDArray[np.uint8],
+    pixels: NDArray[Any],
     assumed: Range,
 ) -> str | None:
     other = UNIT if is_bytes(assumed) else BYTES
@@ -98,8 +100,8 @@ def _doubt(
     return None
 
 
-def _in_range(pixels: NDArray[np.uint8], limits: Range) -> NDArray[np.float32]:
-    return (limits[0] + pixels * ((limits[1] - limits[0]) / 255)).astype(np.float32)
+def _in_range(pixels: NDArray[Any], limits: Range) -> NDArray[np.float32]:
+    return (limits[0] + pixels * ((limits[1] - limits[0]) / top(pixels.dtype))).astype(np.float32)
 
 
 def _wild(found: Mapping[str, NDArray[np.float32]]) -> str:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # A folder of images may be renamed: the number of its images and the hash of their paths identify it.
 FREE = frozenset({"epochs", "learning_rate", "cache_bytes", "source.name"})
+# What may be another from an earlier epoch on, to see what a jump is due to.
+REPLAYED = FREE | {"seed", "epsilon_limit", "epsilon_factor", "logvar_limit"}
 
 
 def first_record(
@@ -66,7 +68,8 @@ def resumed_record(
     folder
         The run folder.
     source, parameters, preprocessing
-        What is asked for now; it must not contradict the record, but for `FREE`.
+        What is asked for now; it must not contradict the record, but for `FREE`, or from an earlier
+        epoch on `REPLAYED`.
     resume_from
         The epoch after which to go on; the last finished one if None.
 
@@ -110,6 +113,8 @@ def _start(parameters: TrainParameters, after_epoch: int) -> Start:
         seed=parameters.seed,
         learning_rate=parameters.learning_rate,
         epochs=parameters.epochs,
+        epsilon_limit=parameters.epsilon_limit,
+        logvar_limit=parameters.logvar_limit,
     )
 
 
@@ -130,7 +135,7 @@ def _contradictions(
         **{f"preprocessing.{name}": value for name, value in preprocessing.model_dump().items()},
         **{f"source.{name}": value for name, value in json.loads(json.dumps(source.describe())).items()},
     }
-    free = FREE if resume_from is None else FREE | {"seed"}
+    free = FREE if resume_from is None else REPLAYED
     found = [
         f"{_named(name)} is {recorded.get(name)} in the record, got {got.get(name)}"
         for name in recorded | got

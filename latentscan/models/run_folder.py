@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from latentscan.errors import UsageError, command, problems_of
 from latentscan.images.preprocessing import Preprocessing
+from latentscan.models.packing import sha256
 from latentscan.models.parameters import TrainParameters
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ SINCE = ("kl", "max_abs_epsilon_clipped", "probe_reco", "probe_kl")  # columns t
 
 
 class Start(BaseModel):
-    """One start or resume of a training."""
+    """One start or resume of a training; one of an earlier version says nothing of the limits."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,6 +31,8 @@ class Start(BaseModel):
     seed: int
     learning_rate: float
     epochs: int
+    epsilon_limit: float | None = None
+    logvar_limit: float | None = None
 
 
 class Probe(BaseModel):
@@ -239,6 +242,21 @@ class RunFolder:
 
     def _aside(self, number: int) -> Path:
         return self.checkpoints / f"before-resume-{number}"
+
+
+def is_another(path: Path, encoder: Mapping[str, Any] | None) -> bool:
+    """Return whether a run folder holds another encoder than the one that a store records.
+
+    Parameters
+    ----------
+    path
+        The run folder; of other files, nothing is known.
+    encoder
+        The record of the encoder in the store; None where there is none.
+    """
+    folder, written_by = RunFolder(path), (encoder or {}).get("sha256")
+    is_run = folder.record.exists() and folder.encoder.exists()
+    return bool(written_by) and is_run and sha256(folder.encoder) != written_by
 
 
 def history_bytes(rows: Iterable[Epoch]) -> bytes:

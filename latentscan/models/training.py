@@ -14,6 +14,7 @@ from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.autoencoder import build_autoencoder
 from latentscan.models.backend import keras
 from latentscan.models.batches import Batches
+from latentscan.models.history import jumps_in_words
 from latentscan.models.model_file import check_weights
 from latentscan.models.networks import check_size, seed_sequence
 from latentscan.models.parameters import require_memory
@@ -120,6 +121,8 @@ def train(
             )
             folder.write_record(record)
             _save(model, folder, history)
+            for line in _jumps(history, parameters):
+                remark(progress, line)
     return Training(run, history, record.images or 0, record.rejected or 0, batches.rejected)
 
 
@@ -228,6 +231,23 @@ class _Figures:
 
     def losses(self) -> dict[str, float]:
         return {name: total / self.images for name, total in self._sums.items()}
+
+
+def _jumps(history: tuple[Epoch, ...], parameters: TrainParameters) -> list[str]:
+    """Return a note on what jumped in the last epoch, and how to see what it was due to."""
+    epoch = history[-1].epoch
+    found = jumps_in_words(history, epoch)
+    if not found:
+        return []
+    replay = f"{parameter('resume_from', epoch - 1)} {parameter('seed', parameters.seed + 1)}"
+    limits = ""
+    if parameters.kind == "vae":
+        lower = " or ".join((parameter("epsilon_limit", 3), parameter("logvar_limit", 10)))
+        limits = f"; then with {lower}, to see which of the two it was due to"
+    return [
+        f"epoch {epoch}: {' and '.join(found)}; to see whether it recurs, train a copy of this folder with "
+        f"{replay}{limits}"
+    ]
 
 
 def _diverged(what: str, epoch: int) -> LatentscanError:

@@ -212,7 +212,7 @@ def _order(result: Result) -> tuple[str, NDArray[np.intp]]:
     arrays = result["array"].tolist()
     number = arrays.index("mu") if "mu" in arrays else 0  # along mu, components that hold nothing stand out
     mean, deviation = result["mean"][number], np.sqrt(result["variance"][number])
-    if mean.std() > np.median(deviation):
+    if mean.std() > np.sqrt(np.mean(deviation**2)):  # most may hold nothing
         return f"the mean of {arrays[number]}", np.argsort(mean, kind="stable")
     return f"the standard deviation of {arrays[number]}", np.argsort(deviation, kind="stable")
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from latentscan.report.format import finite, finite_list, number
 from latentscan.report.section import Section
-from latentscan.report.style import series_colours
+from latentscan.report.style import scale_from_zero, series_colours
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LISTED = 12  # components in the table: the first, and the last ones
 LAST = 3  # of them at the end
+USUAL = 0.01  # variance of an active unit: Burda, Y. et al. (2016), Importance weighted autoencoders
 _HEAD = ("images", "unwritten", "rejected", "components", "points")
 _FIGURES = ("variance", "kl", "noise_variance", "signal_share")
 _DEVIATIONS = ("deviation", "expected_deviation", "deviation_above", "expected_deviation_above")
@@ -84,7 +85,7 @@ def table(results: Mapping[str, Result]) -> RenderableType:
 
 
 def section(results: Mapping[str, Result]) -> Section:
-    """Return how many components hold anything, by the least and the most strict threshold."""
+    """Return how many components hold anything, by the usual threshold, and by those around it."""
     verdicts = tuple(f"{name}: {_said(result)}" for name, result in results.items())
     return Section("Collapse", _LEAD, verdicts, reading=_READING)
 
@@ -93,13 +94,18 @@ def _said(result: Result) -> str:
     attributes = result.attributes
     components, points = attributes["components"], attributes["points"]
     counts, thresholds = result["active_by_variance"], result["variance_threshold"]
+    active = int(counts[np.abs(thresholds - USUAL).argmin()])
     fewest, most = int(counts.min()), int(counts.max())
-    between = f"{most}" if fewest == most else f"{fewest} to {most}"
-    measure = f"variance of {points} above {thresholds.min():g} to {thresholds.max():g}"
-    if fewest == components:
-        return f"no component is collapsed: all {components:,} are active ({measure})."
-    gone = f"{components - most}" if fewest == most else f"{components - most} to {components - fewest}"
-    return f"{gone} of {components:,} components are collapsed, {between} are active ({measure})."
+    reach = f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
+    measure = (
+        f"variance of {points} above {USUAL:g}; {reach} for limits from {thresholds.min():g} to "
+        f"{thresholds.max():g}"
+    )
+    if active == components:
+        return f"no component is collapsed, all {components:,} are active ({measure})."
+    verb = "is" if components - active == 1 else "are"
+    left = f"{active:,} {'is' if active == 1 else 'are'} active"
+    return f"{components - active:,} of {components:,} components {verb} collapsed, {left} ({measure})."
 
 
 def figure(results: Mapping[str, Result]) -> Figure:
@@ -108,18 +114,23 @@ def figure(results: Mapping[str, Result]) -> Figure:
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     with_kl = any("kl" in result for result in results.values())
-    drawing = Figure(figsize=(9.5 if with_kl else 5.5, 4.2), layout=ConstrainedLayoutEngine(w_pad=0.15))
+    height = 4.2 + 0.2 * len(results)
+    drawing = Figure(figsize=(9.5 if with_kl else 5.5, height), layout=ConstrainedLayoutEngine(w_pad=0.15))
     panels = drawing.subplots(1, 2 if with_kl else 1, squeeze=False)[0]
     for (name, result), colour in zip(results.items(), series_colours(), strict=False):
         _draw_variances(panels[0], name if len(results) > 1 else "", result, colour)
         if "kl" in result:
             _draw_sorted(panels[1], result["kl"], name, color=colour, linewidth=1.6)
     panels[0].set_ylabel("variance")
-    panels[0].legend(frameon=False, fontsize="small")
+    drawing.legend(
+        *panels[0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=2,
+        frameon=False,
+        fontsize="small",
+    )
     if with_kl:
         panels[1].set_ylabel("mean KL divergence from N(0, 1), nat")
-        if len(results) > 1:
-            panels[1].legend(frameon=False, fontsize="small")
     for axes, order in zip(panels, ("variance", "KL divergence"), strict=False):
         _scale(axes)
         axes.set_xlabel(f"components, the largest {order} first")
@@ -228,7 +239,7 @@ def _draw_variances(axes: Axes, name: str, result: Result, colour: str) -> None:
         noise = result["noise_variance"][by_variance]
         axes.plot(
             np.arange(1, len(noise) + 1),
-            _positive(noise),
+            noise,
             linestyle="none",
             marker=".",
             markersize=4,
@@ -240,25 +251,13 @@ def _draw_variances(axes: Axes, name: str, result: Result, colour: str) -> None:
 
 def _draw_sorted(axes: Axes, values: NDArray[np.float64], label: str, **style: Any) -> None:
     marker = "o" if len(values) < 3 else ""
-    axes.plot(
-        np.arange(1, len(values) + 1), _positive(np.sort(values)[::-1]), label=label, marker=marker, **style
-    )
+    axes.plot(np.arange(1, len(values) + 1), np.sort(values)[::-1], label=label, marker=marker, **style)
 
 
 def _scale(axes: Axes) -> None:
-    """Use a logarithmic scale where values differ by more than ten times."""
+    """Use a logarithmic scale where values differ by more than ten times, and show 0 below it."""
     from matplotlib.ticker import MaxNLocator
 
-    shown = np.concatenate([np.asarray(line.get_ydata(), np.float64) for line in axes.lines])
-    shown = shown[np.isfinite(shown)]
-    if len(shown) and shown.max() > 10 * shown.min():
-        axes.set_yscale("log")
-    else:
-        axes.set_ylim(0, 1.05 * shown.max() if len(shown) else 1)
+    scale_from_zero(axes, np.concatenate([np.asarray(line.get_ydata(), np.float64) for line in axes.lines]))
     axes.set_xlim(0.5, max(float(np.max(line.get_xdata())) for line in axes.lines) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-
-
-def _positive(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Leave out what a logarithmic scale cannot show."""
-    return np.where((values > 0) & np.isfinite(values), values, np.nan)

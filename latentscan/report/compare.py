@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latentscan.errors import command, spelled
 from latentscan.report import kmeans, stats
 from latentscan.report.format import finite, with_error
 from latentscan.report.section import Section
 from latentscan.report.style import series_colours
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
@@ -44,10 +45,13 @@ TITLES = {  # of the figures of two stores, with what they are where there is no
     "disparity": ("disparity", "disparity_floor"),
 }
 LONGEST_PAIR = 18  # letters of two names, beyond which stores are numbered
-STRIP_HEIGHT = (1.1, 0.22)  # inches of the figures of pairs: in all, and for each
+STRIP_HEIGHT = (1.05, 0.45)  # inches of the figures of pairs: in all, and for each
+MAP_SHAPES = (0.35, 1.2)  # of maps: height over width, at least and at most
+MAP_TEXT = 0.75  # inches above and below maps
 CURVES_HEIGHT = 3.6  # inches
 NARROWEST_MAP = 2.4  # inches
 ROOM = 0.16  # above the curves of radii, for each store beyond the second that the legend names
+MANY = 3  # stores, beyond which pairs say less than kinds
 MOST_LINES = 8  # of a table of inertia
 DASHES = ("-", "--", ":", "-.")  # so that a curve shows below one that is the same
 INK = 0.25  # of a map's area, which its points would cover if none lay on another
@@ -59,6 +63,7 @@ _SAID = {
     "cka": "linear CKA is",
     "overlap": "the share of nearest neighbours in common is",
 }
+_SMALL: dict[str, Any] = {"textcoords": "offset points", "fontsize": "x-small"}
 _READING = {
     "linear CKA": "1 for the same cloud, turned, moved or scaled; near its floor for unrelated ones.",
     "neighbours": "the share of an image's nearest images that are the same in both.",
@@ -158,6 +163,9 @@ def _tables(result: Result) -> list[RenderableType]:
         for note in result.attributes["notes"]
         if not note.startswith("points: ")  # they stand above
     ]
+    if len(names) > MANY:
+        of = spelled(command("runs"), "command line")
+        notes.append(Text(f"\nruns of several kinds are better compared by `{of}`", style="bold"))
     title = Text("\nevery two stores", style="bold cyan")
     return [*tables, title, points, _pair_table(result), Text(legend, style="dim"), *notes]
 
@@ -249,7 +257,10 @@ def figure(results: Mapping[str, Result]) -> Figure:
     maps = len(pairs["store_of_map"]) if "embedding" in pairs else 0
     width = max(10.0, maps * NARROWEST_MAP)
     strip = STRIP_HEIGHT[0] + STRIP_HEIGHT[1] * len(pairs["first"])
-    heights = [CURVES_HEIGHT, strip, *([width / maps + 0.5] if maps else [])]
+    heights = [CURVES_HEIGHT, strip]
+    if maps:
+        across, up = np.maximum(np.ptp(np.concatenate(pairs["embedding"]), axis=0), 1e-9)
+        heights.append(width / maps * float(np.clip(up / across, *MAP_SHAPES)) + MAP_TEXT)
     drawing = Figure(figsize=(width, sum(heights)), layout="constrained")
     rows = drawing.subfigures(len(heights), 1, height_ratios=heights, hspace=0.03, squeeze=False)[:, 0]
     curves = [_draw_radii, _draw_inertia] if "inertia_share" in pairs else [_draw_radii]
@@ -271,25 +282,47 @@ def _draw_pairs(row: SubFigure, result: Result) -> None:
     pairs = [_pair(result, number) for number in range(len(names))]
     figures = [name for name in TITLES if any(_value(pair, name)[0] is not None for pair in pairs)]
     panels = row.subplots(1, len(figures), squeeze=False, sharey=True)[0]
-    lines = np.arange(len(names))
     for axes, name in zip(panels, figures, strict=True):
-        title, floor = TITLES[name]
-        found = np.array([_value(pair, name) for pair in pairs], float)
-        bars = 2 * np.nan_to_num(found[:, 1])
-        axes.errorbar(found[:, 0], lines, xerr=bars, fmt="o", markersize=4, capsize=2)
-        floors = np.array([pair[floor] for pair in pairs], float)
-        axes.plot(floors, lines, "|", color="0.5", markersize=10)
-        largest = np.nanmax([*(found[:, 0] + bars), *floors, 0.0])
-        axes.set_xlim(0, 1.05 if name != "wasserstein" else 1.08 * largest or 1.0)
+        _draw_figure(axes, name, pairs)
         sizes = _sizes(result) if name == "overlap" else ""
-        axes.set_title(f"{title}{sizes}", fontsize="medium")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="y", color="0.9")
-    panels[0].set_yticks(lines, names)
-    panels[0].set_ylim(len(names) - 0.5, -0.5)
+        axes.set_title(f"{TITLES[name][0]}{sizes}", fontsize="medium")
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+    panels[0].set_yticks(np.arange(len(names)), names)
+    panels[0].set_ylim(len(names) - 0.4, -0.6)
     row.supxlabel(
-        "bars: two standard errors; grey: the floor, where there is nothing to find", fontsize="small"
+        "bars: two standard errors; grey: by chance, or the floor, where there is nothing to find",
+        fontsize="small",
     )
+
+
+def _draw_figure(axes: Axes, name: str, pairs: Sequence[Mapping[str, Any]]) -> None:
+    """Plot a figure of every two stores, a line each, with its value and what chance gives."""
+    floor = TITLES[name][1]
+    found = np.array([_value(pair, name) for pair in pairs], float)
+    bars = 2 * np.nan_to_num(found[:, 1])
+    floors = np.array([pair[floor] for pair in pairs], float)
+    largest = np.nanmax([*(found[:, 0] + bars), *floors, 0.0])
+    end = 1.0 if name != "wasserstein" else largest or 1.0
+    lines = np.arange(len(pairs))
+    axes.hlines(lines, 0, end, color="0.92", linewidth=1, zorder=0)
+    axes.errorbar(found[:, 0], lines, xerr=bars, fmt="o", markersize=5, capsize=3)
+    axes.plot(floors, lines, "|", color="0.4", markersize=12, markeredgewidth=2)
+    axes.set_xlim(-0.04 * end, 1.08 * end)
+    if name != "wasserstein":
+        axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    word = "chance" if floor.endswith("chance") else "floor"
+    for line, pair in enumerate(pairs):
+        value, error = _value(pair, name)
+        if value is None:
+            axes.annotate("not comparable", (0, line), (0, 5), **_SMALL, color="0.5", ha="left")
+            continue
+        side = "left" if value < end / 3 else "right" if value > 2 * end / 3 else "center"
+        axes.annotate(with_error(value, error), (value, line), (0, 6), **_SMALL, ha=side)
+        if pair[floor] is not None:
+            side = "left" if pair[floor] < end / 2 else "right"
+            said = f"{word} {with_error(pair[floor], None)}"
+            axes.annotate(said, (pair[floor], line), (0, -14), **_SMALL, color="0.4", ha=side)
 
 
 def _labels(result: Result) -> list[str]:

@@ -106,7 +106,7 @@ def figure(results: Mapping[str, Result]) -> Figure:
     notes = [f"{name}: {_verdict(result)}" for name, result in results.items() if "gap" in result]
     panels[0].set_title("\n".join(notes), loc="left", fontsize="medium")
     panels[0].set_ylabel("inertia (% of that of one cluster)")
-    panels[0].legend(frameon=False)
+    drawing.legend(loc="outside lower center", ncols=2, frameon=False)
     for axes in panels:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", alpha=0.25)
@@ -128,7 +128,12 @@ def _members(name: str, result: Result) -> Images:
     order = at[np.argsort(-result["size"][at], kind="stable")]
     held = order[result["member"][order] >= 0]
     notes = tuple(f"1 of {size:,}" for size in result["size"][held].tolist())
-    return Images(name, f"an image of each of {k} clusters", tuple(result["member"][held].tolist()), notes)
+    title = f"an image of each of {k} clusters"
+    if result.attributes.get("gap_verdict") != "about":
+        title += ", a number that was only tried"
+    elif (best := result.attributes["gap_best"]) != k:
+        title += f", of all k computed the nearest to {best}"
+    return Images(name, title, tuple(result["member"][held].tolist()), notes)
 
 
 def gap_summary(result: Result) -> str:
@@ -143,7 +148,7 @@ def gap_summary(result: Result) -> str:
     why = {
         "about": gap,
         "no natural k": f"{gap}, {reach}",
-        "nothing": f"{gap} at most, and {LEAST:g} decides" if k[at] > 1 else _below_zero(result),
+        "nothing": f"{gap} at most, where {LEAST:g} would count" if k[at] > 1 else _below_zero(result),
         "undecided": f"{gap}; {attributes['gap_missing']} would be needed",
     }[attributes["gap_verdict"]]
     rows = f"{attributes['gap_replicates']} samples of {attributes['gap_rows']:,} images"
@@ -165,7 +170,7 @@ def _verdict(result: Result) -> str:
     return {
         "about": f"about {result.attributes['gap_best']} clusters{reach}",
         "no natural k": "structure, no natural k",
-        "nothing": "nothing beyond the covariance",
+        "nothing": "no clusters, nothing beyond the covariance",
         "undecided": "number of clusters undecided",
     }[result.attributes["gap_verdict"]]
 

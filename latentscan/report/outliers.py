@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
     from latentscan.store.results import Result
 
+RECONSTRUCTION = "reconstruction_excess"  # the list of the images that the model makes worst
 RANKED = 12  # images in the table
 GROUPS = 6  # of near-duplicates in the table
 MEMBERS = 4  # of a group that are named there
+GROUPS_SHOWN = 12  # with their images
 MARKED = 12  # images that the figure rings
 MANY = 0.01  # of the images beyond a limit: the tails are heavy, and few of them stand out
 NONE = 0.005  # expected pairs: fewer are called none
@@ -36,6 +38,7 @@ _NAMES = {
     "density": "local density",
     "largest_radius": "largest radius",
     "smallest_radius": "smallest radius",
+    RECONSTRUCTION: "reconstruction loss",
 }
 _CHANCE = "than chance explains in a Gaussian cloud of this covariance"
 _FIGURES = ("score", "radius", "mahalanobis")
@@ -44,8 +47,10 @@ _FIGURES = ("score", "radius", "mahalanobis")
 _LEAD = "Images that lie far out or alone, with the limits that chance rarely passes, and near-duplicates."
 _READING = {
     "Mahalanobis distance": "how far out an image lies in the frame of the cloud; a Gaussian cloud of as "
-    "many images has one beyond the limit with a probability of 5 %.",
+    "many images has one beyond the limit with a probability of 1 %.",
     "local density": "as a share of that around the nearest images: small for an image that lies alone.",
+    "reconstruction loss": "of the image made again, above the floor that its grey sets; its limit is of "
+    "a log-normal distribution with the same quartiles.",
     "near-duplicates": "images closer together than a small share of the usual distance between neighbours.",
 }
 
@@ -70,6 +75,7 @@ def to_json(result: Result) -> dict[str, Any]:
                         result["listed"][at].tolist(),
                         strict=True,
                     )
+                    if image >= 0
                 ],
             }
             for name, at in figures
@@ -101,7 +107,7 @@ def to_json(result: Result) -> dict[str, Any]:
 
 def noticed(result: Result) -> list[str]:
     """Return what the figures say, a sentence each, with what chance would have."""
-    return [_said_of_outliers(result), _said_of_duplicates(result)]
+    return [_said_of_outliers(result), *_said_of_reconstruction(result), _said_of_duplicates(result)]
 
 
 def section(results: Mapping[str, Result]) -> Section:
@@ -114,17 +120,47 @@ def section(results: Mapping[str, Result]) -> Section:
 
 
 def _images(name: str, result: Result) -> Iterator[Images]:
-    """Yield the images at the head of each list, then those that have near-duplicates."""
+    """Yield the images that stand out, those that have near-duplicates, and the head of each list, folded."""
     for at, listed in enumerate(result["list"].tolist()):
-        rows, values = result["listed_image"][at][:RANKED], result["listed"][at][:RANKED]
-        title = _NAMES.get(listed, listed).format(k=result.attributes["nearest"])
+        if listed == "score" and (beyond := int(result["beyond"][at])):
+            first = min(beyond, len(result["listed_image"][at]))
+            title = "image" if beyond == 1 else "images" if first == beyond else f"images, the first {first}"
+            rows, notes = _head(result, at, first)
+            yield Images(name, f"outliers, {beyond:,} {title}", rows, tuple(f"score {one}" for one in notes))
+    yield from _duplicates(name, result)
+    for at, listed in enumerate(result["list"].tolist()):
         if listed != "score":
-            held = rows >= 0
-            notes = tuple(map(number, values[held].tolist()))
-            yield Images(name, title, tuple(rows[held].tolist()), notes)
-    if rows := result["duplicate_image"][: GROUPS * MEMBERS].tolist():
-        groups = (f"group {group + 1}" for group in result["duplicate_group"][: len(rows)].tolist())
-        yield Images(name, "near-duplicates", tuple(rows), tuple(groups))
+            rows, notes = _head(result, at, RANKED)
+            yield Images(name, _title_of_list(result, at), rows, notes, folded=True)
+
+
+def _head(result: Result, at: int, count: int) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Return the first rows of a list, and their figures."""
+    rows, values = result["listed_image"][at][:count], result["listed"][at][:count]
+    held = rows >= 0
+    return tuple(rows[held].tolist()), tuple(map(number, values[held].tolist()))
+
+
+def _title_of_list(result: Result, at: int) -> str:
+    listed, limit, beyond = str(result["list"][at]), float(result["limit"][at]), int(result["beyond"][at])
+    title = _NAMES.get(listed, listed).format(k=result.attributes["nearest"])
+    if not np.isfinite(limit):
+        return title
+    return f"{title}, {f'{beyond:,}' if beyond else 'none'} beyond the limit of {number(limit)}"
+
+
+def _duplicates(name: str, result: Result) -> Iterator[Images]:
+    """Yield some images of the first groups of near-duplicates."""
+    ranges = _group_ranges(result)
+    shown = ranges[:GROUPS_SHOWN]
+    if not shown:
+        return
+    chosen = np.concatenate([np.arange(start, min(stop, start + MEMBERS)) for start, stop in shown])
+    groups = tuple((result["duplicate_group"][chosen] + 1).tolist())
+    several = "1 group" if len(ranges) == 1 else f"{len(ranges):,} groups"
+    title = f"near-duplicates, {several}" + (f", the first {len(shown)}" if len(shown) < len(ranges) else "")
+    rows = tuple(result["duplicate_image"][chosen].tolist())
+    yield Images(name, title, rows, tuple(f"group {group}" for group in groups), groups)
 
 
 def table(results: Mapping[str, Result]) -> RenderableType:
@@ -193,6 +229,21 @@ def _said_of_outliers(result: Result) -> str:
     return f"{said}; the first is {first}."
 
 
+def _said_of_reconstruction(result: Result) -> list[str]:
+    if RECONSTRUCTION not in result:
+        return []
+    at = result["list"].tolist().index(RECONSTRUCTION)
+    beyond, known = int(result["beyond"][at]), int(np.count_nonzero(~np.isnan(result[RECONSTRUCTION])))
+    if not known:
+        return ["No image could be read, so none is compared with what the model makes of it."]
+    than = "than a log-normal spread of the losses explains"
+    if not beyond:
+        return [f"No image is made again worse {than}."]
+    are = "1 image is" if beyond == 1 else f"{beyond:,} images are"
+    first = f"row {image_name(result['listed_image'][at, 0], result['listed_image_path'][at, 0])}"
+    return [f"{are} made again worse {than}; the first is {first}."]
+
+
 def _said_of_duplicates(result: Result) -> str:
     attributes = result.attributes
     groups, images = attributes["duplicate_groups"], attributes["duplicate_images"]
@@ -215,7 +266,7 @@ def _pairs(expected: float) -> str:
 def _chance_table(result: Result) -> Table:
     plain = _plain_table("figure", "found", "expected", "limit", "beyond", "row", "image")
     for at, name in enumerate(result["list"].tolist()):
-        if name in _NAMES and result["listed_image"].shape[1]:
+        if name in _NAMES and (result["listed_image"][at, :1] >= 0).any():
             plain.add_row(
                 _NAMES[name].format(k=result.attributes["nearest"]),
                 number(finite(result["listed"][at, 0])),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from latentscan.store.results import Result
 
 EXPLAINS = 0.1  # a law whose Wasserstein-1 distance is below this share of the radii's std
+FEW_DECADES = 1e3  # between eigenvalues, where 2 and 5 times a power of ten have ticks too
 TALLEST = 2.0  # how much higher than the radii and the full law the picture is
 LEAST_SHARE = 1e-4  # of the images, in a bin that is plotted
 _SHOWN = 5  # eigenvalues
@@ -216,13 +217,13 @@ def figure(results: Mapping[str, Result]) -> Figure:
     """Plot the spectrum, and the radii beside those of three Gaussians, in a colour for each store."""
     from matplotlib.figure import Figure
 
-    drawing = Figure(figsize=(10.0, 4.6), layout="constrained")
+    drawing = Figure(figsize=(10.0, 4.6 + 0.3 * (len(results) - 1)), layout="constrained")
     spectrum, radius = drawing.subplots(1, 2)
     colours = dict(zip(results, series_colours(), strict=False))
     for name, result in results.items():
         _draw_spectrum(spectrum, name, result, colours[name])
         law_colours = COLOURS[1:] if len(results) == 1 else (colours[name],) * 3
-        _draw_radii(radius, name, result, colours[name], law_colours)
+        _draw_radii(radius, name, result, colours[name], law_colours, of_several=len(results) > 1)
     spectrum.set_xlabel("principal axis")
     spectrum.set_ylabel("variance along it (eigenvalue)")
     _scale(spectrum, list(results.values()))
@@ -248,20 +249,24 @@ def _draw_spectrum(axes: Axes, name: str, result: Result, colour: str) -> None:
     ratio = attributes["participation_ratio"]
     error = _plus_minus(ratio, _interval(ratio, attributes["participation_ratio_error"]))
     label = f"{name}, {attributes['array']}: participation ratio {error}"
+    if gone := int(np.isnan(values).sum()):
+        label += f"; {gone:,} of {len(values):,} are 0"
     axes.plot(np.arange(1, len(values) + 1), values, ".-", color=colour, linewidth=1.4, label=label)
     floor = attributes["eigenvalue_floor"]
-    if (result["eigenvalue"] < floor).any() and floor > 0:
+    if ((result["eigenvalue"] < floor) & (result["eigenvalue"] > 0)).any():
         axes.axhline(floor, color=colour, linewidth=0.8, linestyle=":", label=f"below {floor:.1g}: rounding")
 
 
 def _scale(axes: Axes, results: list[Result]) -> None:
     """Scale the axis: logarithmic for a spectrum that falls far, from zero for a flat one."""
-    from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
     values = np.concatenate([result["eigenvalue"] for result in results])
     values = values[values > 0]
     if len(values) and values.max() > 10 * values.min():
         axes.set_yscale("log")
+        if values.max() < FEW_DECADES * values.min():
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
@@ -270,7 +275,9 @@ def _scale(axes: Axes, results: list[Result]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
 
 
-def _draw_radii(axes: Axes, name: str, result: Result, colour: str, law_colours: Sequence[str]) -> None:
+def _draw_radii(
+    axes: Axes, name: str, result: Result, colour: str, law_colours: Sequence[str], *, of_several: bool
+) -> None:
     edges, attributes = result["radius_edge"], result.attributes
     label = f"{name}, {attributes['array']}: {_spread(attributes['radius_mean'], attributes['radius_std'])}"
     together = max(1, int(len(edges) / (6 * np.cbrt(result["radius_histogram"].sum()))))
@@ -283,9 +290,10 @@ def _draw_radii(axes: Axes, name: str, result: Result, colour: str, law_colours:
     labels = [f"{law}: {_spread(*spread)}" for law, spread in zip(result["law"], spreads, strict=True)]
     if attributes["radius_std"]:
         laws = to_json(result)["radius"]["laws"].values()
+        heads = [f"{law}:" for law in result["law"]] if of_several else [f"{label}," for label in labels]
         labels = [
-            f"{label}, W₁ {_distance(law, attributes['radius_std'])}"
-            for label, law in zip(labels, laws, strict=True)
+            f"{head} W₁ {_distance(law, attributes['radius_std'])}"
+            for head, law in zip(heads, laws, strict=True)
         ]
     for curve, dashes, law_colour, label in zip(
         _predicted(result), _DASHES, law_colours, labels, strict=False

@@ -28,12 +28,18 @@ class Images:
         Their rows, the most important first.
     notes
         What is said of each; empty where nothing is.
+    groups
+        The number of the group that each belongs to; empty where there are none.
+    folded
+        Whether they are shown when a reader asks for them.
     """
 
     result: str
     title: str
     rows: tuple[int, ...]
     notes: tuple[str, ...] = ()
+    groups: tuple[int, ...] = ()
+    folded: bool = False
 
 
 @dataclass(frozen=True)

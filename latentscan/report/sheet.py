@@ -84,9 +84,10 @@ def save_sheet(
     captions: Sequence[tuple[str, ...]],
     title: str,
     path: Path,
+    columns: int | None = None,
 ) -> None:
     """Write a contact sheet as a picture; parameters are those of `contact_sheet`."""
-    contact_sheet(images, captions, title).save(path)
+    contact_sheet(images, captions, title, columns).save(path)
 
 
 def _cell(images: Sequence[NDArray[np.uint8] | str]) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from latentscan.analyses.stats import KLS, SHARES, VARIANCES
 from latentscan.kernels.modes import SIGMAS
 from latentscan.report.format import finite, finite_list, image_name, number, with_error
 from latentscan.report.section import Images, Section
-from latentscan.report.style import COLOURS, glyphs
+from latentscan.report.style import COLOURS, glyphs, scale_from_zero
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -421,7 +421,7 @@ def _draw_logvar(axes: Axes, result: Result) -> None:
     axes.plot(ranks, result["logvar_mean"][order], _line(ranks), linewidth=1.5, label="mean", **style)
     axes.axhline(0, color="0.4", linewidth=0.8, linestyle="--", label="N(0, 1)")
     _label_ranks(axes, "components by mean logvar", "logvar")
-    axes.legend(frameon=False, fontsize="small")
+    axes.legend(framealpha=0.8, edgecolor="none", fontsize="small")
 
 
 def _draw_kl(axes: Axes, result: Result) -> None:
@@ -431,13 +431,8 @@ def _draw_kl(axes: Axes, result: Result) -> None:
         return
     kl = np.sort(result["kl"])[::-1]
     ranks = np.arange(1, len(kl) + 1)
-    shown = np.where(np.isfinite(kl) & (kl > 0), kl, np.nan)
-    axes.plot(ranks, shown, _line(ranks), color=COLOURS[2], linewidth=1.5)
-    held = shown[np.isfinite(shown)]
-    if len(held) and held.max() > 10 * held.min():
-        axes.set_yscale("log")
-    else:
-        axes.set_ylim(0, 1.1 * float(held.max(initial=0)) or 1)
+    axes.plot(ranks, kl, _line(ranks), color=COLOURS[2], linewidth=1.5)
+    scale_from_zero(axes, kl)
     _label_ranks(axes, "components, the largest KL first", "mean KL from N(0, 1), nat")
     total, effective = kl.sum(), result.attributes["effective_kl"]
     axes.set_title(

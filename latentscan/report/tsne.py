@@ -7,28 +7,34 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latentscan.report.colouring import radii_of
 from latentscan.report.format import finite, own_attributes, with_error
+from latentscan.report.paint import paint_of
 from latentscan.report.section import Section
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from matplotlib.axes import Axes
-    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
     from rich.console import RenderableType
 
+    from latentscan.report.image_columns import Column
+    from latentscan.report.paint import Paint
     from latentscan.store.results import Result
 
 SEVERAL = "maps"  # what results of several settings are called together
 PANEL_INCHES = (6.4, 4.6, 3.6)  # the side of a map where there is one, where there are up to 4, and more
-INK = 0.3  # share of a panel that all points would cover side by side
-LARGEST, SMALLEST = 16.0, 0.1  # areas of a point, in square points (1/72 inch)
+INK = 0.2  # share of a panel that all points would cover side by side
+LARGEST, SMALLEST = 36.0, 0.1  # areas of a point, in square points (1/72 inch)
 FAINTEST = 0.35
 LINE_INCHES = 0.17  # the height of a line below a map
-MARGIN = 0.02  # of the extent of a map, around it
-COLOURS = "viridis"
-COLOUR_SHARES = (1.0, 99.0)  # percentiles of the radius at which the colours end
+HEAD_INCHES, TITLE_INCHES = 0.5, 0.25  # the heights of the title above all maps, and of that of each
+GAP_INCHES = 0.12  # around maps
+SHAPES = (0.6, 3.0)  # of maps: width over height, at least and at most
+FEW = 30  # points, up to which each has its row beside it
+MARGIN = 0.03  # of the extent of a map, around it
 
 
 _READING = {
@@ -131,32 +137,57 @@ def _beside(figures: Mapping[str, Any], name: str) -> str:
 
 def figure(results: Mapping[str, Result]) -> Figure:
     """Plot maps side by side, each point in the colour of its radius."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
+    return coloured(results, {name: radii_of(result) for name, result in results.items()})
+
+
+def coloured(results: Mapping[str, Result], colours: Mapping[str, Column]) -> Figure:
+    """Plot maps side by side, each point in the colour of what is known of its image.
+
+    Parameters
+    ----------
+    results
+        Results of `tsne` by a name.
+    colours
+        What the points of each are coloured by, by the same names: numbers, or categories with names.
+    """
     from matplotlib.figure import Figure
 
     columns = math.ceil(math.sqrt(len(results)))
     rows = math.ceil(len(results) / columns)
     side = PANEL_INCHES[min(columns, len(PANEL_INCHES)) - 1]
+    shape = _shape([result["embedding"] for result in results.values()])
+    width, height = side * math.sqrt(shape), side / math.sqrt(shape)
     lines = max(_caption(result).count("\n") + 1 for result in results.values())
-    height = side + 0.45 + LINE_INCHES * lines
-    drawing = Figure(figsize=(columns * side + 0.9, rows * height), layout="constrained")
-    panels = drawing.subplots(rows, columns, squeeze=False).ravel()
-    radii = np.concatenate([result["radius"] for result in results.values()])
-    norm = Normalize(*np.percentile(radii, COLOUR_SHARES))
-    for (name, result), axes in zip(results.items(), panels, strict=False):
-        _draw_map(axes, result, norm, side)
-        caption = _caption(result)
-        # of as many lines everywhere, so that maps of a row have one height
-        axes.set_xlabel(caption + "\n" * (lines - 1 - caption.count("\n")), color="0.3", fontsize="small")
+    paint = paint_of(list(colours.values()))
+    below, gap = LINE_INCHES * (lines + 1), GAP_INCHES
+    step = np.array([width + gap, height + below + TITLE_INCHES])
+    size = step * (columns, rows) + (gap + paint.key_inches, HEAD_INCHES)
+    drawing = Figure(figsize=tuple(size.tolist()))
+    for at, (name, result) in enumerate(results.items()):
+        row, column = divmod(at, columns)
+        corner = step * (column, rows - 1 - row) + (gap, below)
+        axes = drawing.add_axes(_box(corner, (width, height), size))
+        _draw_map(axes, result, paint, colours[name], (width, height))
+        axes.set_xlabel(_caption(result), color="0.3", fontsize="small")
         axes.set_title(f"{name}, {result.attributes['array']}", loc="left", fontsize="medium")
-    for axes in panels[len(results) :]:
-        axes.set_axis_off()
-    colours = ScalarMappable(norm, COLOURS)
-    bar = drawing.colorbar(colours, ax=panels.tolist(), extend="both", shrink=0.6, aspect=30, pad=0.01)
-    bar.set_label("radius (L2 norm of a row)")
-    bar.outline.set_visible(False)
+    title = next(iter(colours.values())).title
+    drawing.text(
+        gap / size[0],
+        1 - 0.5 * gap / size[1],
+        f"t-SNE: points are images; those alike in the latent space lie together\ncolour: {title}",
+        va="top",
+    )
+    key = np.array([step[0] * columns + gap, size[1] - HEAD_INCHES - TITLE_INCHES - height])
+    paint.draw_key(drawing, _box(key, (paint.key_inches, height), size))
     return drawing
+
+
+def _box(
+    corner: NDArray[np.float64], extent: tuple[float, float], size: NDArray[np.float64]
+) -> tuple[float, float, float, float]:
+    """Return a place of a figure as shares of its size, all in inches."""
+    (left, bottom), (width, height) = corner / size, np.array(extent) / size
+    return float(left), float(bottom), float(width), float(height)
 
 
 def section(results: Mapping[str, Result]) -> Section:
@@ -174,25 +205,36 @@ def section(results: Mapping[str, Result]) -> Section:
     return Section("t-SNE", lead, details=tuple(verdicts), reading=_READING)
 
 
-def _draw_map(axes: Axes, result: Result, norm: Normalize, side: float) -> None:
-    across, up = result["embedding"].T
-    ink = INK * (72 * side) ** 2 / len(across)
+def _shape(embeddings: Sequence[NDArray[Any]]) -> float:
+    """Return the width of maps (n, 2) over their height, one for all, within what a page holds."""
+    extents = np.array([np.ptp(one, axis=0) for one in embeddings], float)
+    extents = np.maximum(extents, 1e-3 * extents.max(axis=1, keepdims=True))
+    extents[~extents.any(axis=1)] = 1.0  # a single place
+    return float(np.clip(np.exp(np.log(extents[:, 0] / extents[:, 1]).mean()), *SHAPES))
+
+
+def _draw_map(axes: Axes, result: Result, paint: Paint, column: Column, inches: tuple[float, float]) -> None:
+    points = result["embedding"]
+    ink = INK * 72**2 * math.prod(inches) / len(points)
     area = min(max(ink, SMALLEST), LARGEST)
-    axes.scatter(
-        across,
-        up,
-        c=result["radius"],
-        s=area,
-        norm=norm,
-        cmap=COLOURS,
-        alpha=max(FAINTEST, min(0.9, ink / area)),
-        linewidths=0,
-        rasterized=True,
+    paint.scatter(
+        axes, points, column, s=area, alpha=max(FAINTEST, min(0.9, ink / area)), linewidths=0, rasterized=True
     )
-    reach = max(np.ptp(across), np.ptp(up)) * (0.5 + MARGIN) or 1.0
-    centre = (across.min() + across.max()) / 2, (up.min() + up.max()) / 2
-    axes.set(xlim=(centre[0] - reach, centre[0] + reach), ylim=(centre[1] - reach, centre[1] + reach))
-    axes.set(xticks=[], yticks=[], aspect="equal")
+    if len(points) <= FEW:
+        for (across, up), row in zip(points, result["image"].tolist(), strict=True):
+            axes.annotate(
+                f"row {row}",
+                (across, up),
+                xytext=(5, 4),
+                textcoords="offset points",
+                fontsize="x-small",
+                color="0.3",
+            )
+    low, high = points.min(axis=0), points.max(axis=0)
+    units = np.max((high - low) / inches) or 1.0  # of the map in an inch of the panel
+    reach = units * np.array(inches) * (0.5 + MARGIN)
+    (left, bottom), (right, top) = (low + high) / 2 - reach, (low + high) / 2 + reach
+    axes.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[], aspect="equal")
     axes.spines[:].set_color("0.85")
 
 

@@ -103,7 +103,7 @@ def sample_images(snapshot: Snapshot, size: int, seed: int, execution: Execution
 
 
 def gather_rows(
-    snapshot: Snapshot, array: Points, images: NDArray[np.int64], execution: Execution
+    snapshot: Snapshot, array: str, images: NDArray[np.int64], execution: Execution
 ) -> NDArray[np.float32]:
     """Read the latents of some images, (n, components).
 
@@ -112,7 +112,7 @@ def gather_rows(
     snapshot
         The store.
     array
-        Which latents.
+        Which latents: mu, logvar or z.
     images
         The numbers of the images, (n,), in any order; it is that of the rows.
     execution
@@ -156,6 +156,21 @@ def paths_of(snapshot: Snapshot, images: NDArray[np.int64]) -> NDArray[Any]:
     for block, at in zip(blocks.tolist(), np.split(order, starts)[1:], strict=True):
         paths[at] = snapshot.read_block(block, ("path",))["path"][images[at] - block * rows]
     return paths
+
+
+def read_good(snapshot: Snapshot, images: range) -> NDArray[np.bool_]:
+    """Read which of a range of images are written and good, (n,)."""
+    schema = snapshot.schema
+    good = np.zeros(len(images), bool)
+    for block in range(images.start // schema.chunk_rows, -(-images.stop // schema.chunk_rows)):
+        if snapshot.is_written(block):
+            held = schema.rows(block)
+            start, stop = max(images.start, held.start), min(images.stop, held.stop)
+            status = snapshot.read_block(block, ("status",))["status"]
+            good[start - images.start : stop - images.start] = (
+                status[start - held.start : stop - held.start] == 0
+            )
+    return good
 
 
 def read_range(snapshot: Snapshot, name: str, images: range) -> tuple[NDArray[Any], NDArray[np.bool_]]:

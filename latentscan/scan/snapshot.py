@@ -90,6 +90,9 @@ class Snapshot:
     def content(self) -> str:
         """A hash of all that analyses read, rows and attributes: SHA-256 as hexadecimal digits."""
         read = {name: self.store.attributes.get(name) for name in READ_BY_ANALYSES}
+        encoder = self.store.attributes.get("encoder")
+        if isinstance(encoder, dict) and "training" in encoder:  # unknown of stores of earlier versions
+            read["training"] = encoder["training"]
         digest = hashlib.sha256(self.digests.tobytes())
         digest.update(json.dumps(read, sort_keys=True).encode())
         return digest.hexdigest()

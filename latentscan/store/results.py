@@ -51,11 +51,18 @@ IDENTITY = ("analysis", "version", "parameters", "inputs", "requires", "key", "s
 
 @dataclass(frozen=True)
 class Variable:
-    """A named array's dimensions and values, with attributes such as its unit."""
+    """A named array's dimensions and values, with attributes such as its unit.
+
+    Values are in C order, as they are read from a store: sums over them in another order round otherwise, and
+    what is computed of a new result would differ from what is computed of a cached one.
+    """
 
     dims: tuple[str, ...]
     values: NDArray[Any]
     attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", np.asarray(self.values, order="C"))
 
 
 @dataclass(frozen=True)
@@ -214,7 +221,13 @@ class Results:
             If a server refuses the write, or others changed the list each time.
         """
         nodes = self._publish(path, result, {})
-        change_list(self.location, lambda listed: {**_without(listed, path), **nodes})
+
+        def changed(listed: Nodes) -> Nodes:
+            """List what is there now: another process may have saved it anew meanwhile, or removed it."""
+            is_own = self._own_attributes(path) == nodes[path]["attributes"]
+            return {**_without(listed, path), **(nodes if is_own else self._nodes(path) or {})}
+
+        change_list(self.location, changed)
 
     def save_unlisted(self, path: str, result: Result) -> None:
         """Write the state of an interrupted computation whole or not at all, and leave the list as it is.
@@ -264,11 +277,10 @@ class Results:
         """
         if path in self._listed():
             return
-        nodes = self._nodes(path)
-        if nodes is None or UNLISTED in self._own_attributes(path):
+        if self._nodes(path) is None or UNLISTED in self._own_attributes(path):
             return
         try:
-            change_list(self.location, lambda listed: {**_without(listed, path), **nodes})
+            change_list(self.location, lambda listed: {**_without(listed, path), **(self._nodes(path) or {})})
         except (OSError, StoreError) as error:
             if not _is_refusal(error) and not _is_refusal(error.__cause__):
                 raise

@@ -218,6 +218,15 @@ def _require_vacant(location: str, schema: Schema) -> None:
     require_folder_of(location, {*schema.names, *LABEL_NAMES.values(), COMMITS, SEALED_COPY, JOBS})
 
 
+# what a user calls a field of the schema
+_SHOWN = {
+    "labels": "attributes",
+    "integer_labels": "attributes of integers",
+    "float_labels": "attributes of numbers",
+    "text_labels": "attributes of texts",
+}
+
+
 def _require_same(store: LatentStore, schema: Schema, provenance: Mapping[str, Any]) -> None:
     begun = {**asdict(store.schema), **store.attributes}
     asked = json.loads(json.dumps({**asdict(schema), **provenance}))
@@ -226,14 +235,14 @@ def _require_same(store: LatentStore, schema: Schema, provenance: Mapping[str, A
         if different is not None:
             where, before, now = different
             raise UsageError(
-                f"{store.location} was begun with {where} = {before}, now it is {now}; "
+                f"{store.location} was begun with {_SHOWN.get(where, where)} = {before}, now it is {now}; "
                 "repeat the parameters it was begun with, or write another store"
             )
 
 
 def _difference(where: str, before: Any, now: Any) -> tuple[str, str, str] | None:
     """Return the first entry that differs, apart from what does not decide any row."""
-    if where.rpartition(".")[2] in {"name", "versions"}:
+    if where.rpartition(".")[2] in {"name", "versions", "training"}:
         return None
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted(before.keys() | now.keys()):

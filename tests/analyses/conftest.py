@@ -39,7 +39,10 @@ EPOCH = Epoch(
 
 @pytest.fixture(scope="session")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LatentStore]:
-    """Two stores of the same images, in blocks of other lengths; an image is rejected in each."""
+    """Two stores of the same images, in blocks of other lengths; an image is rejected in each.
+
+    Both know attributes, and the first one the partition.
+    """
     folder = tmp_path_factory.mktemp("stores")
     return {
         name: build_store(
@@ -47,6 +50,9 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LatentStore]:
             images=150,
             components=5,
             chunk_rows=rows,
+            labels=("smile", "hat"),
+            more_labels={"float_labels": ("age",)},
+            split=name == "one",
             rejected=(bad,),
             seed=rows,
             provenance=ELSEWHERE,
@@ -66,8 +72,8 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of one epoch, with an encoder that is as the seed made it."""
-    from latentscan.models.networks import build_encoder
+    """A run of one epoch, with an encoder and a decoder that are as the seed made them."""
+    from latentscan.models.networks import build_decoder, build_encoder
 
     folder = RunFolder(tmp_path_factory.mktemp("run"))
     parameters = TrainParameters(kind="vae", z_dim=5, filters=(4,))
@@ -82,6 +88,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     folder.history.write_bytes(history_bytes([EPOCH]))
     build_encoder(parameters, SIZE).save(folder.encoder)
+    build_decoder(parameters, SIZE).save(folder.decoder)
     return folder.path
 
 

@@ -30,6 +30,11 @@ QUICK: dict[str, Any] = {
     "sample": 50,
     "nearest": 4,
     "duplicate": 1e-9,
+    "images_measured": 6,
+    "anchors": 4,
+    "fewest": 4,
+    "held_out": 40,
+    "clusters": 4,
 }
 
 

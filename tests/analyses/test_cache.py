@@ -32,7 +32,7 @@ from latentscan.store.reader import open_store
 from latentscan.store.results import Result, Results, Variable
 from latentscan.store.writer import retract_blocks
 from tests.analyses.quick import compute, requests
-from tests.builders import analyse, assert_same_bits, build_store
+from tests.builders import analyse, analyses_of_stores, assert_same_bits, build_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,14 +42,15 @@ if TYPE_CHECKING:
 
 ASKED = {name: request for name, request in requests() if name in ANALYSES}
 COMPARED = ASKED["compare"].parameters
-PARTS = [part for analysis in ANALYSES.values() for part in (analysis, *analysis.parts)]
+OF_STORES = analyses_of_stores()
+PARTS = [part for name in OF_STORES for part in (ANALYSES[name], *ANALYSES[name].parts)]
 KMEANS = ("kmeans", "kmeans-cloud", "kmeans-centres", "kmeans-gap")
 BUILT_ON = {  # whatever builds on an analysis, by its name; on others nothing does
     "stats": {"compare"},
-    "pca": {"tsne", "outliers", "compare"},
+    "pca": {"ledger", "tsne", "outliers", "compare"},
     "kmeans": {"compare"},
-    "kmeans-centres": {"kmeans", "compare"},
-    "kmeans-cloud": {"kmeans-centres", "kmeans-gap", "kmeans", "compare"},
+    "kmeans-centres": {"kmeans", "compare", "labels"},
+    "kmeans-cloud": {"kmeans-centres", "kmeans-gap", "kmeans", "compare", "labels"},
     "kmeans-gap": {"kmeans", "compare"},
     "tsne": {"compare"},
     "tsne-neighbours": {"tsne", "outliers", "compare"},
@@ -82,14 +83,11 @@ def another_version(analysis: Analysis[Any], by: int = 1000) -> Iterator[None]:
 
 
 def make_all(stores: dict[str, LatentStore], results: Path) -> dict[str, Result]:
-    """Ask for every analysis: of the first store, or of all of them."""
+    """Ask for every analysis of stores: of the first one, or of all of them."""
     assert ASKED.keys() == set(ANALYSES)
-    opened: dict[Any, Any] = {
-        OneStore: OneStore.open({"store": stores["one"]}),
-        SeveralStores: SeveralStores.open({"stores": stores}),
-    }
+    given = {"store": stores["one"], "stores": stores}
     return {
-        name: compute(request, opened[request.analysis.inputs], results) for name, request in ASKED.items()
+        name: compute(ASKED[name], ASKED[name].analysis.inputs.open(given), results) for name in OF_STORES
     }
 
 
@@ -111,8 +109,12 @@ def test_of_another_version_it_is_computed_anew_with_all_that_is_built_on_it_and
         after = make_all(stores, results)
     built = {analysis.name, *BUILT_ON.get(analysis.name, ())}
     assert set(runs) == built
-    # of one store once, of two where a comparison asks for both; outliers have neighbours of their own
-    times = {**dict.fromkeys(("stats", *KMEANS, "tsne", "pca"), 2), "tsne-neighbours": 3}
+    # of one store once, of two where a comparison asks for both; outliers have neighbours of their own,
+    # labels clusters, and the ledger a spectrum
+    times = {
+        **dict.fromkeys(("stats", *KMEANS, "tsne"), 2),
+        **dict.fromkeys(("tsne-neighbours", "kmeans-centres", "pca"), 3),
+    }
     assert all(count == times.get(name, 1) for name, count in runs.items())
     runs.clear()
     for name, result in make_all(stores, results).items():

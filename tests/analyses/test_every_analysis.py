@@ -144,8 +144,9 @@ def test_what_was_interrupted_is_resumed_to_the_same_bits(
 
 @each
 def test_the_estimate_is_what_runs(
-    tmp_path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch, request_: Request
+    tmp_path: Path, given: Callable[[Any], Given], monkeypatch: pytest.MonkeyPatch, request_: Request
 ) -> None:
+    """What is read for the sake of a model or images that need not be named is not estimated."""
     sizes: list[int] = []
     read_block = LatentStore.read_block
 
@@ -154,7 +155,9 @@ def test_the_estimate_is_what_runs(
         sizes.extend(array.nbytes for name, array in values.items() if name != "path")
         return values
 
-    inputs = opened(request_)
+    kind = request_.analysis.inputs
+    required = {argument.name for argument in kind.arguments if argument.required}
+    inputs = kind.open({name: one for name, one in given(kind).items() if name in required})
     if not inputs.stores:
         pytest.skip("it reads no store")
     locations = tuple(snapshot.location for snapshot in inputs.stores)
@@ -199,6 +202,7 @@ def test_what_a_cluster_is_sent_grows_with_the_blocks_and_never_with_the_rows(
                 images=rows,
                 components=2,
                 latents=("z",),
+                labels=("hat",),
                 chunk_rows=rows // blocks,
                 seed=seed,
                 provenance={"source": {"kind": "latents"}},
@@ -234,7 +238,7 @@ def test_points_of_any_spread_are_shown(
         pytest.skip("it is of more than stores")
     z = np.random.default_rng(0).standard_normal((70, 3)) * spread
     named = {
-        name: build_store(tmp_path / f"{name}.zarr", arrays={"z": z}, chunk_rows=rows)
+        name: build_store(tmp_path / f"{name}.zarr", arrays={"z": z}, labels=("hat",), chunk_rows=rows)
         for name, rows in (("one", 31), ("two", 47))
     }
     of = inputs.open({"store": named["one"], "stores": named})
@@ -297,8 +301,9 @@ def test_its_function_has_the_parameters_of_its_model(name: str) -> None:
     parameters = dict(inspect.signature(function).parameters)
     options = parameters.pop("options")
     assert options.kind is inspect.Parameter.VAR_KEYWORD
-    of = [parameters.pop(argument.name) for argument in analysis.inputs.arguments]
-    assert all(argument.default is inspect.Parameter.empty for argument in of)
+    for argument in analysis.inputs.arguments:
+        default = parameters.pop(argument.name).default
+        assert default is (inspect.Parameter.empty if argument.required else None)
     assert set(parameters) == set(analysis.parameters.model_fields)
     assert all(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in parameters.values())
     defaults = {key: parameter.default for key, parameter in parameters.items()}

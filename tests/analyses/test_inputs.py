@@ -26,9 +26,11 @@ from latentscan.analyses.inputs import (
     OneStore,
     RunFolder,
     SeveralStores,
+    StoreAndDecoder,
     StoreAndImages,
     StoreAndModel,
 )
+from latentscan.analyses.origins import StoreAndOrigins
 from latentscan.analyses.pca import PCA
 from latentscan.analyses.registry import ANALYSES
 from latentscan.cli.analysis_commands import add_analysis
@@ -49,7 +51,15 @@ if TYPE_CHECKING:
     from latentscan.store.reader import LatentStore
     from tests.analyses.quick import Given
 
-KINDS = (OneStore, SeveralStores, StoreAndModel, StoreAndImages, RunFolder)
+KINDS = (
+    OneStore,
+    SeveralStores,
+    StoreAndModel,
+    StoreAndDecoder,
+    StoreAndImages,
+    StoreAndOrigins,
+    RunFolder,
+)
 
 
 class ProbeParameters(Parameters):
@@ -268,6 +278,31 @@ def test_a_model_is_a_run_folder_or_a_file(run_folder: Path, encoded: LatentStor
     assert folder.identity == file.identity
     assert folder.identity != OneStore.open({"store": encoded}).identity
     assert folder.document() == {"store": encoded.location, "model": str(run_folder)}
+
+
+def test_a_decoder_is_that_of_the_run_or_beside_the_encoder_or_alone(
+    tmp_path: Path, run_folder: Path, encoded: LatentStore, stores: dict[str, LatentStore]
+) -> None:
+    encoder, decoder = run_folder / "encoder.keras", run_folder / "decoder.keras"
+    run = StoreAndDecoder.open({"store": encoded, "model": run_folder})
+    beside = StoreAndDecoder.open({"store": encoded, "model": encoder, "decoder": decoder})
+    alone = StoreAndDecoder.open({"store": encoded, "model": decoder})
+    assert (run.decodes, beside.decodes, alone.decodes) == (run_folder, decoder, decoder)
+    assert (run.encoder, beside.encoder, alone.encoder) == (run_folder, encoder, None)
+    assert run.identity == beside.identity != alone.identity
+    assert StoreAndDecoder.open({"store": stores["one"], "model": decoder}).hashes == alone.hashes
+    assert beside.document() == {
+        "store": encoded.location,
+        "model": str(encoder),
+        "decoder": str(decoder),
+    }
+    with pytest.raises(UsageError, match=r"its decoder is not known; name it: .*decoder"):
+        StoreAndDecoder.open({"store": encoded, "model": encoder})
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    shutil.copy(run_folder / "run.json", begun)
+    with pytest.raises(ParameterError, match="no epoch was finished"):
+        StoreAndDecoder.open({"store": encoded, "model": begun})
 
 
 def test_a_model_that_did_not_write_the_store_is_refused(

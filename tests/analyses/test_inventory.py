@@ -107,3 +107,11 @@ def test_what_is_damaged_is_named_beside_all_that_can_be_read(tmp_path: Path, da
     assert summary.rejected == (2 if damaged == "zarr.json" else 1)
     assert summary.missing == (4 if "digest" in damaged else 0)
     assert [result.name for result in summary.results] == ["stats"]
+
+
+def test_what_a_store_cannot_have_is_not_missing(tmp_path: Path) -> None:
+    plain, labelled = (
+        build_store(tmp_path / f"{len(labels)}.zarr", labels=labels) for labels in ((), ("Smiling",))
+    )
+    assert "labels" not in describe_store(plain.location).not_computed
+    assert "labels" in describe_store(labelled.location).not_computed

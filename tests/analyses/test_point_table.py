@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from latentscan.analyses.cache import Cache
+from latentscan.analyses.cache import Cache, CachePolicy
 from latentscan.analyses.inputs import OneStore
 from latentscan.analyses.point_table import TableParameters, point_table
 from latentscan.errors import UsageError
@@ -69,6 +69,24 @@ def test_a_row_has_what_is_known_and_what_was_found(store: LatentStore) -> None:
         table_of(store, k=7)
     with pytest.raises(UsageError, match="no map"):
         table_of(store, map=f"pca/{pca.attributes['key']}")
+
+
+def test_results_of_another_store_at_the_same_place_are_not_taken(tmp_path: Path) -> None:
+    place = str(tmp_path / "results.zarr")
+    one, other = (build_store(tmp_path / f"{seed}.zarr", images=40, seed=seed) for seed in (0, 1))
+    analyse(one, "kmeans", results=place, k=(2,), seeds=1, batch_rows=20, reference=False)
+    mapped = analyse(one, "tsne", results=place, points=40, perplexity=4, iterations=5)
+
+    def table(store: LatentStore, **parameters: Any) -> PointTable:
+        asked = TableParameters(figures=False, axes=0, **parameters)
+        return point_table(OneStore.open({"store": store}), asked, Cache(CachePolicy(place)))
+
+    assert {"x", "cluster"} <= columns(table(one, k=2)).keys()
+    assert "x" not in columns(table(other))
+    with pytest.raises(UsageError, match="no k-means of 2 clusters is cached"):
+        table(other, k=2)
+    with pytest.raises(UsageError, match="of another content"):
+        table(other, map=mapped.attributes["key"][:8])
 
 
 def test_a_store_without_results_has_what_is_known(tmp_path: Path) -> None:

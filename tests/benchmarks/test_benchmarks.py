@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
     [
         ("stats", 1000, ("ratio", "tenfold_peak_ratio")),
         ("encode", 300, ("ratio_to_bound", "ratio_to_study")),
+        ("many_encoders --encoders 2", 300, ("ratio_of_2",)),
         ("pca", 1000, ("ratio", "tenfold_ratio", "tenfold_peak_ratio")),
         ("kmeans --components 8 --k 2:6:2", 1000, ("ratio", "ratio_process", "inertia_ratio_mean")),
         ("tsne --components 16 --points 300 --iterations 60", 600, ("ratio", "kl_ratio", "search_recall")),

@@ -66,6 +66,22 @@ def test_several_maps(latentscan: Command, store: Path) -> None:
     assert "map 2" in latentscan("tsne", "--store", store, *lists).stdout
 
 
+def test_the_plot_is_coloured(latentscan: Command, store: Path, tmp_path: Path) -> None:
+    words = ("tsne", "--store", store, "--points", "100", "--perplexity", "5", "--iterations", "20")
+    early = latentscan(*words, "--plot", tmp_path / "map.svg", "--colour", "cluster")
+    assert early.returncode == 2
+    assert f"no k-means is cached; compute it first: latentscan kmeans --store {store}" in early.stderr
+    assert "t-SNE" not in early.stderr  # it is said before the work
+    latentscan("kmeans", "--store", store, "--k", "3,6", "--seeds", "1", "--no-reference")
+    done = latentscan(*words, "--plot", tmp_path / "map.svg", "--colour", "cluster")
+    assert done.returncode == 0, done.stderr
+    assert "colour: cluster of 6" in (tmp_path / "map.svg").read_text()
+    for unused in (("tsne", "--colour", "radius"), ("stats", "--colour", "radius")):
+        refused = latentscan(*unused, "--store", store)
+        assert refused.returncode == 2
+        assert "--colour" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -18,13 +19,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from latentscan.cli.app import app
-from latentscan.encoding.encode import (
-    chosen_preprocessing,
-    encode,
-    encode_images,
-    open_source,
-)
+from latentscan.encoding.encode import encode, encode_images
 from latentscan.encoding.parameters import EncodeParameters, Noise
+from latentscan.encoding.sources import chosen_preprocessing, open_source
 from latentscan.errors import SOME_REJECTED, ParameterError, StoreError, UsageError
 from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.images.preprocessing import Preprocessing
@@ -76,7 +73,14 @@ def test_every_image_has_its_row(encoder: Encoder, faces: Path, tmp_path: Path) 
     np.testing.assert_allclose(dataset["z"].values, mu + np.exp(logvar / 2) * noise, rtol=1e-5, atol=1e-5)
     for key in ("format_version", "encoder", "source", "preprocessing", "seed", "epsilon_limit", "versions"):
         assert key in dataset.attrs
+    assert "training" not in dataset.attrs["encoder"]  # a model of the user's own says nothing of it
     assert str(tmp_path) not in str(dataset.attrs)
+
+
+def test_what_is_known_of_the_training_is_recorded(encoder: Encoder, faces: Path, tmp_path: Path) -> None:
+    trained = replace(encoder, training={"kind": "vae", "fact": 1e-5, "batch_norm": False, "seed": 7})
+    run(trained, faces, tmp_path / "z.zarr")
+    assert xr.open_zarr(tmp_path / "z.zarr").attrs["encoder"]["training"] == trained.training
 
 
 def test_latents_do_not_depend_on_blocks_or_threads(encoder: Encoder, faces: Path, tmp_path: Path) -> None:
@@ -409,7 +413,7 @@ def photos(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({}, "cropped to fit, not turned by EXIF, alpha dropped (assumed; other ways: --loader)"),
+        ({}, "cropped to fit, not turned by EXIF, alpha dropped (assumed; other ways: --loader, --fit)"),
         ({"loader": "keras"}, "stretched to fit, not turned by EXIF, alpha dropped (as asked for)"),
         ({"loader": "latentscan"}, "cropped to fit, turned by EXIF, alpha over white (as asked for)"),
         (
@@ -424,7 +428,7 @@ def test_images_are_loaded_as_the_training_did_it(
     parameters = EncodeParameters(**options)
     heard = Heard()
     encode_images(str(pixels_encoder), str(photos), str(tmp_path / "z.zarr"), parameters, progress=heard)
-    assert heard.lines[0] == f"images: 8x8 RGB, {said}"
+    assert heard.lines[0] == f"images: 8x8 RGB in 0..1, {said}"
     attributes = zarr.open_group(str(tmp_path / "z.zarr"), mode="r").attrs.asdict()
     chosen = Preprocessing.model_validate(attributes["preprocessing"])
     assert {name: getattr(chosen, name) for name in options} == options
@@ -441,7 +445,7 @@ def test_a_store_of_before_loaders_were_a_choice_goes_on_as_it_was_begun(
     where = (str(pixels_encoder), str(photos), str(tmp_path / "z.zarr"))
     with monkeypatch.context() as before:
         record = {"crop": "square", "size": 8, "resampling": "bilinear", "value_range": [0.0, 1.0]}
-        before.setattr("latentscan.encoding.encode.assumed", lambda own, begun: own)
+        before.setattr("latentscan.encoding.sources.assumed", lambda own, begun: own)
         before.setattr("latentscan.encoding.encode.as_recorded", lambda own, begun: record)
         encode_images(*where, EncodeParameters())
     whole = files(tmp_path / "z.zarr")

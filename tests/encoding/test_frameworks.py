@@ -16,6 +16,7 @@ from PIL import Image
 from latentscan.encoding.cost import PlannedEncoding
 from latentscan.encoding.encode import encode_images
 from latentscan.encoding.parameters import Encode, EncodeParameters
+from latentscan.encoding.prepare import prepare
 from latentscan.errors import UsageError
 from latentscan.execution.distributed import DistributedExecutor
 from latentscan.execution.threaded import IN_PROCESS
@@ -139,3 +140,40 @@ def test_a_function_is_run_by_those_alone_who_trust_it(folder: Path, tmp_path: P
 def test_what_a_function_would_cost_is_planned(folder: Path) -> None:
     asked = Encode(images=str(folder / "images.npy"), model=str(folder / "my.py:encode"))
     assert PlannedEncoding(asked, str(folder / "my.py:encode")).schema() is None
+
+
+def notes_of(folder: Path, images: str, store: Path, **options: Any) -> list[str]:
+    parameters = EncodeParameters(**{"chunk_rows": 16, "size": 8, **options})
+    (prepared,) = prepare([str(folder / "e.onnx")], str(folder / images), [str(store)], parameters)
+    return list(prepared.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "shift", "found"),
+    [
+        ("bytes", 255, 0, r"0\..*\.\.25[45]"),
+        ("signed", 2, -1, r"-0\.99.*\.\.0\.99.*|-1\.\.1"),
+        ("unit", 1, 0, ""),
+    ],
+)
+def test_floats_of_another_range_are_a_warning(
+    folder: Path, tmp_path: Path, name: str, scale: float, shift: float, found: str
+) -> None:
+    floats = np.random.default_rng(3).uniform(0, 1, (IMAGES, 8, 8, 3)).astype(np.float32)
+    np.save(folder / f"{name}.npy", floats * scale + shift)
+    for options in ({}, {"value_range": (0.0, 1.0)}):
+        said = notes_of(folder, f"{name}.npy", tmp_path / "z.zarr", **options)
+        warnings = [line for line in said if "WARNING" in line]
+        assumed = [line for line in said if "0..1 are assumed" in line]
+        assert len(warnings) == bool(found)
+        assert len(assumed) == (not found and not options)
+        assert all(re.search(f"are floats of ({found}), not of 0..1", line) for line in warnings)
+
+
+def test_a_store_says_that_its_images_have_another_name_now(folder: Path, tmp_path: Path) -> None:
+    encoded(folder, "e.onnx", tmp_path / "z.zarr")
+    np.save(folder / "others.npy", 255 - np.load(folder / "images.npy"))
+    said = notes_of(folder, "others.npy", tmp_path / "z.zarr")
+    assert any("was begun with images of images.npy, now they are of others.npy" in line for line in said)
+    said = notes_of(folder, "images.npy", tmp_path / "z.zarr")
+    assert not any("was begun with" in line for line in said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from latentscan.encoding.pipeline import (
     Batch,
     EncodedBlock,
     EncodingTask,
+    Target,
     decode_ahead,
     encode_block,
     finish_block,
@@ -178,11 +180,11 @@ def test_a_finished_block_has_nan_for_rejected_rows_and_leaves_the_encoded_one_a
 def test_one_task_for_all_blocks_writes_what_a_task_for_each_writes(encoder: Encoder, tmp_path: Path) -> None:
     source, control = RecordingSource(75), Control()
     together = store_for(tmp_path / "together", 75, 20)
-    assert EncodingTask(encoder, source, together, Noise(3), threads=2)(range(4), control) == {}
+    assert EncodingTask([Target(encoder, together, Noise(3))], source, threads=2)(range(4), control) == {}
     assert control.done == 75
     apart = store_for(tmp_path / "apart", 75, 20)
     for block in (2, 0, 3, 1):
-        EncodingTask(encoder, source, apart, Noise(3))([block], control)
+        EncodingTask([Target(encoder, apart, Noise(3))], source)([block], control)
     assert together.committed().all()
     assert files(together) == files(apart)
 
@@ -193,17 +195,20 @@ def test_batches_of_the_next_block_are_decoded_while_one_is_encoded(encoder: Enc
 
     class Watching(Control):
         def advance(self, amount: int, /, **_figures: float) -> None:
+            patience = time.monotonic() + 20  # threads may be late on a busy machine
+            while not begun and max(rows.stop for rows in source.begun) <= 10 and time.monotonic() < patience:
+                time.sleep(0.01)
             begun.append(max(rows.stop for rows in source.begun))
 
-    EncodingTask(encoder, source, store, Noise())(range(4), Watching())
+    EncodingTask([Target(encoder, store, Noise())], source)(range(4), Watching())
     assert begun[0] > 10, "nothing of the second block was begun when the first was encoded"
 
 
 def test_a_committed_block_is_not_written_again(encoder: Encoder, tmp_path: Path) -> None:
     source, store, control = RecordingSource(40), store_for(tmp_path, 40, 10), Control()
-    EncodingTask(encoder, source, store, Noise())([1], control)
+    EncodingTask([Target(encoder, store, Noise())], source)([1], control)
     source.begun.clear()
-    EncodingTask(encoder, source, store, Noise())(range(4), control)
+    EncodingTask([Target(encoder, store, Noise())], source)(range(4), control)
     assert control.done == 50
     assert sorted(rows.start for rows in source.begun) == [0, 20, 30]
 
@@ -211,9 +216,9 @@ def test_a_committed_block_is_not_written_again(encoder: Encoder, tmp_path: Path
 def test_an_interrupted_task_has_committed_whole_blocks_only(encoder: Encoder, tmp_path: Path) -> None:
     source, store = RecordingSource(60), store_for(tmp_path, 60, 10)
     with pytest.raises(Stopped):
-        EncodingTask(encoder, source, store, Noise())(range(6), Control(patience=3))
+        EncodingTask([Target(encoder, store, Noise())], source)(range(6), Control(patience=3))
     assert store.committed().tolist() == [True, True, True, False, False, False]
-    EncodingTask(encoder, source, store, Noise())(range(6), Control())
+    EncodingTask([Target(encoder, store, Noise())], source)(range(6), Control())
     whole = store_for(tmp_path / "whole", 60, 10)
-    EncodingTask(encoder, source, whole, Noise())(range(6), Control())
+    EncodingTask([Target(encoder, whole, Noise())], source)(range(6), Control())
     assert files(store) == files(whole)

@@ -90,15 +90,17 @@ def test_the_command_line_reads_what_was_set(
     """Nothing is lost on the way through the words, not a digit of a factor."""
     read = []
 
-    def encode(model: str, images: str, store: str, asked: EncodeParameters, **_: Any) -> Summary:
-        read.append((model, images, store, asked))
-        return Summary(0, 0)
+    def encode(
+        models: list[str], images: str, stores: list[str], asked: EncodeParameters, **_: Any
+    ) -> list[Summary]:
+        read.append((models, images, stores, asked))
+        return [Summary(0, 0)]
 
-    monkeypatch.setattr("latentscan.encoding.encode.encode_images", encode)
+    monkeypatch.setattr("latentscan.encoding.encode.encode_all", encode)
     words = shlex.split(spelled(command_of(parameters), "command line"))
     done = CliRunner().invoke(app, words[1:])
     assert done.exit_code == 0, done.output
-    assert read == [("/run", "/faces", "/z.zarr", parameters)]
+    assert read == [(["/run"], "/faces", ["/z.zarr"], parameters)]
     assert read[0][3].model_fields_set == parameters.model_fields_set
 
 

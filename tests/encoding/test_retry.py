@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from latentscan.encoding.encode import encode, open_source
+from latentscan.encoding.encode import encode
 from latentscan.encoding.parameters import Noise
+from latentscan.encoding.sources import open_source
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.images.source import Status
 from latentscan.scan.check import check_store

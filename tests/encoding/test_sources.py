@@ -13,8 +13,9 @@ import zarr
 from typer.testing import CliRunner
 
 from latentscan.cli.app import app
-from latentscan.encoding.encode import encode, encode_images, open_source
+from latentscan.encoding.encode import encode, encode_images
 from latentscan.encoding.parameters import EncodeParameters, Noise
+from latentscan.encoding.sources import open_source
 from latentscan.errors import UsageError
 from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.images.endings import FIRST_RULES

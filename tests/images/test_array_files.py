@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from latentscan.encoding.encode import open_source
+from latentscan.encoding.sources import open_source
 from latentscan.errors import ParameterError, UnsafeInputError, UsageError
 from latentscan.images.location import exists
 from latentscan.images.source import Status

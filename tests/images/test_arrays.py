@@ -52,9 +52,9 @@ def test_an_array_is_prepared_as_files_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((2, 8, 8, 3), np.float32), "float32 with shape (2, 8, 8, 3)"),
+        (np.zeros((2, 8, 8, 3), np.int32), "int32 with shape (2, 8, 8, 3)"),
         (np.zeros((8, 8), np.uint8), "uint8 with shape (8, 8)"),
-        (np.zeros((2, 3, 8, 8), np.uint8), "uint8 with shape (2, 3, 8, 8)"),
+        (np.zeros((2, 2, 3, 8, 8), np.uint8), "uint8 with shape (2, 2, 3, 8, 8)"),
         (np.zeros((0, 8, 8), np.uint8), "no images"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image, features
 
-from latentscan.encoding.encode import open_source
+from latentscan.encoding.sources import open_source
 from latentscan.errors import ParameterError
 from latentscan.images.endings import FIRST_RULES
 from latentscan.images.source import Status

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from latentscan.encoding.encode import open_source
+from latentscan.encoding.sources import open_source
 from latentscan.errors import UsageError
 from latentscan.images import reopen
 from latentscan.images.labelled import label, open_attributes, sha256_of

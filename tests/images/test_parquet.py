@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from latentscan.encoding.encode import open_source
+from latentscan.encoding.sources import open_source
 from latentscan.errors import ParameterError, UsageError
 from latentscan.images import parquet
 from latentscan.images.location import exists

@@ -15,6 +15,7 @@ from latentscan.jobs.journal import CancelledJobError
 from latentscan.jobs.plan import all_cached, plan_job
 from latentscan.jobs.record import read_record, request_cancel
 from latentscan.jobs.run import begin_record, submit_job
+from latentscan.jobs.spec import job_of
 from tests.jobs.examples import LONG, Watcher, connected, dask_cluster, job, last, store_of, submit
 
 if TYPE_CHECKING:
@@ -168,3 +169,19 @@ def test_a_cluster_computes_the_same_and_a_job_on_it_can_be_cancelled(
         assert [step.cached for step in record.steps] == [False, False]
         assert record.cluster == address
     assert [step.cached for step in submit(short).steps] == [True, True]
+
+
+def test_the_page_of_a_job_shows_what_it_computed(tmp_path: Path) -> None:
+    store = store_of(tmp_path, "a.zarr")
+    page = tmp_path / "page.html"
+    document = {"store": [store], "analyses": ["stats"], "report": {"out": str(page)}}
+    asked = job_of(document, name="page", origin="page.yaml")
+    record = submit(asked)
+    assert [(step.name, step.state, step.cached) for step in record.steps] == [
+        ("stats", "done", False),
+        ("report", "done", False),
+    ]
+    assert record.steps[1].result == str(page)
+    assert 'id="analysis-stats"' in page.read_text()
+    assert not all_cached(asked)
+    assert [step.name for step in plan_job(asked, tasks_at_once=2).steps] == ["stats", "report"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def test_a_job_says_what_is_run(tmp_path: Path) -> None:
     assert (job.encode.parameters.chunk_rows, job.encode.parameters.seed) == (512, None)
     steps = [(step.name, len(step.stores), len(step.parameters)) for step in job.steps()]
     assert steps == [
-        *[("encode", 1, 1)] * 2,
+        ("encode", 2, 1),  # in one pass over the images
         *[("stats", 1, 1)] * 2,
         *[("kmeans", 1, 1)] * 2,
         *[("tsne", 1, 2)] * 2,  # neighbours in the list are run together
@@ -81,7 +82,7 @@ def test_a_single_store_and_model_need_no_list(tmp_path: Path) -> None:
         ("store: &a z.zarr\nresults: *a", "line 2, column 10: aliases are not supported"),
         ("store: [z.zarr", "line 1, column 15: "),
         ("store: !!python/name:os.system x", "line 1, column 8: "),
-        ("- stats", "expected the keys store, encode, analyses, results, got ['stats']"),
+        ("- stats", "expected the keys store, encode, analyses, report, results, got ['stats']"),
         ("analyses: [stats]", "store: is missing"),
         ("store: z.zarr", "analyses: nothing is to be done"),
         ("store: []\nanalyses: [stats]", "store: []: expected"),
@@ -105,6 +106,11 @@ def test_a_single_store_and_model_need_no_list(tmp_path: Path) -> None:
             "analyses.0.tsne.pointz: unknown key; there are array, points",
         ),
         ("store: z.zarr\nanalyses: [compare]", "analyses.0.compare: "),
+        ("store: [a, b]\nanalyses: [logvar]", "analyses.0.logvar.model: is missing"),
+        (
+            "store: [a, b]\nanalyses: [ledger: {model: [x, y, z]}]",
+            "analyses.0.ledger.model: x, y, z: expected one for all stores, or one for each of them, 2",
+        ),
         ("store: [z.zarr, ./z.zarr]\nanalyses: [stats]", "store.1: ./z.zarr: given twice"),
         (
             "store: [a, b]\nencode: {images: faces, model: run}",
@@ -126,6 +132,15 @@ def test_each_mistake_is_named(tmp_path: Path, text: str, expected: str) -> None
     assert mistakes(tmp_path, text)[0].startswith(expected), mistakes(tmp_path, text)
 
 
+def test_each_store_has_its_own_model(tmp_path: Path) -> None:
+    text = "store: [a, b]\nanalyses: [ledger: {model: [x, y], images: faces}]"
+    here = Path.cwd()
+    assert [(step.stores, step.named) for step in read_job(written(tmp_path, text)).steps()] == [
+        ((str(here / store),), {"model": str(here / model), "images": str(here / "faces")})
+        for store, model in (("a", "x"), ("b", "y"))
+    ]
+
+
 def test_all_mistakes_of_a_kind_are_named_at_once(tmp_path: Path) -> None:
     lines = mistakes(
         tmp_path,
@@ -144,3 +159,24 @@ def test_a_file_that_does_not_exist(tmp_path: Path) -> None:
         read_job(tmp_path / "nothing.yaml")
     assert str(tmp_path / "nothing.yaml") in str(missing.value)
     assert "expected a job file" in str(missing.value)
+
+
+def test_a_job_ends_with_its_page(tmp_path: Path) -> None:
+    text = "store: [a.zarr, b.zarr]\nreport: {out: page.html, images: faces, model: [a, b]}"
+    job = read_job(written(tmp_path, text))
+    (step,) = job.steps()
+    assert (step.name, step.stores) == ("report", job.stores)
+    assert job.report is not None
+    assert job.report.out == str(Path("page.html").absolute())
+    assert job.report.model == (str(Path("a").absolute()), str(Path("b").absolute()))
+    assert job_of(job.document, **HERE) == replace(job, name="mine")
+
+
+def test_what_a_page_cannot_be_is_said(tmp_path: Path) -> None:
+    assert mistakes(tmp_path, "store: a.zarr\nreport: {out: page.pdf, titel: x}") == [
+        "report.out: page.pdf: expected a name that ends in .html",
+        "report.titel: unknown key; there are out, images, root, assets, model, trust_model",
+    ]
+    assert mistakes(tmp_path, "store: a.zarr\nreport: {out: a.html, model: [a, b]}") == [
+        "report.model: a, b: expected one for each store, 1, got 2"
+    ]

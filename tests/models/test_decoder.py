@@ -32,6 +32,15 @@ def test_points_are_decoded_as_by_the_model_whatever_the_batch(vae_run: Path) ->
     assert decoder.decode(z[:0]).shape == (0, 32, 32, 3)
 
 
+def test_black_and_white_may_be_named(vae_run: Path) -> None:
+    z = normal_points(4, 3, seed=0)
+    own = keras.ops.convert_to_numpy(keras.models.load_model(vae_run / "decoder.keras")(z))
+    images = load_decoder(vae_run, value_range=(-1, 3)).decode(z)
+    assert np.abs(images - (own + 1) / 4 * 255).max() <= 0.51
+    with pytest.raises(ParameterError, match="expected black below white"):
+        load_decoder(vae_run, value_range=(1, 1))
+
+
 def test_points_of_another_space_are_refused(vae_run: Path) -> None:
     with pytest.raises(UsageError, match=r"decoder vae: expected z of \(n, 3\), got \(2, 4\)"):
         load_decoder(vae_run).decode(np.zeros((2, 4), np.float32))

@@ -13,6 +13,7 @@ import latentscan as ls
 from latentscan.errors import ParameterError, UnsafeInputError, UsageError
 from latentscan.models.backend import keras
 from latentscan.models.encoder import load_encoder
+from latentscan.models.kinds import starts_tensorflow
 from tests.models.encoders import as_keras_2
 
 if TYPE_CHECKING:
@@ -124,6 +125,14 @@ def test_a_file_of_keras_2_is_read(tmp_path: Path) -> None:
     as_keras_2(tmp_path / "new.keras", tmp_path / "old.keras")
     found = load_encoder(tmp_path / "old.keras")(IMAGES)["z"]
     np.testing.assert_allclose(found, predicted(model)[0], rtol=1e-5, atol=1e-6)
+
+
+def test_tensorflow_starts_for_its_own_formats_alone(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    for name in ("e.keras", "e.h5", "e.pt", "e.onnx", "e.py"):
+        (tmp_path / name).write_bytes(b"x")
+    names = ("run", "e.keras", "e.h5", "e.pt", "e.onnx", "e.py:encode", "absent", "absent.keras")
+    assert [name for name in names if starts_tensorflow(tmp_path / name)] == ["run", "e.keras", "e.h5"]
 
 
 @pytest.mark.parametrize(

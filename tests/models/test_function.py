@@ -122,6 +122,9 @@ def test_the_function_is_named(tmp_path: Path) -> None:
     written(tmp_path / "my.py", "return flat")
     with pytest.raises(ParameterError, match=r"my\.py: has no function other; expected FILE\.py:FUNCTION"):
         load_encoder(tmp_path / "my.py:other", trust=True)
+    (tmp_path / "model.py").write_text("class Model:\n    pass\n")
+    with pytest.raises(ParameterError, match=r"Model is a class; expected a function of pixels"):
+        load_encoder(tmp_path / "model.py:Model", trust=True)
     with pytest.raises(ParameterError, match=r"FILE\.py:FUNCTION"):
         load_encoder(tmp_path / "my.py", trust=True)
     with pytest.raises(ParameterError, match=r"none\.py: is no file; expected FILE\.py:FUNCTION"):

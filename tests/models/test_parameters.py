@@ -28,6 +28,7 @@ def test_defaults_are_those_of_the_study() -> None:
         "seed": 0,
         "epsilon_limit": 5.0,
         "epsilon_factor": 1.0,
+        "logvar_limit": None,
         "split": "train",
         "cache_bytes": 2**31,
     }
@@ -51,6 +52,7 @@ def test_defaults_are_those_of_the_study() -> None:
         ("seed", -1),
         ("epsilon_limit", 0),
         ("epsilon_factor", -1),
+        ("logvar_limit", 0),
         ("cache_bytes", -1),
         ("nosuch", 1),
     ],

@@ -2,21 +2,25 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
-from latentscan.errors import ParameterError, UsageError
+from latentscan.errors import ParameterError, UsageError, spelled
 from latentscan.models.run_folder import RunFolder
 from latentscan.models.training import train
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from latentscan.images.preprocessing import Preprocessing
     from latentscan.models.parameters import TrainParameters
+    from latentscan.progress import Advance
 
 
 @pytest.fixture
@@ -202,3 +206,56 @@ def test_a_damaged_record_is_named(
     (run / name).write_text(content)
     with pytest.raises(UsageError, match=message):
         train(source, run, tiny_vae, small, resume=True)
+
+
+def test_from_an_earlier_epoch_logvar_may_be_clipped_to_see_what_a_jump_is_due_to(
+    run: Path, source: Any, tiny_vae: TrainParameters, small: Preprocessing
+) -> None:
+    from latentscan.models.backend import keras
+
+    def logvar() -> NDArray[Any]:
+        encoder = keras.models.load_model(run / "encoder.keras")
+        return np.asarray(encoder.predict(source.values / 255.0, verbose=0)[1])
+
+    before = logvar()
+    limit = float(np.abs(before).mean())
+    clipped = tiny_vae.model_copy(update={"logvar_limit": limit, "epsilon_limit": 1.0})
+    with pytest.raises(UsageError, match="logvar_limit"):
+        train(source, run, clipped, small, resume=True)
+    train(source, run, clipped, small, resume_from=1)
+    assert np.abs(before).max() > 1.05 * limit
+    assert np.abs(logvar()).max() <= limit * (1 + 1e-6)
+    assert RunFolder(run).read_history()[-1].max_abs_epsilon_clipped == 1
+    record = RunFolder(run).read_record()
+    assert [(start.epsilon_limit, start.logvar_limit) for start in record.starts] == [(5, None), (1, limit)]
+    train(source, run, tiny_vae, small, resume_from=1)
+    np.testing.assert_allclose(logvar(), before, rtol=1e-5)
+
+
+def test_a_jump_is_said_with_how_to_replay_it(
+    run: Path, source: Any, tiny_vae: TrainParameters, small: Preprocessing
+) -> None:
+    class Heard:
+        def __init__(self) -> None:
+            self.lines: list[str] = []
+
+        @contextmanager
+        def task(self, _label: str, _total: int, _unit: str, _done: int = 0) -> Iterator[Advance]:
+            yield lambda _amount, /, **_figures: None
+
+        def log(self, line: str) -> None:
+            self.lines.append(spelled(line, "command line"))
+
+    heard = Heard()
+    train(
+        source,
+        run,
+        tiny_vae.model_copy(update={"epochs": 4, "learning_rate": 0.12}),  # steps far too long
+        small,
+        resume=True,
+        progress=heard,
+    )
+    (line,) = heard.lines
+    assert line.startswith("epoch 4: ")
+    assert "by a factor of" in line
+    assert "--resume-from 3 --seed 1; then with --epsilon-limit 3 or --logvar-limit 10" in line

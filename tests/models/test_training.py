@@ -157,7 +157,8 @@ def test_run_json_holds_what_repeats_the_run(
         "versions": versions(),
     }
     del start["time"]
-    assert start == {"after_epoch": 0, "seed": 0, "learning_rate": 0.01, "epochs": 3}
+    limits = {"epsilon_limit": 5.0, "logvar_limit": None}
+    assert start == {"after_epoch": 0, "seed": 0, "learning_rate": 0.01, "epochs": 3, **limits}
 
 
 def test_a_checkpoint_holds_weights_and_optimizer(vae_run: Path) -> None:

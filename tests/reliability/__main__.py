@@ -36,6 +36,7 @@ from tests.reliability import (
 from tests.reliability.campaign import GIB, Bench, Fault, Part, Tally, Verdict, pick
 from tests.reliability.interposer import compile_interposer
 from tests.reliability.nursery import Nursery
+from tests.tables import table_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,21 +158,16 @@ def _chosen(part: Part, bench: Bench, given: argparse.Namespace) -> tuple[int, l
 
 
 def _print(tallies: Sequence[Tally], given: argparse.Namespace) -> None:
-    print(_line(COLUMNS))
+    print(table_line(COLUMNS))
     for tally in tallies:
         counts = [tally.counts[verdict] for verdict in Verdict]
         cells = [tally.part.name, tally.listed, tally.tried, *counts, f"{tally.wall_s:.0f}"]
-        print(f"{tally.part.name:<13}{tally.skipped}" if tally.skipped else _line(cells))
+        print(f"{tally.part.name:<13}{tally.skipped}" if tally.skipped else table_line(cells))
     for tally in tallies:
         for note in tally.notes:
             print(note)
     for tally in tallies:
         _print_failures(tally, given)
-
-
-def _line(cells: Sequence[object]) -> str:
-    first, *others = map(str, cells)
-    return f"{first:<13}" + "".join(f"{cell:>9}" for cell in others)
 
 
 def _print_failures(tally: Tally, given: argparse.Namespace) -> None:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latentscan.analyses.inputs import SeveralStores
+from latentscan.analyses.registry import ANALYSES
 from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.store.reader import open_store
 from tests.builders import analyse, build_store, own
@@ -107,7 +109,12 @@ def _use(folder: Path) -> None:
 
 
 def _stores(folder: Path, chunk_rows: int = CHUNK_ROWS) -> dict[str, LatentStore]:
-    shape: dict[str, Any] = {"images": IMAGES, "components": COMPONENTS, "chunk_rows": chunk_rows}
+    shape: dict[str, Any] = {
+        "images": IMAGES,
+        "components": COMPONENTS,
+        "chunk_rows": chunk_rows,
+        "labels": ("smiling",),
+    }
     return {
         name: build_store(folder / f"{name}.zarr", **shape, seed=seed) for name, seed in (("a", 0), ("b", 1))
     }
@@ -116,7 +123,7 @@ def _stores(folder: Path, chunk_rows: int = CHUNK_ROWS) -> dict[str, LatentStore
 def _computed(folder: Path, name: str, threads: int = 1, chunk_rows: int = CHUNK_ROWS) -> Result:
     folder.mkdir(exist_ok=True)
     stores = _stores(folder, chunk_rows)
-    of = stores if name == "compare" else stores["a"]
+    of = stores if ANALYSES[name].inputs is SeveralStores else stores["a"]
     return analyse(of, name, executor=ThreadedExecutor(threads), **PARAMETERS.get(name, {}))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from latentscan.encoding.encode import open_source
+from latentscan.encoding.sources import open_source
 from latentscan.errors import LatentscanError, UnsafeInputError, UsageError
 from latentscan.images.preprocessing import Preprocessing
 from tests.reliability.campaign import GIB, Fault, Finding, Part, Verdict

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from latentscan.analyses.inputs import OneStore, SeveralStores
+from latentscan.analyses.inputs import SeveralStores
 from latentscan.analyses.registry import ANALYSES
 from tests.builders import build_store
 from tests.reliability.command import DONE, run
@@ -41,6 +41,8 @@ QUICK: dict[str, Any] = {  # parameters with which an analysis of it takes a fra
     "iterations": 20,
     "sample": 20,
     "nearest": 3,
+    "fewest": 4,
+    "clusters": 3,
 }
 _DATED = re.compile(rb'("(?:created|metadata_sha256)": ?")[^"]*"')
 
@@ -56,7 +58,7 @@ def analysis_words(name: str, *, store: str = STORE, other: str = OTHER) -> list
 
 def analysis_names() -> list[str]:
     """Return the analyses that need nothing but stores."""
-    return [name for name, analysis in ANALYSES.items() if analysis.inputs in (OneStore, SeveralStores)]
+    return [name for name, analysis in ANALYSES.items() if analysis.inputs.needs_stores_alone()]
 
 
 def build_small_stores(folder: Path, *, seed: int) -> None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from latentscan.encoding.encode import encode, open_source
+from latentscan.encoding.encode import encode
 from latentscan.encoding.parameters import Noise
+from latentscan.encoding.sources import open_source
 from latentscan.errors import ClusterError
 from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.models.encoder import load_encoder

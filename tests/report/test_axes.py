@@ -118,3 +118,9 @@ def test_components_are_sorted_by_the_mean_where_that_differs_most(tmp_path: Pat
     )
     assert "standard deviation of z" in figure({"z": same}).axes[0].get_xlabel()
     assert "mean of z" in figure({"z": shifted}).axes[0].get_xlabel()
+
+
+def test_components_that_hold_nothing_leave_the_order_to_the_others(tmp_path: Path) -> None:
+    mu = np.random.default_rng(0).standard_normal((500, 30)) * (np.arange(30) < 4)
+    collapsed = result_of(tmp_path / "collapsed", mu=mu + 0.1 * (np.arange(30) == 2), z=mu)
+    assert "standard deviation of mu" in figure({"collapsed": collapsed}).axes[0].get_xlabel()

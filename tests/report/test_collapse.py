@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from latentscan.report.collapse import figure, table, to_json
+from latentscan.report.collapse import figure, section, table, to_json
 from tests.builders import analyse, build_store
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from latentscan.store.results import Result
 
 
@@ -80,3 +82,29 @@ def test_several_stores_have_a_legend_and_an_autoencoder_has_no_kl(results: dict
     assert "ae.zarr, variance of z" in labels
     (alone,) = figure({"ae.zarr": results["ae.zarr"]}).axes
     assert alone.get_yscale() == "linear"
+
+
+def test_what_is_collapsed_is_said_by_the_usual_threshold(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    mu = rng.standard_normal((400, 10)) * 0.6  # a variance of 0.36
+    whole = build_store(tmp_path / "whole.zarr", arrays={"mu": mu, "logvar": mu * 0 - 3, "z": mu})
+    held = np.arange(10) < 3
+    gone = build_store(
+        tmp_path / "gone.zarr", arrays={"mu": mu * held, "logvar": np.where(held, -3, 0) + mu * 0, "z": mu}
+    )
+    found = {"whole": analyse(whole, "collapse"), "gone": analyse(gone, "collapse")}
+    first, second = section(found).verdicts
+    assert first == (
+        "whole: no component is collapsed, all 10 are active "
+        "(variance of mu above 0.01; 0 to 10 for limits from 0.001 to 0.5)."
+    )
+    assert second.startswith(
+        "gone: 7 of 10 components are collapsed, 3 are active (variance of mu above 0.01;"
+    )
+    variances, kls = figure(found).axes
+    drawn = [np.asarray(kls.lines[1].get_ydata()), np.asarray(variances.lines[2].get_ydata())]
+    for values in drawn:
+        assert (values == 0).sum() == 7, "what is collapsed is drawn, at 0"
+    for axes in (variances, kls):
+        bottom = axes.transData.transform((1, 0))[1]
+        assert axes.bbox.y0 < bottom < axes.bbox.y1

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from latentscan.report.compare import figure, table, to_json
+from latentscan.report.format import with_error
 from tests.builders import analyse, build_store
 from tests.report.rendering import shown, words_of
 
@@ -53,6 +54,7 @@ def test_the_tables_name_what_is_not_compared(whole: Result) -> None:
     assert "components: run-0.zarr 8, run-1.zarr 5, run-2.zarr 8" in joined
     for title in ("radius of z", "inertia (% of that of one cluster)", "every two stores", "linear CKA"):
         assert title in joined
+    assert "latentscan runs" not in text
     assert "points: 1 run-0.zarr z 2 run-1.zarr z 3 run-2.zarr z" in joined
     cells = next(line for line in text.splitlines() if line.startswith("2, 3")).split()
     assert cells[2:] == [cells[2], "±", cells[4], "–", "–", "–"]
@@ -63,6 +65,7 @@ def test_many_stores_fit_a_terminal(tmp_path: Path) -> None:
     many = compared(tmp_path, ((60, 3),) * 5, sample=30, tsne=False, k=(2,))
     text = shown(table({"run-0.zarr": many}))
     assert text.count("\n4, 5 ") == 1
+    assert "runs of several kinds are better compared by `latentscan runs`" in text
 
 
 def test_the_document_has_every_pair(whole: Result) -> None:
@@ -95,12 +98,46 @@ def test_the_figure_names_stores_axes_and_maps(whole: Result) -> None:
     assert {"Wasserstein-1", "linear CKA", "neighbours (n = 60)", "1, 2"} <= named  # of the pairs
 
 
+def test_the_figure_has_each_pair_with_its_value_error_and_chance(whole: Result) -> None:
+    pairs = to_json(whole)["pairs"]
+    _, cka, overlap, _ = figure({"run-0.zarr": whole}).subfigs[1].axes
+    for axes, name in ((cka, "cka"), (overlap, "overlap")):
+        said = [text.get_text() for text in axes.texts]
+        first = pairs[0]
+        assert said[:2] == [
+            with_error(first[name], first[f"{name}_error"]),
+            f"chance {with_error(first[f'{name}_chance'], None)}",
+        ]
+        assert said[2:] == ["not comparable"] * 2
+        _, _, (bars,) = axes.containers[0]
+        low, high = bars.get_segments()[0][:, 0]
+        reach = 2 * first[f"{name}_error"]
+        assert (low, high) == pytest.approx((first[name] - reach, first[name] + reach))
+        (chance,) = (line for line in axes.lines if line.get_markersize() == 12)
+        assert np.asarray(chance.get_xdata(), float)[0] == first[f"{name}_chance"]
+
+
+def test_maps_leave_no_empty_part(whole: Result) -> None:
+    embedding = whole.variables["embedding"]
+    flat = replace(embedding, values=embedding.values * (1, 0.3))
+    drawings = [
+        figure({"run-0.zarr": replace(whole, variables={**whole.variables, "embedding": values})})
+        for values in (embedding, flat)
+    ]
+    for drawing in drawings:
+        drawing.draw_without_rendering()
+        maps = drawing.subfigs[2]
+        boxes = [axes.get_window_extent() for axes in maps.axes]
+        assert min(box.height for box in boxes) > maps.bbox.height - 1.1 * drawing.dpi
+    assert drawings[1].get_figheight() < drawings[0].get_figheight() - 1
+
+
 def test_a_floor_above_all_distances_is_inside_the_figure(whole: Result) -> None:
     floors = whole.variables["wasserstein_floor"]
     high = {**whole.variables, "wasserstein_floor": replace(floors, values=9 + floors.values)}
     axes = figure({"run-0.zarr": replace(whole, variables=high)}).subfigs[1].axes[0]
     (shown_floors,) = (
-        line.get_xdata() for line in axes.lines if line.get_marker() == "|" and line.get_markersize() == 10
+        line.get_xdata() for line in axes.lines if line.get_marker() == "|" and line.get_markersize() == 12
     )
     assert 9 < np.max(shown_floors) < axes.get_xlim()[1]
 

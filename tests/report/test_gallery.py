@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from latentscan.errors import StoreError
+from latentscan.errors import ParameterError, StoreError
 from latentscan.report.gallery import draw_results
 from tests.builders import analyse, build_store
 
@@ -44,3 +44,18 @@ def test_no_results_and_no_store(store: LatentStore, tmp_path: Path) -> None:
             draw_results(location, tmp_path / "pictures", ".png")
         assert location in str(refused.value)
     assert not (tmp_path / "pictures").exists()
+
+
+def test_maps_are_coloured_by_what_is_asked_for(tmp_path: Path) -> None:
+    store = build_store(tmp_path / "z.zarr", images=80, components=4, labels=("Smiling",))
+    analyse(store, "stats")
+    with pytest.raises(ParameterError, match="no map is cached"):
+        draw_results(store.location, tmp_path / "none", ".svg", colour="Smiling")
+    assert not (tmp_path / "none").exists()
+    analyse(store, "tsne", points=60, perplexity=5, iterations=10)
+    pictures = draw_results(store.location, tmp_path / "two", ".svg", colour="Smiling")
+    by_name = {picture.stem: picture.read_text() for picture in pictures}
+    assert "colour: Smiling" in by_name["tsne"]
+    assert "colour: Smiling" not in by_name["stats"]
+    plain = draw_results(store.location, tmp_path / "plain", ".svg")
+    assert any("colour: radius" in picture.read_text() for picture in plain)

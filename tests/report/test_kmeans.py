@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import FillBetweenPolyCollection
 
-from latentscan.report.kmeans import figure, gap_summary, table, to_json
+from latentscan.report.kmeans import figure, gap_summary, section, table, to_json
 from tests.builders import analyse, build_store
 from tests.report.rendering import shown, words_of
 
@@ -74,7 +74,7 @@ def test_the_sentences_of_other_verdicts(curve: Result, single: Result) -> None:
     assert "about as large from k = 6 to 12 (over k = 1..24" in flat
     last = {**curve.attributes, "gap_verdict": "no natural k", "gap_best": 24, "gap_range": [24, 24]}
     assert "at k = 24, still rising there (over k = 1..24" in gap_summary(replace(curve, attributes=last))
-    assert said(curve, "nothing").startswith("nothing beyond the covariance: gap ")
+    assert said(curve, "nothing").startswith("no clusters, nothing beyond the covariance: gap ")
     unsure = said(curve, "undecided", "more images")
     assert unsure.startswith("number of clusters undecided: gap ")
     assert "; more images would be needed (" in unsure
@@ -137,3 +137,12 @@ def test_the_figure_of_one_k_marks_the_point(single: Result) -> None:
     (line,) = axes.lines
     assert (line.get_marker(), list(np.asarray(line.get_xdata()))) == ("o", [8])
     assert {"number of clusters k", "z.zarr (z)"} <= words_of(drawing)
+
+
+def test_the_images_say_whether_their_clusters_were_found(clusters_of: Clusters, curve: Result) -> None:
+    assert section({"z": curve}).images[0].title == "an image of each of 8 clusters"
+    other = section({"z": clusters_of(k=(3, 10))}).images[0]
+    assert other.title == "an image of each of 10 clusters, of all k computed the nearest to 8"
+    judged = {**curve.attributes, "gap_verdict": "nothing"}
+    (tried,) = section({"z": replace(curve, attributes=judged)}).images
+    assert tried.title == "an image of each of 10 clusters, a number that was only tried"

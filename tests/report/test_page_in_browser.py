@@ -184,6 +184,18 @@ def test_the_pointer_shows_the_image_of_a_point(reader: Chrome) -> None:
         assert np.hypot(*np.subtract(at, place(reader, row))) < 8  # another one may lie in front
 
 
+def test_the_pointer_shows_the_figures_of_the_map_that_it_is_on(reader: Chrome) -> None:
+    shown = []
+    for at in (0, 1):
+        move(reader, [place(reader, 33, at)], pressed=False)
+        assert element(reader, "#hover").is_displayed()
+        names = [one.text for one in reader.find_elements("css selector", "#hover dt")]
+        shown.append([name for name in names if name.endswith("<b>.zarr") or name.startswith("cluster of")])
+    assert shown == [["cluster of 4"], ["cluster of 4"]]
+    options = [one.text for one in reader.find_elements("css selector", "#colour option")]
+    assert {"cluster of 4, a.zarr", "cluster of 4, <b>.zarr"} <= set(options)
+
+
 def test_a_lasso_chooses_the_same_images_everywhere(reader: Chrome) -> None:
     draw_lasso(reader, 20)
     rows = chosen(reader)
@@ -216,7 +228,7 @@ def test_colours_follow_the_attribute(reader: Chrome) -> None:
 
     menu = Select(element(reader, "#colour"))
     titles = [option.text for option in menu.options]
-    assert {*LABELS, "cluster of 4"} <= set(titles)
+    assert {*LABELS, "cluster of 4, a.zarr"} <= set(titles)
     pictures = []
     for title in ("Smiling", LABELS[1]):
         menu.select_by_visible_text(title)
@@ -266,6 +278,41 @@ def test_no_width_scrolls_sideways(browser: Chrome, page: Path, size: tuple[int,
         """
     )
     assert browser.execute_script("return document.documentElement.scrollWidth") <= size[0]
+    widths = browser.execute_script(
+        """
+        const pictures = Array.from(document.querySelectorAll(".picture img"));
+        return pictures.map((one) => one.getBoundingClientRect().width);
+        """
+    )
+    assert min(widths) > 500 or size != PHONE, "texts of a picture are large enough to be read"
+    broken = browser.execute_script(
+        """
+        const lines = (cell) => {
+          const text = document.createRange();
+          text.selectNodeContents(cell);
+          return text.getClientRects().length;
+        };
+        const cells = Array.from(document.querySelectorAll("td.right"));
+        return cells.filter((one) => !one.textContent.includes("\\n") && lines(one) > 1).length;
+        """
+    )
+    assert broken == 0, "a number and its unit stay on a line"
+
+
+def test_paper_is_white_and_has_the_thumbnails_in_a_dark_room_too(reader: Chrome) -> None:
+    dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    reader.execute_script("latentscan.select([0, 1, 2])")
+    look = """
+        const [page, thumb] = [document.body, document.querySelector("#sheet .thumb")].map(getComputedStyle);
+        return [page.backgroundColor, page.color, thumb.getPropertyValue("print-color-adjust")];
+        """
+    try:
+        reader.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+        assert reader.execute_script(look)[0] == "rgb(20, 23, 28)"
+        reader.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", **dark})
+        assert reader.execute_script(look) == ["rgb(255, 255, 255)", "rgb(0, 0, 0)", "exact"]
+    finally:
+        reader.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
 
 
 def test_pictures_are_there_without_scripts(browser: Chrome, page: Path) -> None:

@@ -95,7 +95,11 @@ def test_eigenvalues_that_are_rounding_are_marked(tmp_path: Path) -> None:
     assert to_json(result)["below_the_floor"] == 2
     text = " ".join(shown(table({"z.zarr": result})).split())
     assert "eigenvalues that are rounding 2 (below 1e-15)" in text
-    assert any("rounding" in words for words in words_of(figure({"z.zarr": result})))
+    assert any("2 of 5 are 0" in words for words in words_of(figure({"z.zarr": result})))
+    noise = np.maximum(result["eigenvalue"], result.attributes["eigenvalue_floor"] / 3)
+    held = {**result.variables, "eigenvalue": replace(result.variables["eigenvalue"], values=noise)}
+    drawn = words_of(figure({"z.zarr": replace(result, variables=held)}))
+    assert any("rounding" in words for words in drawn)
 
 
 @pytest.mark.parametrize("times", [2.9, 3.1, 9])
@@ -131,3 +135,16 @@ def test_stores_stand_side_by_side(tmp_path: Path) -> None:
     assert len(radius.lines) == 6
     colours = [[line.get_color() for line in radius.lines[start : start + 3]] for start in (0, 3)]
     assert [set(three) for three in colours] == [{line.get_color()} for line in spectrum.lines]
+
+
+def test_components_of_variance_zero_are_counted_and_no_text_is_cut_off(tmp_path: Path) -> None:
+    flat = np.concatenate([ROUND[:, :3], np.zeros((3000, 17))], axis=1)
+    results = {name: result_of(tmp_path / name, flat) for name in ("one.zarr", "two.zarr", "three.zarr")}
+    drawing = figure(results)
+    assert any("17 of 20 are 0" in words for words in words_of(drawing))
+    drawing.draw_without_rendering()
+    width = drawing.bbox.width
+    for axes in drawing.axes:
+        legend = axes.get_legend()
+        assert legend is not None
+        assert legend.get_window_extent().x1 <= width

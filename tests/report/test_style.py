@@ -4,10 +4,11 @@ import io
 from itertools import islice
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from latentscan.report.style import COLOURS, glyphs, save_figure, series_colours
+from latentscan.report.style import COLOURS, glyphs, save_figure, scale_from_zero, series_colours
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,3 +47,16 @@ def test_names_in_a_figure_are_no_formulas(tmp_path: Path) -> None:
     ticks = [label.get_text() for label in axes.get_yticklabels()]
     assert any("mathdefault" in text for text in ticks), "powers of ten are still formulas"
     assert all(label.get_parse_math() for label in axes.get_yticklabels())
+
+
+def test_zero_is_in_sight_on_either_scale() -> None:
+    for values, scale in (([0.0, 2, 3], "linear"), ([0.0, 1e-4, 3], "symlog"), ([1e-4, 3], "log")):
+        axes = Figure().subplots()
+        axes.plot(values)
+        scale_from_zero(axes, np.array(values))
+        assert axes.get_yscale() == scale
+        low, high = axes.get_ylim()
+        assert low < min(values) < max(values) < high
+    axes = Figure().subplots()
+    scale_from_zero(axes, np.array([np.nan]))
+    assert axes.get_ylim() == (0, 1)

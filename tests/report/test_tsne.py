@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from matplotlib.collections import PathCollection
 from PIL import Image
 
+from latentscan.report.image_columns import Column
 from latentscan.report.style import save_figure
-from latentscan.report.tsne import figure, table, to_json
+from latentscan.report.tsne import coloured, figure, table, to_json
 from latentscan.store.results import Result, Variable
-from tests.report.rendering import shown
+from tests.report.rendering import shown, words_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,8 +88,7 @@ def test_a_map_of_an_older_version_is_still_shown() -> None:
 def test_maps_are_drawn_side_by_side_in_one_scale_of_colours() -> None:
     results = {f"map {number}": result(points) for number, points in enumerate((4, 300, 5000))}
     drawing = figure(results)
-    maps, (empty, bar) = drawing.axes[:3], drawing.axes[3:]
-    assert not empty.axison
+    maps, (bar,) = drawing.axes[:3], drawing.axes[3:]
     assert "radius" in bar.get_ylabel()
     limits = set()
     for axes, (name, found) in zip(maps, results.items(), strict=True):
@@ -106,8 +107,47 @@ def test_a_map_is_neither_a_blob_nor_sparse(tmp_path: Path, points: int) -> None
     variables = {**found.variables, "embedding": Variable(("point", "axis"), flat)}
     save_figure(figure({"z.zarr": Result(variables, found.attributes)}), tmp_path / "map.png")
     with Image.open(tmp_path / "map.png") as picture:
-        shades = np.asarray(picture.convert("L").crop((40, 40, 900, 900)))
+        shades = np.asarray(picture.convert("L").crop((40, 150, 900, 900)))
     assert 0.01 < (shades < 240).mean() < 0.6
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2.5, 1), (1, 1.5), (300, 1), (1, 0), (0, 0)])
+def test_a_map_fills_its_panel_in_one_scale(shape: tuple[float, float]) -> None:
+    flat = np.random.default_rng(0).uniform(-50, 50, (500, 2)) * shape
+    variables = {**result(500).variables, "embedding": Variable(("point", "axis"), flat.astype(np.float32))}
+    drawing = figure({"z.zarr": Result(variables, result(500).attributes)})
+    drawing.draw_without_rendering()
+    axes = drawing.axes[0]
+    box = axes.get_window_extent()
+    across, up = np.ptp(axes.get_xlim()) / box.width, np.ptp(axes.get_ylim()) / box.height
+    assert across == pytest.approx(up, rel=1e-3)  # units of the map in a pixel
+    around = axes.get_tightbbox()
+    assert around is not None
+    assert 0 <= around.x0 < around.x1 <= drawing.bbox.width
+    assert 0 <= around.y0 < around.y1 <= drawing.bbox.height
+    filled = np.array([np.ptp(axes.get_xlim()), np.ptp(axes.get_ylim())])
+    for limits, points in zip((axes.get_xlim(), axes.get_ylim()), flat.T, strict=True):
+        assert limits[0] < points.min() <= points.max() < limits[1]
+    if 0.6 <= shape[0] / (shape[1] or 1e-9) <= 3:
+        assert (np.ptp(flat, axis=0) / filled > 0.9).all()
+
+
+def test_few_points_are_seen_and_have_their_rows() -> None:
+    axes = figure({"z.zarr": result(5)}).axes[0]
+    assert [text.get_text() for text in axes.texts] == [f"row {row}" for row in range(5)]
+    (points,) = axes.collections
+    assert isinstance(points, PathCollection)
+    assert points.get_sizes()[0] > 30
+    assert not figure({"z.zarr": result(200)}).axes[0].texts
+
+
+def test_the_title_says_what_the_points_and_the_colours_are() -> None:
+    column = Column("Smiling", "attributes", np.arange(60) % 2, ("no", "yes"))
+    drawing = coloured({"z.zarr": result(60)}, {"z.zarr": column})
+    words = words_of(drawing)
+    assert any(text.startswith("t-SNE: points are images") and "colour: Smiling" in text for text in words)
+    assert {"no (30)", "yes (30)"} <= words
+    assert any("colour: radius" in text for text in words_of(figure({"z.zarr": result(60)})))
 
 
 def test_the_caption_says_how_many_were_transformed() -> None:

@@ -12,7 +12,7 @@ import pytest
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, ZstdCodec
 
-from latentscan.encoding.encode import open_source
+from latentscan.encoding.sources import open_source
 from latentscan.errors import UsageError
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.images.source import Status
@@ -57,7 +57,7 @@ def test_whole_arrays_are_read(tmp_path: Path, zarr_format: Any) -> None:
             lambda metadata: metadata.update(data_type="uint9"),
             "the metadata of this Zarr array cannot be read",
         ),
-        (lambda metadata: metadata.update(data_type="float32"), "expected uint8 of shape"),
+        (lambda metadata: metadata.update(data_type="int16"), "expected uint8, uint16 or floats of shape"),
         (lambda metadata: metadata["shape"].__setitem__(0, 10**15), "expected at most 1,000,000,000 images"),
         (lambda metadata: metadata["shape"].__setitem__(1, 10**9), "of at most 64,000,000 pixels"),
         (

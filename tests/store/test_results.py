@@ -3,12 +3,13 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import time
 import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from latentscan.errors import UsageError
 from latentscan.store import results as results_module
 from latentscan.store.disk_store import DiskStore
 from latentscan.store.integrity import check_results
+from latentscan.store.metadata import change_list
 from latentscan.store.reader import open_store
 from latentscan.store.results import Result, Results, Variable
 from tests.builders import build_store
@@ -70,6 +72,17 @@ def test_a_result_is_read_as_it_was_saved(results: Results) -> None:
     assert_equal(results.load(A))
 
 
+def test_values_lie_in_memory_as_they_do_when_they_are_read(results: Results) -> None:
+    """Sums over another order of memory round otherwise, and a cached result would say something else."""
+    turned = Result({"axes": Variable(("axis", "component"), np.arange(6.0).reshape(3, 2).T)}, {})
+    results.save("probe/turned", turned)
+    read = results.load("probe/turned")
+    assert read is not None
+    assert turned["axes"].strides == read["axes"].strides
+    assert turned["axes"].tolist() == [[0, 2, 4], [1, 3, 5]]
+    assert Variable((), np.array(7)).values.shape == ()
+
+
 def test_a_result_is_a_dataset_and_back() -> None:
     dataset = RESULT.to_dataset()
     assert set(dataset.coords) == {"array", "first"}
@@ -111,6 +124,25 @@ def test_a_result_that_is_saved_several_times_at_once_is_whole(results: Results)
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda _: results.save(A, RESULT), range(12)))
     assert_equal(results.load(A))
+
+
+@pytest.mark.parametrize("other", ["saves", "removes"])
+def test_the_list_has_what_another_process_left_meanwhile(
+    results: Results, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    def late(location: str, change: Callable[..., Any]) -> None:
+        monkeypatch.undo()
+        if other == "saves":
+            time.sleep(0.002)  # a result is of another millisecond
+            results.save(A, RESULT)
+        else:
+            results.remove(A)
+        change_list(location, change)
+
+    monkeypatch.setattr(results_module, "change_list", late)
+    results.save(A, RESULT)
+    assert check_results(open_store(results.location)) == ()
+    assert listed(results.location) == ({A} if other == "saves" else set())
 
 
 def test_a_result_that_replaces_another_leaves_nothing_of_it(results: Results) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,6 +78,15 @@ def test_a_store_is_resumed_only_as_it_was_begun(tmp_path: Path) -> None:
         create_store(location, Schema(10, 3, SCHEMA.latents, 5, SCHEMA.labels, split=True), {"seed": 0})
 
 
+def test_a_store_of_an_earlier_version_goes_on_without_the_record_of_the_training(tmp_path: Path) -> None:
+    begun = build_store(tmp_path / "z", blocks=(0,), provenance={"encoder": {"name": "a", "sha256": "0"}})
+    now = {"encoder": {"name": "a", "sha256": "0", "training": {"kind": "ae", "seed": 3}}}
+    again = create_store(str(tmp_path / "z"), begun.schema, now)
+    assert "training" not in again.attributes["encoder"]
+    with pytest.raises(UsageError, match=r"begun with encoder.sha256 = 0, now it is 1"):
+        create_store(str(tmp_path / "z"), begun.schema, {"encoder": {**now["encoder"], "sha256": "1"}})
+
+
 def test_a_store_that_is_resumed_by_another_command_is_the_same(tmp_path: Path) -> None:
     location, root = str(tmp_path / "z.zarr"), tmp_path / "z.zarr" / "zarr.json"
     create_store(location, SCHEMA, {"seed": 0}, resume_command="latentscan encode --model a")
@@ -125,3 +135,9 @@ def test_of_two_that_create_a_store_at_once_the_second_damages_nothing(
         create_store(location, other, {"seed": 0})
     found = check_store(open_store(location))
     assert (found.damages, found.unwritten) == ((), (1, 2))
+
+
+def test_other_attributes_are_called_so(tmp_path: Path) -> None:
+    create_store(str(tmp_path / "z"), SCHEMA, {})
+    with pytest.raises(UsageError, match=r"begun with attributes of integers = \[\], now it is \['shape'\]"):
+        create_store(str(tmp_path / "z"), replace(SCHEMA, integer_labels=("shape",)), {})

@@ -27,10 +27,10 @@ def compare_cost(setting: Setting, parameters: CompareParameters) -> Cost:
     same = [at for at, schema in enumerate(schemas) if schema.images == first.images]
     if len(same) > 1:
         compared = [at for at in same[1:] if have_paths[0] and have_paths[at]]
-        own += [_side_by_side((first, schemas[at]), ((), ()), PATH_BYTES) for at in compared]
+        own += [side_by_side((first, schemas[at]), ((), ()), PATH_BYTES) for at in compared]
         both = [schemas[at] for at in same]
         arrays = [(parameters.points_of(schema),) for schema in both]
-        own += 2 * [_side_by_side(both, arrays, 0)]  # linear CKA, and its standard error
+        own += 2 * [side_by_side(both, arrays, 0)]  # linear CKA, and its standard error
         shared = min(parameters.sample, first.images)
         for at in same if shared > parameters.nearest else ():
             own.append(gathering(schemas[at], shared, parameters.points_of(schemas[at])))
@@ -38,7 +38,18 @@ def compare_cost(setting: Setting, parameters: CompareParameters) -> Cost:
     return in_turn(own)
 
 
-def _side_by_side(schemas: Sequence[Schema], arrays: Sequence[Sequence[str]], row_bytes: int) -> Cost:
+def side_by_side(schemas: Sequence[Schema], arrays: Sequence[Sequence[str]], row_bytes: int) -> Cost:
+    """Return the cost of a pass over ranges of several stores at once.
+
+    Parameters
+    ----------
+    schemas
+        Of the stores.
+    arrays
+        Latents that are read of each, beside `status`.
+    row_bytes
+        What is read of each image besides.
+    """
     length = max(DEFAULT_CHUNK_ROWS, *(schema.chunk_rows for schema in schemas))
     read = [
         ranges(schema, length, names, row_bytes=row_bytes)

@@ -13,7 +13,7 @@ from latentscan.kernels.covariance import Covariance, covariance
 from latentscan.kernels.moments import Moments, moments
 from latentscan.kernels.sampling import Sample, sample
 from latentscan.scan.reduce import map_reduce
-from latentscan.scan.rows import read_range
+from latentscan.scan.rows import read_good, read_range
 from latentscan.store.schema import DEFAULT_CHUNK_ROWS
 
 if TYPE_CHECKING:
@@ -118,6 +118,31 @@ def shared_rows(members: Sequence[Member], size: int, seed: int, execution: Exec
 
     found, sampled = _over_ranges(members, leaf, combine, "rows side by side", execution)
     return Shared(found, sampled.images)
+
+
+def shared_sample(members: Sequence[Member], size: int, seed: int, execution: Execution) -> Sample:
+    """Sample images that are good in all stores, without reading their latents.
+
+    Parameters
+    ----------
+    members
+        The stores, of the same images.
+    size, seed
+        How many of the shared images are sampled, and the seed.
+    execution
+        Where tasks run.
+
+    Raises
+    ------
+    StoreError
+        If a chunk is missing or damaged.
+    """
+
+    def leaf(rows: range) -> Sample:
+        good = np.logical_and.reduce([read_good(member.snapshot, rows) for member in members])
+        return sample(rows.start + np.flatnonzero(good), size, seed)
+
+    return _over_ranges(members, leaf, Sample.merge, "shared images", execution)
 
 
 def cka_errors(

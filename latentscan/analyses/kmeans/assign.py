@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from latentscan.kernels.frame import Frame
-from latentscan.kernels.inertia import Models, inertia_partial
+from latentscan.kernels.inertia import InertiaPartial, Models, inertia_partial
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from latentscan.store.results import Result
@@ -43,11 +45,31 @@ def labels_of(result: Result, rows: NDArray[np.float32], k: int) -> NDArray[np.i
     k
         One of its numbers of clusters.
     """
+    return assignments(result["centres"][centres_of(result, k)], [k], rows).labels[:, 0]
+
+
+def assignments(
+    centres: NDArray[np.float32], counts: Sequence[int], rows: NDArray[np.float32]
+) -> InertiaPartial:
+    """Return the cluster of each row, and the inertia, by several models.
+
+    Parameters
+    ----------
+    centres
+        Of one model after another, (centre, component).
+    counts
+        The number of centres of each model.
+    rows
+        (n, components).
+    """
     if not len(rows):
-        return np.zeros(0, np.int32)
-    centres = result["centres"][centres_of(result, k)]
+        none = np.zeros(len(counts))
+        members = np.full(len(centres), -1)
+        total, labels = np.zeros(rows.shape[1] + 1), np.zeros((0, len(counts)), np.int32)
+        sizes = np.zeros(len(centres), np.int64)
+        return InertiaPartial(0, total, none, sizes, members, sizes[:0], labels)
     middle = centres.mean(axis=0).astype(np.float32)
     apart = np.abs(rows - middle)
     frame = Frame.around(middle, float(np.median(apart)), float(apart.max(initial=0)))
-    models = Models.of(centres, [k], frame)
-    return inertia_partial(rows, np.arange(len(rows)), models, [0]).labels[:, 0]
+    models = Models.of(centres, counts, frame)
+    return inertia_partial(rows, np.arange(len(rows)), models, range(len(counts)))

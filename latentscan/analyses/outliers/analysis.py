@@ -11,9 +11,10 @@ from latentscan.analyses.analysis import Analysis, Request, count_attributes
 from latentscan.analyses.functions import call
 from latentscan.analyses.neighbours.graph import NEIGHBOURS, GraphParameters, NeighbourGraph
 from latentscan.analyses.neighbours.index import build_index
+from latentscan.analyses.origins import StoreAndOrigins
 from latentscan.analyses.outliers.chance import (
     Extreme,
-    Twin,
+    Twins,
     dimension,
     expected_pairs,
     mahalanobis_extreme,
@@ -24,6 +25,7 @@ from latentscan.analyses.outliers.duplicates import find_duplicates
 from latentscan.analyses.outliers.exact import exact_figures
 from latentscan.analyses.outliers.figures import Cloud, Found, Measure
 from latentscan.analyses.outliers.parameters import OutliersParameters
+from latentscan.analyses.outliers.reconstruction import excess_extreme, reconstruction_excess
 from latentscan.analyses.pca import PCA, PcaParameters
 from latentscan.kernels.reduction import Counts, Reduction
 from latentscan.scan.reduce import reduce_store
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
 
     from latentscan.analyses.analysis import Task
     from latentscan.analyses.functions import Options
-    from latentscan.analyses.inputs import OneStore
     from latentscan.analyses.outliers.duplicates import Duplicates
     from latentscan.scan.rows import PointsChoice
     from latentscan.store.reader import LatentStore
@@ -46,12 +47,13 @@ if TYPE_CHECKING:
     Floats = NDArray[np.floating]
 
 LISTS = ("score", "mahalanobis", "neighbour_distance", "density", "largest_radius", "smallest_radius")
+RECONSTRUCTION = "reconstruction_excess"  # the list, and the figure, where the images are made again
 SCORED = ("mahalanobis", "neighbour_distance", "density")
 TAIL_POINTS = 200
 SMALLEST = ("density", "smallest_radius")  # lists whose first is the smallest
 
 
-def find_outliers(task: Task[OutliersParameters, OneStore]) -> Result:
+def find_outliers(task: Task[OutliersParameters, StoreAndOrigins]) -> Result:
     """Compute the figures of all images, list the most extreme ones, and group the near-duplicates.
 
     Raises
@@ -63,9 +65,9 @@ def find_outliers(task: Task[OutliersParameters, OneStore]) -> Result:
     array = parameters.points_of(snapshot.schema)
     searched = task.result_of(_graph(parameters))
     graph, sample = NeighbourGraph.of_result(searched), searched["image"]
+    excess = reconstruction_excess(task.inputs, array, execution)
     cloud, k = Cloud.of(task.result_of(_cloud(parameters))), graph.indices.shape[1]
     rows = gather_rows(snapshot, array, sample, execution)
-    twin = Twin.of(rows, k, parameters.seed, execution)
     last = graph.distances[:, -1]
     near = parameters.duplicate * float(np.median(last))
     measure = Measure(
@@ -83,7 +85,8 @@ def find_outliers(task: Task[OutliersParameters, OneStore]) -> Result:
         (array,), measure, Found.merge, lambda found, counts: (found, counts)
     )
     found, counts = reduce_store(snapshot, reduction, execution, label="figures of images")
-    figures = _Figures.of(found, _extremes(twin, counts.good, cloud))
+    twins = Twins.of(rows, k, parameters.seed, cloud.whitening, counts.good, execution)
+    figures = _Figures.of(found, _extremes(twins), excess)
     shown = figures.shown(parameters.listed)
     duplicates = find_duplicates(snapshot, array, found.cells, near, execution)
     dimensions = dimension(graph, near)
@@ -150,7 +153,8 @@ LABELS = {  # what each variable is, and its unit
     "mahalanobis": ("Mahalanobis distance from the mean", "1"),
     "neighbour_distance": ("distance to the k-th nearest image of the sample", "1"),
     "density": ("local density, as a share of that around the nearest images", "1"),
-    "score": ("largest of the figures in times of its limit", "1"),
+    "score": ("outlier score, above 1 beyond a limit of chance", "1"),
+    RECONSTRUCTION: ("reconstruction loss above the floor of the image", "nats, or squares"),
     "list": ("what images are listed by", ""),
     "listed_image": ("row of a listed image, -1 for none", "1"),
     "listed": ("its figure", "1"),
@@ -170,8 +174,9 @@ LABELS = {  # what each variable is, and its unit
 
 OUTLIERS = Analysis(
     name="outliers",
-    version=1,
+    version=3,
     parameters=OutliersParameters,
+    inputs=StoreAndOrigins,
     requires=_requires,
     compute=find_outliers,
     cost=outliers_cost,
@@ -182,6 +187,9 @@ OUTLIERS = Analysis(
 
 def outliers(
     store: LatentStore,
+    model: str | None = None,
+    images: str | None = None,
+    root: str | None = None,
     *,
     nearest: int = 10,
     sample: int = 10_000,
@@ -197,12 +205,18 @@ def outliers(
     ----------
     store
         The latent store.
+    model
+        The run folder that wrote it, or its decoder; with it and `images`, each image is made again.
+    images
+        The images that it is of.
+    root
+        The folder that a list's paths are relative to.
     nearest
         The k of the distance to the k-th nearest neighbour.
     sample
         Images among which neighbours are looked for; all if there are fewer.
     seed
-        Seed of the sample, and of its Gaussian twin.
+        Seed of the sample, and of its Gaussian twins.
     listed
         Images in a list.
     duplicate
@@ -217,15 +231,19 @@ def outliers(
     Figures of every image, float32, NaN for one without latents: `radius`, `mahalanobis` (in the frame of
     the whole cloud), `neighbour_distance` (to the k-th nearest of a sample of the images), `density` (the
     mean of that distance of the k nearest, as a share of the own one) and `score` (image): the largest of
-    the last three in times of the limit below.
+    the last three in times of the limit below. Where model and images are named, also
+    `reconstruction_excess`: the reconstruction loss above the floor that the grey of the image sets (see
+    `ledger`).
 
     `listed_image` (list, rank), its figure `listed` and the path `listed_image_path`, are the most extreme
     images by each `list`. What as many rows of a Gaussian with the same mean and covariance would have is
     beside them (list): `expected`, the median of the most extreme one, and `limit`, which it is beyond with
     a probability of 1 %; `beyond` counts the images beyond the limit. Both are in closed form for
-    `mahalanobis`, and come from the tail of a Gaussian twin of the sample for others. `shown_image` (shown)
-    are all that are listed, with `shown_neighbour_distance`, `shown_density` and `shown_nearest_image` among
-    all images, whatever the sample.
+    `mahalanobis`, and come from the tail of Gaussian twins of the sample for others, where no distance is
+    beyond those at the edge of a twin. Those of `reconstruction_excess` are of a log-normal distribution with
+    the same median and quartiles. `shown_image` (shown) are all that are listed, with
+    `shown_neighbour_distance`, `shown_density` and `shown_nearest_image` among all images, whatever the
+    sample.
 
     `gaussian_beyond` (tail) of as many Gaussian rows are expected beyond `gaussian_mahalanobis` (tail).
 
@@ -237,6 +255,8 @@ def outliers(
     ------
     StoreError
         If the store is incomplete or damaged, or all its images were rejected.
+    UsageError
+        If the model or the images are not those of the store, or only one of them is named.
     ParameterError
         If a parameter does not fit, or there is one image only.
     """
@@ -248,14 +268,15 @@ def outliers(
         "duplicate": duplicate,
         "array": array,
     }
-    return call(OUTLIERS, {"store": store}, given, options)
+    named = {"store": store, "model": model, "images": images, "root": root}
+    return call(OUTLIERS, named, given, options)
 
 
-def _extremes(twin: Twin, images: int, cloud: Cloud) -> dict[str, Extreme]:
+def _extremes(twins: Twins) -> dict[str, Extreme]:
     found = {
         "score": Extreme(np.nan, 1.0),
-        "mahalanobis": mahalanobis_extreme(images, cloud.whitening.axes),
-        **twin.extremes(images),
+        "mahalanobis": mahalanobis_extreme(twins.images, twins.axes),
+        **twins.extremes(),
     }
     return {name: found[name] for name in LISTS}
 
@@ -269,7 +290,7 @@ class _Figures:
     extremes: dict[str, Extreme]
 
     @classmethod
-    def of(cls, found: Found, extremes: dict[str, Extreme]) -> _Figures:
+    def of(cls, found: Found, extremes: dict[str, Extreme], excess: NDArray[np.float64] | None) -> _Figures:
         figures = found.figures
         values: dict[str, Floats] = {
             "mahalanobis": figures.mahalanobis,
@@ -280,11 +301,15 @@ class _Figures:
         }
         ratios = [_in_limits(name, values[name], extremes[name].limit) for name in SCORED]
         values["score"] = np.max(ratios, axis=0).astype(np.float32)
+        if excess is not None:
+            values[RECONSTRUCTION] = excess[figures.images].astype(np.float32)
+            extremes = {**extremes, RECONSTRUCTION: excess_extreme(excess)}
         return cls(figures.images, values, extremes)
 
     def order(self, name: str, count: int) -> NDArray[np.intp]:
         """Return the positions of the most extreme images of a list, the first of equal ones first."""
         values = self.values[name] if name in SMALLEST else -self.values[name]
+        values = np.where(np.isnan(values), np.inf, values)
         if count < len(values):
             last = np.partition(values, count - 1)[count - 1]
             among = np.flatnonzero(values <= last)
@@ -294,24 +319,25 @@ class _Figures:
 
     def shown(self, count: int) -> NDArray[np.intp]:
         """Return the positions of the images of any list, ascending."""
-        return np.unique(np.concatenate([self.order(name, count) for name in LISTS]))
+        return np.unique(np.concatenate([self.order(name, count) for name in self.extremes]))
 
     def lists(self, count: int) -> dict[str, Variable]:
         count = min(count, len(self.images))
-        order = np.stack([self.order(name, count) for name in LISTS])
+        names = list(self.extremes)
+        order = np.stack([self.order(name, count) for name in names])
         values = np.stack(
-            [self.values[name][at].astype(np.float64) for name, at in zip(LISTS, order, strict=True)]
+            [self.values[name][at].astype(np.float64) for name, at in zip(names, order, strict=True)]
         )
-        limits = np.array([self.extremes[name].limit for name in LISTS])
+        limits = np.array([self.extremes[name].limit for name in names])
         beyond = [
             np.count_nonzero(self.values[n] < limit if n in SMALLEST else self.values[n] > limit)
-            for n, limit in zip(LISTS, limits.tolist(), strict=True)
+            for n, limit in zip(names, limits.tolist(), strict=True)
         ]
         return {
-            "list": Variable(("list",), np.array(LISTS, object)),
-            "listed_image": Variable(("list", "rank"), self.images[order]),
+            "list": Variable(("list",), np.array(names, object)),
+            "listed_image": Variable(("list", "rank"), np.where(np.isnan(values), -1, self.images[order])),
             "listed": Variable(("list", "rank"), values),
-            "expected": Variable(("list",), np.array([self.extremes[name].expected for name in LISTS])),
+            "expected": Variable(("list",), np.array([self.extremes[name].expected for name in names])),
             "limit": Variable(("list",), limits),
             "beyond": Variable(("list",), np.array(beyond, np.int64)),
         }
@@ -329,7 +355,8 @@ def _in_limits(name: str, values: Floats, limit: float) -> Floats:
 
 def _per_image(figures: _Figures, images: int) -> dict[str, Variable]:
     found = {}
-    for name in ("radius", *SCORED, "score"):
+    more = [RECONSTRUCTION] if RECONSTRUCTION in figures.values else []
+    for name in ("radius", *SCORED, "score", *more):
         values = np.full(images, np.nan, np.float32)
         values[figures.images] = figures.values["largest_radius" if name == "radius" else name]
         found[name] = Variable(("image",), values)

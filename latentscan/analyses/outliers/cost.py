@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from latentscan.analyses.neighbours.graph import indexing_cost, search_cost
+from latentscan.analyses.outliers.chance import twins_of
 from latentscan.kernels.nearest import PRODUCT_ROWS, TILE_DISTANCES
 from latentscan.kernels.reduction import Footprint
 from latentscan.scan.cost import Cost, gathering, in_turn, one_pass
@@ -25,7 +26,7 @@ def outliers_cost(setting: Setting, parameters: OutliersParameters) -> Cost:
     footprint = Footprint(task_bytes=index, partial_bytes=schema.images * IMAGE_BYTES)
     parts = [
         gathering(schema, sample, array),
-        search_cost(schema, sample, k),
+        *[search_cost(schema, sample, k)] * twins_of(sample),
         indexing_cost(sample),
         one_pass(schema, (array,), footprint),
     ]

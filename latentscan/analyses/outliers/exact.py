@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from latentscan.scan.snapshot import Snapshot
 
 
+NO_IMAGE = -2
+
+
 @dataclass(frozen=True)
 class Exact:
     """The nearest neighbours of some images among all, and how dense the cloud is around these.
@@ -72,15 +75,45 @@ def nearest_among_all(
         Where tasks run.
     """
     queries = gather_rows(snapshot, array, images, execution)
+    return nearest_to(snapshot, array, queries, k, execution, images=images)
+
+
+def nearest_to(
+    snapshot: Snapshot,
+    array: Points,
+    queries: NDArray[np.float32],
+    k: int,
+    execution: Execution,
+    images: NDArray[np.int64] | None = None,
+) -> Nearest:
+    """Find the k images nearest to each of some points (n, component), in one pass over the store.
+
+    Parameters
+    ----------
+    snapshot
+        The store.
+    array
+        Its points.
+    queries
+        The points, (n, component).
+    k
+        How many; at most as many as there are good images, or fewer than those where `images` is given.
+    execution
+        Where tasks run.
+    images
+        The image that each point is of, (n,), which is not near to itself; None where they are of none.
+    """
+    own = np.full(len(queries), NO_IMAGE) if images is None else images
+    most = k if images is None else k + 1
 
     def chunk(block: LatentBlock) -> Nearest:
         rows = block.latents[array]
-        count = min(k + 1, len(rows))
-        numbers, squares = np.full((len(queries), k + 1), -1), np.full((len(queries), k + 1), np.inf)
+        count = min(most, len(rows))
+        numbers, squares = np.full((len(queries), most), -1), np.full((len(queries), most), np.inf)
         if count:
             near, apart = nearest(rows, queries, count)
             numbers[:, :count], squares[:, :count] = block.images[near], apart
-        squares[numbers == images[:, np.newaxis]] = np.inf  # of the image itself
+        squares[numbers == own[:, np.newaxis]] = np.inf  # of the image itself
         order = np.argsort(squares, axis=1, kind="stable")[:, :k]
         return Nearest(np.take_along_axis(numbers, order, axis=1), np.take_along_axis(squares, order, axis=1))
 

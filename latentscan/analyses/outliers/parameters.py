@@ -19,7 +19,7 @@ class OutliersParameters(PointsParameters):
         le=1_000_000_000,
         description="images among which neighbours are looked for; all if there are fewer",
     )
-    seed: int = Field(default=0, ge=0, lt=2**63, description="seed of the sample, and of its Gaussian twin")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="seed of the sample, and of its Gaussian twins")
     listed: int = Field(default=20, ge=1, le=10_000, description="images in a list")
     duplicate: float = Field(
         default=1e-3,

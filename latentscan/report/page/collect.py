@@ -103,7 +103,8 @@ def collect(snapshots: Mapping[str, Snapshot], results: str | None = None) -> Co
         named = _named(_widest(found) if together else found)
         shown += _aligned(analysis, named)
         held = {store for one in named for store in one.stores}
-        absent = tuple(store for store in snapshots if store not in held)
+        suited = (store for store, snapshot in snapshots.items() if analysis.suits(snapshot.schema))
+        absent = tuple(store for store in suited if store not in held)
         if absent and not (together and len(snapshots) < 2):
             missing[name] = absent
     return Collection(tuple(shown), tuple(left_out), missing)

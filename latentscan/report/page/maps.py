@@ -101,13 +101,19 @@ def map_plot(at: int, one: Map, source: ColumnDataSource) -> Plot:
 
 
 def point_style(one: Map) -> dict[str, Any]:
-    """Return how the points of a map are drawn: their size in pixels, their opacity, and where the map is."""
+    """Return how a map is drawn: its store, the size of points in pixels, their opacity, and where it is."""
     shown = int(np.isfinite(one.places[:, 0]).sum())
     size = float(np.clip(np.sqrt(INK * SIDE**2 / max(shown, 1) / 0.8), *SIZES))
     opacity = 0.85 if size > SIZES[0] else 0.55
     left, right, low, high = one.extent
     middle = [(left + right) / 2, (low + high) / 2]
-    return {"size": size, "opacity": opacity, "extent": right - left, "middle": middle}
+    return {
+        "store": one.store,
+        "size": size,
+        "opacity": opacity,
+        "extent": right - left,
+        "middle": middle,
+    }
 
 
 def _draw_density(plot: Plot, one: Map) -> None:

@@ -279,27 +279,30 @@ window.latentscan = (() => {
   function hover(event, at) {
     const box = find("hover"), nearest = state.ids[at] ? under(event, at) : -1;
     if (nearest < 0) { box.hidden = true; return; }
-    if (box.hidden || box.dataset.place !== String(nearest)) describe(box, nearest);
+    if (box.hidden || box.dataset.place !== `${at} ${nearest}`) describe(box, nearest, at);
     box.hidden = false;
     const { width, height } = box.getBoundingClientRect();
     box.style.left = `${Math.max(4, pointer.x + width + 24 > innerWidth ? pointer.x - width - 16 : pointer.x + 16)}px`;
     box.style.top = `${Math.max(4, Math.min(pointer.y + 16, innerHeight - height - 8))}px`;
   }
 
-  function describe(box, row) {
+  // an image with its attributes, and with the figures of the store that the map is of
+  function describe(box, row, map) {
     box.replaceChildren();
-    box.dataset.place = row;
+    box.dataset.place = `${map} ${row}`;
     box.dataset.row = state.source.data.row[row];
     thumbnail(box, row, "large");
     add(box, "div", state.source.data.path[row], "path");
     add(box, "div", `row ${number(state.source.data.row[row])}`, "figure");
     const list = add(box, "dl"), yes = [];
     data.columns.forEach((column, at) => {
+      const isOwn = column.group === "attributes" || column.group === data.maps[map].store;
+      if (!isOwn && at !== state.colour) return;
       const isFlag = column.names.length === 2 && column.names[1] === "yes";
       if (isFlag && at !== state.colour) {
         if (valuesOf(at)[row] === 1) yes.push(column.title);
       } else if (list.childElementCount < 28 && text(at, row) !== "–") {
-        add(list, "dt", title(column));
+        add(list, "dt", isOwn ? column.title : title(column));
         add(list, "dd", text(at, row));
       }
     });
@@ -341,13 +344,14 @@ window.latentscan = (() => {
 
   function offer() {
     const menu = find("colour"), groups = new Map();
+    const stores = new Set(data.columns.map((column) => column.group)).size - data.columns.some((column) => column.group === "attributes");
     data.columns.forEach((column, at) => {
       if (!groups.has(column.group)) {
         const group = add(menu, "optgroup");
         group.label = plain(column.group);
         groups.set(column.group, group);
       }
-      add(groups.get(column.group), "option", column.title).value = at;
+      add(groups.get(column.group), "option", stores > 1 ? title(column) : column.title).value = at;
     });
     state.colour = data.colour;
     menu.value = data.colour;

@@ -9,9 +9,8 @@ import numpy as np
 
 from latentscan.analyses.kmeans.assign import chosen_k, labels_of
 from latentscan.analyses.registry import ANALYSES
-from latentscan.images.source import MISSING
+from latentscan.report.image_columns import Column, cluster_column, known_columns, read_at
 from latentscan.scan.rows import choose_points, gather_rows
-from latentscan.store.schema import ATTRIBUTE_ARRAYS, LABEL_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from latentscan.execution.context import Execution
-    from latentscan.images.source import Kind
     from latentscan.report.page.collect import Collection, Shown
     from latentscan.scan.snapshot import Snapshot
     from latentscan.store.results import Result
@@ -28,33 +26,9 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 150_000  # on a map, one by one; of more, a sample lies on a picture of their density
 IN_FRONT = 100_000  # that sample
-MOST_CATEGORIES = 1000
 BINS = 256  # of a picture of density, along each axis
-SPLITS = ("train", "valid", "test")
 _MAP, _CLUSTERS = "tsne", "kmeans"
 _NOT_FOUND = -1
-
-
-@dataclass(frozen=True)
-class Column:
-    """What is known of each image, (n,).
-
-    Parameters
-    ----------
-    title
-        What a reader calls it.
-    group
-        The store that it is of, or that it is an attribute.
-    values
-        Numbers, NaN where there is none; or the places of texts in `names`, −1 where there is none.
-    names
-        The texts of a categorical column.
-    """
-
-    title: str
-    group: str
-    values: NDArray[Any]
-    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -193,13 +167,13 @@ def _without_repeats(values: Rows) -> Rows:
 
 def _join(groups: list[_Group], store: str, snapshot: Snapshot, rows: Rows) -> None:
     """Add a store to the group of those with the same images, or to one of its own."""
-    paths = _read(snapshot, "path", rows)
+    paths = read_at(snapshot, "path", rows)
     for group in groups:
         other = next(iter(group.stores.values()))
         _, ours, theirs = np.intersect1d(group.rows, rows, return_indices=True)
         few = rows[:100] if not len(ours) else rows[:0]
         same = (group.paths[ours] == paths[theirs]).all() and (
-            _read(other, "path", few) == paths[: len(few)]
+            read_at(other, "path", few) == paths[: len(few)]
         ).all()
         if other.schema.images == snapshot.schema.images and same:
             group.stores[store] = snapshot
@@ -207,19 +181,6 @@ def _join(groups: list[_Group], store: str, snapshot: Snapshot, rows: Rows) -> N
             group.paths = np.concatenate([group.paths, paths])[first]
             return
     groups.append(_Group({store: snapshot}, rows, paths))
-
-
-def _read(snapshot: Snapshot, name: str, rows: Rows) -> NDArray[Any]:
-    """Read an array of a store at some rows, ascending."""
-    if not len(rows):
-        return np.zeros(0, object)
-    length = snapshot.schema.chunk_rows
-    blocks, starts = np.unique(rows // length, return_index=True)
-    parts = [
-        snapshot.read_block(block, (name,))[name][part - block * length]
-        for block, part in zip(blocks.tolist(), np.split(rows, starts[1:]), strict=True)
-    ]
-    return np.concatenate(parts)
 
 
 def _find(rows: Rows, places: Rows, wanted: Rows) -> Rows:
@@ -253,7 +214,7 @@ def _columns(groups: list[_Group], found: Collection, count: int, execution: Exe
                 yield _spread(column, group, count)
     titles: dict[str, list[Column]] = {}
     for group in groups:
-        for column in _known(next(iter(group.stores.values())), group.rows):
+        for column in known_columns(next(iter(group.stores.values())), group.rows):
             titles.setdefault(column.title, []).append(_spread(column, group, count))
     for columns in titles.values():
         yield _joined(columns)
@@ -284,11 +245,21 @@ def _figures(
     found: Collection, store: str, snapshot: Snapshot, rows: Rows, execution: Execution
 ) -> Iterator[Column]:
     own = [one for one in found.shown if one.stores == (store,)]
-    titles: set[str] = set()
+    known: dict[str, Column] = {}
     for column in _all_figures(own, snapshot, rows, execution):
-        if column.title not in titles and len(column.values):
-            titles.add(column.title)
-            yield replace(column, group=store)
+        if column.title in known or not len(column.values):
+            continue
+        if any(_repeats(column, other) for other in known.values()):  # as the radius of a map
+            continue
+        known[column.title] = column
+        yield replace(column, group=store)
+
+
+def _repeats(column: Column, other: Column) -> bool:
+    """Check whether a figure has the values of another, wherever it has any."""
+    held = np.isfinite(column.values)
+    same_kind = not column.names and not other.names and column.values.dtype == other.values.dtype
+    return same_kind and bool(held.any() and np.allclose(column.values[held], other.values[held], rtol=1e-5))
 
 
 def _all_figures(own: list[Shown], snapshot: Snapshot, rows: Rows, execution: Execution) -> Iterator[Column]:
@@ -304,51 +275,13 @@ def _all_figures(own: list[Shown], snapshot: Snapshot, rows: Rows, execution: Ex
                 yield Column(title, "", variable.values[rows].astype(np.float32))
             elif variable.dims == ("label_k", "image"):
                 for k, labels in zip(one.result["label_k"].tolist(), variable.values, strict=True):
-                    yield _clusters(k, labels[rows])
+                    yield cluster_column(k, labels[rows])
         if one.analysis == _CLUSTERS:
             array = one.result.attributes.get("array", choose_points(snapshot.schema, "auto"))
             k = chosen_k(one.result)
-            yield _clusters(k, labels_of(one.result, gather_rows(snapshot, array, rows, execution), k))
+            yield cluster_column(k, labels_of(one.result, gather_rows(snapshot, array, rows, execution), k))
         if one.analysis == _MAP:
             values = np.full(len(rows), np.nan, np.float32)
             at = _find(rows, np.arange(len(rows)), one.result["image"].astype(np.int64))
             values[at[at >= 0]] = one.result["radius"][at >= 0]
             yield Column(str(ANALYSES["tsne"].labels["radius"][0]), "", values)
-
-
-def _clusters(k: int, labels: NDArray[Any]) -> Column:
-    return Column(f"cluster of {k}", "", _codes(labels), tuple(f"cluster {number}" for number in range(k)))
-
-
-def _codes(values: NDArray[Any]) -> NDArray[Any]:
-    return values.astype(np.int8 if values.max(initial=0) < 128 else np.int16)
-
-
-def _known(snapshot: Snapshot, rows: Rows) -> Iterator[Column]:
-    """Yield the partition and the attributes of the images."""
-    schema = snapshot.schema
-    if schema.split:
-        yield Column("split", "attributes", _read(snapshot, "split", rows).astype(np.int8), SPLITS)
-    for kind, field in LABEL_FIELDS.items():
-        labels: tuple[str, ...] = getattr(schema, field)
-        if labels:
-            values = _read(snapshot, ATTRIBUTE_ARRAYS[kind], rows)
-            for at, label in enumerate(labels):
-                column = _attribute(snapshot, kind, label, values[:, at])
-                if column is not None:
-                    yield column
-
-
-def _attribute(snapshot: Snapshot, kind: Kind, label: str, values: NDArray[Any]) -> Column | None:
-    """Return an attribute; None of texts that are nearly all different."""
-    if kind == "binary":
-        codes = np.select([values < 0, values > 0], [0, 1], -1).astype(np.int8)
-        return Column(label, "attributes", codes, ("no", "yes"))
-    if kind == "text":
-        names = snapshot.store.categories(label) or tuple(sorted({str(value) for value in values} - {""}))
-        if len(names) > MOST_CATEGORIES:
-            return None
-        place = {name: at for at, name in enumerate(names)}
-        return Column(label, "attributes", _codes(np.array([place.get(str(v), -1) for v in values])), names)
-    numbers = np.where(values == MISSING[kind], np.nan, values.astype(np.float64))
-    return Column(label, "attributes", numbers.astype(np.float32))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from base64 import b64encode
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,14 +17,15 @@ from latentscan.analyses.registry import ANALYSES
 from latentscan.errors import ParameterError
 from latentscan.execution.context import Execution
 from latentscan.paths import absolute, store_names
+from latentscan.report.page.chapter import Chapter, Part, Strip, Tile, picture_url
 from latentscan.report.page.collect import collect
 from latentscan.report.page.facts import gather_facts
 from latentscan.report.page.maps import histogram_plot, map_plot, point_style, shared_source
 from latentscan.report.page.markup import blocks_of
+from latentscan.report.page.models import model_chapters
 from latentscan.report.page.points import gather_points
 from latentscan.report.page.thumbnails import COLUMNS, LINES, make_thumbnails
 from latentscan.report.section import section_of
-from latentscan.report.style import picture_of
 from latentscan.report.views import view_of
 from latentscan.scan.snapshot import Snapshot
 from latentscan.store.reader import open_store
@@ -37,65 +37,19 @@ if TYPE_CHECKING:
     from bokeh.model import Model
 
     from latentscan.execution.context import Execution as Where
+    from latentscan.report.image_columns import Column
     from latentscan.report.page.collect import Collection
-    from latentscan.report.page.markup import Block
-    from latentscan.report.page.points import Column, Map, Points
+    from latentscan.report.page.points import Map, Points
     from latentscan.report.page.thumbnails import Thumbnails
     from latentscan.report.section import Images, Section
     from latentscan.store.results import Result
 
-DPI = 110  # of the pictures
 # Okabe, M., Ito, K. (2008), Color universal design, without black; then tones of them
 PALETTE = (
     *(0x0072B2, 0xE69F00, 0x009E73, 0xCC79A7, 0x56B4E9, 0xD55E00, 0xB8A81A, 0x7A7F88),
     *(0x4B9CD3, 0xB36B00, 0x66C2A5, 0x8F4E78, 0x2A6F97, 0xF0A07A, 0x6B6B2A, 0xB0B5BE),
 )
 _FIRST_FIGURES = ("radius",)  # whose histograms are shown
-
-
-@dataclass(frozen=True)
-class Tile:
-    """An image of a result: its path, its row, its figure, and where its thumbnail is."""
-
-    path: str
-    row: int
-    note: str
-    sheet: int | None
-    x: int
-    y: int
-
-
-@dataclass(frozen=True)
-class Strip:
-    """Images that a result names."""
-
-    title: str
-    tiles: tuple[Tile, ...]
-
-
-@dataclass(frozen=True)
-class Part:
-    """A picture and the tables of results that are presented together."""
-
-    names: tuple[str, ...]
-    picture: str
-    width: int
-    height: int
-    blocks: tuple[Block, ...]
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """What a page has of an analysis."""
-
-    id: str
-    section: Section
-    parts: tuple[Part, ...]
-    strips: tuple[Strip, ...] = ()
-    open: bool = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.section, name)
 
 
 @dataclass(frozen=True)
@@ -116,6 +70,9 @@ def write_report(
     root: str | None = None,
     assets: Path | None = None,
     results: str | None = None,
+    models: Sequence[Path] = (),
+    trust_model: bool = False,
+    front: Sequence[Chapter] = (),
     execution: Where = Execution(),  # noqa: B008 (frozen)
 ) -> Written:
     """Write a page of what is cached of stores.
@@ -132,6 +89,13 @@ def write_report(
         A folder for larger thumbnails of all images; the most important ones are in the page if None.
     results
         Where results are cached; each store itself if None.
+    models
+        The run folder, or the decoder, of each store in their order: for the history of the training, and for
+        what is decoded.
+    trust_model
+        Whether they may be files that can run code.
+    front
+        What stands before everything else; the first of them names the page.
     execution
         Where images are decoded, and who follows.
 
@@ -143,6 +107,12 @@ def write_report(
         If a store is named twice, or the images are not those of the stores.
     """
     snapshots = _open(stores)
+    if models and len(models) != len(stores):
+        raise ParameterError(
+            f"{len(models)} for {len(stores)} stores; give one for each, in their order, or none",
+            field="model",
+            value=", ".join(map(str, models)),
+        )
     found = collect(snapshots, results)
     sections = {name: section_of(name, found.of(name)) for name in ANALYSES if found.of(name)}
     points = gather_points(snapshots, found, execution, _named(found, sections))
@@ -151,8 +121,13 @@ def write_report(
         folder = None if assets is None else _folder(assets, out)
         first = next(iter(snapshots.values()))
         thumbnails = make_thumbnails(images, root, first, points.paths, points.first, folder, execution)
-    chapters = _chapters(found, sections, points, thumbnails, execution)
-    page = _page(snapshots, found, points, thumbnails, chapters, execution)
+    chapters = [*front, *_chapters(found, sections, points, thumbnails, execution)]
+    said: list[str] = []
+    if models:
+        own = dict(zip(snapshots, models, strict=True))
+        chapters += model_chapters(own, snapshots, images, root, said, execution, trust=trust_model)
+    title = front[0].section.title if front else ""
+    page = _page(snapshots, found, points, thumbnails, chapters, title, execution)
     partial = out.with_name(f"{out.name}.partial")
     partial.write_text(page, encoding="utf-8", errors="backslashreplace")
     partial.replace(out)
@@ -160,7 +135,7 @@ def write_report(
         out,
         len(points),
         0 if thumbnails is None else int((thumbnails.place >= 0).sum()),
-        tuple(f"not computed: {name} of {', '.join(of)}" for name, of in found.missing.items()),
+        (*said, *(f"not computed: {name} of {', '.join(of)}" for name, of in found.missing.items())),
     )
 
 
@@ -219,13 +194,12 @@ def _chapters(
 def _part(name: str, results: Mapping[str, Result], said: Sequence[str]) -> Part:
     """Return a picture and tables, without the sentences that stand above them already."""
     view = view_of(name)
-    content, width, height = picture_of(view.figure(results), DPI)
+    picture, width, height = picture_url(view.figure(results))
     blocks = tuple(
         block
         for block in blocks_of(view.table(results))
         if block.kind != "paragraph" or not any(sentence.endswith(block.text) for sentence in said)
     )
-    picture = f"data:image/png;base64,{b64encode(content).decode()}"
     return Part(tuple(results), picture, width, height, blocks)
 
 
@@ -233,13 +207,14 @@ def _strip(images: Images, store: str, points: Points, thumbnails: Thumbnails) -
     """Return the images that a result names, where they have thumbnails."""
     places = points.find(store, images.rows).tolist()
     notes = images.notes or ("",) * len(images.rows)
+    groups = images.groups or (0,) * len(images.rows)
     tiles = []
-    for row, place, note in zip(images.rows, places, notes, strict=True):
+    for row, place, note, group in zip(images.rows, places, notes, groups, strict=True):
         at = int(thumbnails.place[place])
         sheet, cell = divmod(at, COLUMNS * LINES)
         where = (sheet if at >= 0 else None, cell % COLUMNS, cell // COLUMNS)
-        tiles.append(Tile(one_line(points.paths[place]), row, note, *where))
-    return Strip(f"{images.result}: {images.title}", tuple(tiles))
+        tiles.append(Tile(one_line(points.paths[place]), row, note, *where, group))
+    return Strip(f"{images.result}: {images.title}", tuple(tiles), images.folded)
 
 
 def _page(
@@ -248,6 +223,7 @@ def _page(
     points: Points,
     thumbnails: Thumbnails | None,
     chapters: list[Chapter],
+    title: str,
     execution: Where,
 ) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -261,7 +237,7 @@ def _page(
     )
     images = max(snapshot.schema.images for snapshot in snapshots.values())
     context: dict[str, Any] = {
-        "title": " and ".join(snapshots) if len(snapshots) < 4 else f"{len(snapshots)} stores",
+        "title": title or _title(list(snapshots)),
         "subtitle": f"What an autoencoder did with its latent space: {images:,} images.",
         "stores": list(snapshots),
         "facts": gather_facts(snapshots, found, execution),
@@ -281,6 +257,19 @@ def _page(
     if points.maps:
         context |= _interactive(points, thumbnails)
     return pages.get_template("page.html").render(context)
+
+
+def _title(names: Sequence[str]) -> str:
+    """Return what a page is of.
+
+    Examples
+    --------
+    >>> _title(["a"]), _title(["a", "b", "c"]), _title(["a", "b", "c", "d"])
+    ('a', 'a, b and c', '4 stores')
+    """
+    if len(names) > 3:
+        return f"{len(names)} stores"
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 def _interactive(points: Points, thumbnails: Thumbnails | None) -> dict[str, Any]:

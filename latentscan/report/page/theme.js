@@ -14,5 +14,5 @@
   tell();
   const narrow = matchMedia("(max-width: 62rem)");
   if (narrow.matches) document.querySelector("nav details").open = false;
-  addEventListener("beforeprint", () => { for (const one of document.querySelectorAll("main details")) one.open = true; });
+  addEventListener("beforeprint", () => { for (const one of document.querySelectorAll("main details:not(.images)")) one.open = true; });
 })();

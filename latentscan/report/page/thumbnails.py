@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from latentscan.encoding.encode import open_source
+from latentscan.encoding.sources import open_source
 from latentscan.errors import ParameterError
+from latentscan.images.channels import as_pictures
 from latentscan.images.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def open_pictures(images: str, root: str | None, snapshot: Snapshot, side: int) 
         fit=seen.fit,
         orientation=seen.orientation,
         alpha=seen.alpha,
+        channels=seen.channels if isinstance(seen.channels, int) else "rgb",
         size=side,
         resampling="box",
     )
@@ -142,7 +144,7 @@ def _rows_of(
 def _sheet(source: ImageSource, rows: list[int], side: int) -> bytes:
     from PIL import Image
 
-    pixels = source.take(rows).values
+    pixels = as_pictures(source.take(rows).values)
     lines = -(-len(rows) // COLUMNS)
     held = np.zeros((lines * COLUMNS, side, side, 3), np.uint8)
     held[: len(rows)] = pixels

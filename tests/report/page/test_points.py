@@ -125,3 +125,11 @@ def test_a_store_of_other_images_may_have_no_map(store: LatentStore, tmp_path: P
     found = gathered(c=other, a=store)
     assert len(found) == 20
     assert {column.group for column in found.columns} == {"a", "attributes"}
+
+
+def test_the_radius_of_a_map_is_no_second_column_beside_that_of_all_images(store: LatentStore) -> None:
+    analyse(store, "outliers")
+    analyse(store, "tsne", points=20, perplexity=4, iterations=10)
+    titles = [column.title for column in gathered(a=store).columns]
+    assert sum(title.startswith("radius") for title in titles) == 1
+    assert "local density, as a share of that around the nearest images" in titles

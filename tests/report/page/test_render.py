@@ -92,7 +92,7 @@ def test_a_page_needs_nothing_but_itself(store: LatentStore, images: Path, tmp_p
     assert re.search(r"1 \(1 damaged\)", content)
     assert "&lt;b&gt;vae&lt;/b&gt; (SHA-256 abababababab" in content
     assert "numpy 2.3.0, tensorflow 2.21.0" in content
-    assert "96x96 RGB, stretched to fit" in content
+    assert "96x96 RGB in 0..1, stretched to fit" in content
     again = f"latentscan encode --model vae --images faces --store {store.location}"
     assert again in content
     made = f"latentscan tsne --store {store.location} --points {IMAGES} --perplexity 4 --iterations 10"
