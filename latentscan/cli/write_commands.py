@@ -99,7 +99,8 @@ def train(
     _start_tensorflow()
     from latentscan.models.training import train as run_training
 
-    source = open_source(images, preprocessing, root=root, recorded=recorded)
+    progress = terminal_progress()
+    source = open_source(images, preprocessing, root=root, recorded=recorded, progress=progress)
     training = run_training(
         source,
         out,
@@ -107,7 +108,7 @@ def train(
         preprocessing,
         resume=resume,
         resume_from=resume_from,
-        progress=terminal_progress(),
+        progress=progress,
     )
     note(f"trained on {training.images:,} images, {len(training.history)} epochs; the encoder is in {out}")
     if training.rejected:

@@ -135,7 +135,7 @@ def encode_all(
         If a store is damaged.
     """
     _require_pairs(models, stores)
-    prepared = prepare(models, images, stores, parameters)
+    prepared = prepare(models, images, stores, parameters, progress)
     for line in dict.fromkeys(line for one in prepared for line in one.notes):
         remark(progress, spelled(line, "command line"))
     found: dict[str, Summary] = {}

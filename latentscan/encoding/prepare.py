@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from latentscan.images.preprocessing import Preprocessing
     from latentscan.images.source import ImageSource
     from latentscan.models.encoder import Encoder
+    from latentscan.progress import Progress
 
 PROBE_ROWS = 16  # images with which an encoder is tried before anything is written
 OF_NOISE = ("seed", "epsilon_limit", "epsilon_factor")
@@ -73,7 +74,11 @@ class Prepared:
 
 
 def prepare(
-    models: Sequence[str], images: str, stores: Sequence[str], parameters: EncodeParameters
+    models: Sequence[str],
+    images: str,
+    stores: Sequence[str],
+    parameters: EncodeParameters,
+    progress: Progress,
 ) -> list[Prepared]:
     """Load encoders, and open the images once for all that take the same pixels.
 
@@ -94,7 +99,7 @@ def prepare(
         pixels = chosen.model_dump_json(exclude=OF_THE_MODEL)
         groups.setdefault(pixels, []).append((member, chosen))
     several = len(models) > 1
-    return [_prepared(images, parameters, group, named=several) for group in groups.values()]
+    return [_prepared(images, parameters, group, progress, named=several) for group in groups.values()]
 
 
 def _load(model: str, store: str, parameters: EncodeParameters) -> tuple[Encoder, Preprocessing]:
@@ -136,6 +141,7 @@ def _prepared(
     images: str,
     parameters: EncodeParameters,
     group: Sequence[tuple[Member, Preprocessing]],
+    progress: Progress,
     *,
     named: bool,
 ) -> Prepared:
@@ -148,6 +154,7 @@ def _prepared(
         pixel_limit=parameters.pixel_limit,
         attributes=parameters.attributes,
         recorded=next((record for record in begun.values() if record is not None), None),
+        progress=progress,
     )
     notes = [*source.notes, *_notes_on_names(begun, source)]
     for member in members:

@@ -12,6 +12,7 @@ from latentscan.images.open import open_images
 from latentscan.images.preprocessing import Preprocessing, assumed
 from latentscan.images.source import PIXEL_LIMIT
 from latentscan.paths import absolute, as_path
+from latentscan.progress import SILENT
 from latentscan.store.image_array import is_zarr, open_array_source
 from latentscan.store.metadata import read_root
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from latentscan.images.source import ImageSource
     from latentscan.models.encoder import Encoder
     from latentscan.paths import AnyPath
+    from latentscan.progress import Progress
 
 
 def open_source(
@@ -33,6 +35,7 @@ def open_source(
     attributes: str | None = None,
     recorded: Mapping[str, Any] | None = None,
     rules: Rules = RULES,
+    progress: Progress = SILENT,
 ) -> ImageSource:
     """Open images of any kind that `open_images` knows, or a Zarr array of them.
 
@@ -53,6 +56,8 @@ def open_source(
         was then, where it is the same.
     rules
         Which files of a folder are images by their names.
+    progress
+        Hears how far the listing of a large folder is.
 
     Raises
     ------
@@ -60,7 +65,7 @@ def open_source(
         If there are no images, or `root` or `pixel_limit` is given for an array; or if the table is not one
         of these images.
     """
-    opened = partial(_open_images, location, preprocessing, root, pixel_limit)
+    opened = partial(_open_images, location, preprocessing, root, pixel_limit, progress)
     source = opened(rules)
     if recorded is not None and not _is_of(source, recorded):
         as_then = opened(FIRST_RULES)
@@ -84,6 +89,7 @@ def _open_images(
     preprocessing: Preprocessing,
     root: str | AnyPath | None,
     pixel_limit: int | None,
+    progress: Progress,
     rules: Rules,
 ) -> ImageSource:
     if is_zarr(location):
@@ -92,7 +98,12 @@ def _open_images(
                 raise ParameterError(f"{location} is an array; leave it out", field=field, value=value)
         return open_array_source(location, preprocessing)
     return open_images(
-        location, preprocessing, root=root, pixel_limit=pixel_limit or PIXEL_LIMIT, rules=rules
+        location,
+        preprocessing,
+        root=root,
+        pixel_limit=pixel_limit or PIXEL_LIMIT,
+        rules=rules,
+        progress=progress,
     )
 
 

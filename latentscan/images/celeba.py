@@ -20,6 +20,7 @@ from latentscan.images.source import PIXEL_LIMIT, Attributes
 from latentscan.images.table_file import keys_of, read_table
 from latentscan.images.text_lines import text_lines
 from latentscan.images.zip_archive import read_directory
+from latentscan.progress import SILENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from latentscan.images.source import Attribute
     from latentscan.images.table_file import Table
     from latentscan.paths import AnyPath
+    from latentscan.progress import Progress
 
 FACES = "img_align_celeba"
 _FOLDERS_OF_LISTS = ("", "Anno", "Eval")
@@ -39,7 +41,12 @@ _BETWEEN = re.compile(r"[\s,;|]+")  # the fields of a line
 
 
 def open_celeba(
-    root: AnyPath, preprocessing: Preprocessing, pixel_limit: int = PIXEL_LIMIT, rules: Rules = RULES
+    root: AnyPath,
+    preprocessing: Preprocessing,
+    pixel_limit: int = PIXEL_LIMIT,
+    rules: Rules = RULES,
+    *,
+    progress: Progress = SILENT,
 ) -> FileSource:
     """Open the faces below `root`/img_align_celeba with what the lists beside it say of them.
 
@@ -55,7 +62,7 @@ def open_celeba(
     """
     faces = root / FACES / FACES if (root / FACES / FACES).is_dir() else root / FACES
     sieve = Sieve(rules)
-    on_disk = list_image_files(faces, sieve)
+    on_disk = list_image_files(faces, sieve, progress=progress)
     if not on_disk:
         found = "".join(f"; {note}" for note in sieve.notes)
         raise ParameterError(

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import re
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
@@ -17,6 +18,7 @@ from latentscan.images.fetch import fetch, whole
 from latentscan.images.reopen import Reopenable
 from latentscan.images.source import PIXEL_LIMIT
 from latentscan.paths import RemotePath
+from latentscan.progress import PLAIN_EVERY_S, SILENT, remark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from latentscan.images.preprocessing import Preprocessing
     from latentscan.images.source import Attributes, Pixels
     from latentscan.paths import AnyPath
+    from latentscan.progress import Progress
 
 _DIGITS = re.compile("([0-9]+)")
 _OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|\Z)|\0")  # on any system
@@ -137,7 +140,7 @@ def relative_path(text: str, where: str) -> str:
     return path
 
 
-def list_image_files(root: AnyPath, sieve: Sieve | None = None) -> list[str]:
+def list_image_files(root: AnyPath, sieve: Sieve | None = None, *, progress: Progress = SILENT) -> list[str]:
     """List the image files below a folder, relative to it, in natural order.
 
     Linked folders are followed, but no folder is listed twice: one that several ways lead to is listed where
@@ -150,6 +153,8 @@ def list_image_files(root: AnyPath, sieve: Sieve | None = None) -> list[str]:
         The folder.
     sieve
         Decides which files are images, and counts the others; one by the usual rules if None.
+    progress
+        Hears how far a long listing is.
 
     Raises
     ------
@@ -157,15 +162,16 @@ def list_image_files(root: AnyPath, sieve: Sieve | None = None) -> list[str]:
         A folder cannot be listed, or a name is no valid Unicode.
     """
     sieve = Sieve() if sieve is None else sieve
+    seen = _Seen(root, progress)
     if isinstance(root, RemotePath):
-        listed = list(filter(sieve.takes, root.files()))
+        listed = list(filter(sieve.takes, map(seen.one, root.files())))
         for path in listed:
             if len(path) > LONGEST_PATH:
                 msg = f"{root}: the name {shown(path)!r} has {len(path):,} characters; rename it"
                 raise UsageError(msg)
         return sorted(listed, key=natural_key)
     try:
-        paths = sorted(_walk(str(root), sieve), key=natural_key)
+        paths = sorted(_walk(str(root), sieve, seen), key=natural_key)
     except OSError as error:
         msg = f"{error.filename}: this folder cannot be listed ({error.strerror}); make it readable"
         raise UsageError(msg) from error
@@ -177,7 +183,12 @@ def list_image_files(root: AnyPath, sieve: Sieve | None = None) -> list[str]:
 
 
 def open_folder(
-    root: AnyPath, preprocessing: Preprocessing, pixel_limit: int = PIXEL_LIMIT, rules: Rules = RULES
+    root: AnyPath,
+    preprocessing: Preprocessing,
+    pixel_limit: int = PIXEL_LIMIT,
+    rules: Rules = RULES,
+    *,
+    progress: Progress = SILENT,
 ) -> FileSource:
     """Open all image files below a folder.
 
@@ -187,7 +198,7 @@ def open_folder(
         There are none.
     """
     sieve = Sieve(rules)
-    paths = list_image_files(root, sieve)
+    paths = list_image_files(root, sieve, progress=progress)
     if not paths:
         raise no_images(root, "in it and its folders", sieve)
     name = root.absolute().name
@@ -207,7 +218,27 @@ def _file(root: Path, path: str) -> Path:
     return next((root / form for form in forms if os.path.lexists(root / form)), root / path)
 
 
-def _walk(root: str, sieve: Sieve) -> Iterator[str]:
+class _Seen:
+    """Counts the files that a listing has seen, and says how many where it takes long."""
+
+    def __init__(self, root: AnyPath, progress: Progress) -> None:
+        self._root, self._progress = root, progress
+        self._files, self._next = 0, time.monotonic() + PLAIN_EVERY_S
+
+    def one(self, path: str) -> str:
+        """Count a file, and return it."""
+        self.more(1)
+        return path
+
+    def more(self, files: int) -> None:
+        """Count files."""
+        self._files += files
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + PLAIN_EVERY_S
+            remark(self._progress, f"{self._root}: listing its files, {self._files:,} so far")
+
+
+def _walk(root: str, sieve: Sieve, seen: _Seen) -> Iterator[str]:
     """Yield the image files below a folder, in no particular order, and no folder twice.
 
     Each round begins where links lead that the round before has found: none lead to the first.
@@ -224,7 +255,9 @@ def _walk(root: str, sieve: Sieve) -> Iterator[str]:
                 if (stat.st_dev, stat.st_ino) in reached:
                     continue
                 reached.add((stat.st_dev, stat.st_ino))
-                for entry in _entries(folder):
+                entries = _entries(folder)
+                seen.more(len(entries))
+                for entry in entries:
                     if _is_folder(entry):
                         if not sieve.hides(entry.name):
                             inner = (entry.path, f"{prefix}{entry.name}/")

@@ -21,6 +21,7 @@ from latentscan.images.table_file import PARQUET
 from latentscan.images.tar_archive import open_tars
 from latentscan.images.zip_archive import open_zip
 from latentscan.paths import RemotePath, absolute, as_path
+from latentscan.progress import SILENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from latentscan.images.packed import PackedSource
     from latentscan.images.preprocessing import Preprocessing
     from latentscan.paths import AnyPath
+    from latentscan.progress import Progress
 
 _OF_SEVERAL: dict[str, Callable[..., PackedSource]] = {
     ".tar": open_tars,
@@ -52,6 +54,7 @@ def open_images(
     root: str | AnyPath | None = None,
     pixel_limit: int = PIXEL_LIMIT,
     rules: Rules = RULES,
+    progress: Progress = SILENT,
 ) -> FileSource | PackedSource | ArraySource:
     """Open the images at a location, whatever kind of source it is.
 
@@ -70,6 +73,8 @@ def open_images(
         Images of more pixels are rejected.
     rules
         Which files of a folder are images by their names.
+    progress
+        Hears how far the listing of a large folder is.
 
     Raises
     ------
@@ -80,7 +85,12 @@ def open_images(
     """
     given: dict[str, Any] = {} if rules == RULES else {"rules": rules}
     source = _open(
-        as_path(location), preprocessing, None if root is None else as_path(root), pixel_limit, rules
+        as_path(location),
+        preprocessing,
+        None if root is None else as_path(root),
+        pixel_limit,
+        rules,
+        progress,
     )
     if isinstance(preprocessing.channels, int) and not isinstance(source, ArraySource):
         raise ParameterError(
@@ -99,7 +109,12 @@ def open_images(
 
 
 def _open(
-    path: AnyPath, preprocessing: Preprocessing, root: AnyPath | None, pixel_limit: int, rules: Rules
+    path: AnyPath,
+    preprocessing: Preprocessing,
+    root: AnyPath | None,
+    pixel_limit: int,
+    rules: Rules,
+    progress: Progress,
 ) -> FileSource | PackedSource | ArraySource:
     if path.is_file() and path.suffix.lower() in _LISTS:
         return open_list(path, preprocessing, root, pixel_limit)
@@ -108,7 +123,7 @@ def _open(
             f"only for a .txt or .csv list, not for {path}; leave it out", field="root", value=root
         )
     if (path / FACES).is_dir():
-        return open_celeba(path, preprocessing, pixel_limit, rules)
+        return open_celeba(path, preprocessing, pixel_limit, rules, progress=progress)
     if isinstance(path, Path):
         packed = _open_packed(path, preprocessing, pixel_limit)
         if packed is not None:
@@ -116,7 +131,7 @@ def _open(
     if not path.is_dir():
         raise _unknown(path)
     try:
-        return open_folder(path, preprocessing, pixel_limit, rules)
+        return open_folder(path, preprocessing, pixel_limit, rules, progress=progress)
     except NoImagesError:
         for suffix, opener in _OF_SEVERAL.items():
             files = _packed_in(path, suffix)

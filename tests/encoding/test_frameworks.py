@@ -20,6 +20,7 @@ from latentscan.encoding.prepare import prepare
 from latentscan.errors import UsageError
 from latentscan.execution.distributed import DistributedExecutor
 from latentscan.execution.threaded import IN_PROCESS
+from latentscan.progress import SILENT
 from tests.cli.commands import latentscan, latentscan_process
 from tests.models.onnx_files import linear, onnx_node
 from tests.models.onnx_files import save as save_onnx
@@ -144,7 +145,7 @@ def test_what_a_function_would_cost_is_planned(folder: Path) -> None:
 
 def notes_of(folder: Path, images: str, store: Path, **options: Any) -> list[str]:
     parameters = EncodeParameters(**{"chunk_rows": 16, "size": 8, **options})
-    (prepared,) = prepare([str(folder / "e.onnx")], str(folder / images), [str(store)], parameters)
+    (prepared,) = prepare([str(folder / "e.onnx")], str(folder / images), [str(store)], parameters, SILENT)
     return list(prepared.notes)
 
 

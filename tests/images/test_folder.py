@@ -6,15 +6,18 @@ import hashlib
 import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from latentscan.errors import UsageError
+from latentscan.images import folder
 from latentscan.images.folder import natural_key
+from latentscan.images.open import open_images
 from latentscan.images.source import Status
-from tests.images.pictures import colours, opened, paint
+from tests.images.pictures import SMALL, colours, opened, paint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +58,19 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     source = opened(tmp_path / "root")
     assert list(source.paths) == ["a/2.png", "dangling.png", "linked/1.png"]
     assert list(source.read(0, 3).status) == [Status.GOOD, Status.MISSING, Status.GOOD]
+
+
+def test_a_long_listing_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        paint(tmp_path / f"{number}/1.png")
+        (tmp_path / f"{number}/notes.txt").touch()
+    heard: list[str] = []
+    listener = SimpleNamespace(task=None, log=heard.append)
+    assert len(open_images(tmp_path, SMALL, progress=listener)) == 3
+    assert heard == []  # it was short
+    monkeypatch.setattr(folder, "PLAIN_EVERY_S", 0.0)
+    assert len(open_images(tmp_path, SMALL, progress=listener)) == 3
+    assert heard == [f"{tmp_path}: listing its files, {files} so far" for files in (3, 5, 7, 9)]
 
 
 def test_no_folder_is_listed_twice(tmp_path: Path) -> None:

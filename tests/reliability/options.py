@@ -101,7 +101,8 @@ TEXTS = (
 )
 PAIRS = 20  # of each verb
 LONGEST_S = 20.0
-ESTIMATE = r"estimate|\d (s|min|h) left"  # before it begins, or in a line of progress
+# before it begins, or in a line of progress; how many files a folder has is not known before they are listed
+ESTIMATE = r"estimate|\d (s|min|h) left|listing its files, [\d,]+ so far"
 
 
 @dataclass(frozen=True)

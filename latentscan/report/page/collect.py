@@ -15,6 +15,7 @@ from latentscan.analyses.inputs import SeveralStores
 from latentscan.analyses.inventory import why_stale
 from latentscan.analyses.registry import ANALYSES
 from latentscan.errors import as_text
+from latentscan.scan.rows import choose_points
 from latentscan.store.results import CREATED, Results
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from latentscan.scan.snapshot import Snapshot
     from latentscan.store.results import Result
 
-MOST = 4  # results of one store that are shown of an analysis of several settings; of others, the newest
+# results of one store that are shown of an analysis of several settings; of others one, the newest of the
+# points that are usual
+MOST = 4
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,8 @@ def _of_store(
     left_out: list[str],
 ) -> Iterator[Shown]:
     home = Results(location or snapshots[store].location)
-    dated = []
+    usual = choose_points(snapshots[store].schema, "auto")
+    dated, arrays = [], {}
     for path in home.paths(analysis.name):
         attributes = home.attributes(path) or {}
         stores = _stores_of(attributes, store, snapshots, anywhere=location is not None)
@@ -129,12 +133,16 @@ def _of_store(
             left_out.append(f"{store}: {path.partition('/')[2]}, {stale}")
         else:
             dated.append((str(attributes.get(CREATED, "")), path, stores))
+            arrays[path] = attributes.get("array", usual)
     dated.sort(reverse=True)
+    if not analysis.is_joined:  # what others compute on the way, of z, does not hide what was asked for
+        dated.sort(key=lambda one: arrays[one[1]] != usual)
     seen: set[bytes] = set()
     for _, path, stores in dated:
         name = f"{store}: {path.partition('/')[2]}"
         if len(seen) == (MOST if analysis.is_joined else 1):
-            left_out.append(f"{name}, older than what is shown")
+            why = "older than" if arrays[path] == usual else f"of {arrays[path]}, beside"
+            left_out.append(f"{name}, {why} what is shown")
             continue
         result = _load(analysis, home, path, [snapshots[name] for name in stores], location)
         if result is None:

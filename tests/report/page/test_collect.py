@@ -75,6 +75,16 @@ def test_of_other_analyses_the_newest_result_is_shown(stores: dict[str, LatentSt
     assert "older" in line
 
 
+def test_a_newer_result_of_z_does_not_take_the_place_of_that_of_mu(tmp_path: Path) -> None:
+    store = build_store(tmp_path / "vae.zarr", images=80, components=3, chunk_rows=30)
+    analyse(store, "pca")
+    analyse(store, "pca", array="z")
+    found = collect({"vae.zarr": Snapshot.of(store)})
+    assert found.of("pca")["vae.zarr"].attributes["array"] == "mu"
+    (line,) = found.left_out
+    assert line.endswith("of z, beside what is shown")
+
+
 def test_stale_results_and_those_of_other_rows_are_left_out(
     stores: dict[str, LatentStore], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
