@@ -217,7 +217,7 @@ def figure(results: Mapping[str, Result]) -> Figure:
     """Plot the spectrum, and the radii beside those of three Gaussians, in a colour for each store."""
     from matplotlib.figure import Figure
 
-    drawing = Figure(figsize=(10.0, 4.6 + 0.3 * (len(results) - 1)), layout="constrained")
+    drawing = Figure(figsize=(10.0, 5.2 + 0.3 * (len(results) - 1)), layout="constrained")
     spectrum, radius = drawing.subplots(1, 2)
     colours = dict(zip(results, series_colours(), strict=False))
     for name, result in results.items():
@@ -237,7 +237,7 @@ def figure(results: Mapping[str, Result]) -> Figure:
     spectrum.legend(**above)
     radius.legend(
         **above,
-        ncols=2,
+        ncols=1 if len(results) == 1 else 2,  # labels of a single store's laws are long
         title=_RADIUS_LEGEND,
     )
     return drawing
@@ -335,5 +335,13 @@ def _limit(axes: Axes, results: list[Result]) -> None:
     if notes:
         note = "\n".join(notes)
         axes.text(
-            0.99, 0.99, note, transform=axes.transAxes, ha="right", va="top", fontsize="small", color="0.4"
+            0.99,
+            0.99,
+            note,
+            transform=axes.transAxes,
+            ha="right",
+            va="top",
+            fontsize="small",
+            color="0.4",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
         )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from latentscan.store.results import Result
 
 FIGURES = ("precision", "recall", "density", "coverage")
+SPARSE = 0.5  # density over precision: below it, images lie in the wide balls of few real ones
 MARKERS = "osD^vP*Xph<>8"
 MISS_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _LEAD = (
@@ -231,9 +232,17 @@ def _said(result: Result) -> list[str]:
     lines = []
     if "N(0, 1)" in names:
         at = names.index("N(0, 1)")
+        share = _share(result, "precision", at)
+        look = f"{share} of their images look like real ones"
+        if result["density"][at] < SPARSE * result["precision"][at]:
+            look = (
+                f"whether their images look like real ones is undecided, {share}: a few real "
+                "images far from the others decide it; density, which these hardly change, is "
+                f"{result['density'][at]:.2f} (of real ones {result['density'][names.index(ceiling)]:.2f})"
+            )
         lines.append(
-            f"points of N(0, 1): {_share(result, 'precision', at)} of their images look like real ones, and "
-            f"{_share(result, 'coverage', at)} of the real ones are reached (by other real ones: {top})."
+            f"points of N(0, 1): {look}, and {_share(result, 'coverage', at)} of the real ones are reached "
+            f"(by other real ones: {top})."
         )
     own = [at for at, name in enumerate(names) if name != ceiling and name not in floors]
     best = max(own, key=lambda at: float(result["coverage"][at]))

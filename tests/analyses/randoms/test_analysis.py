@@ -81,6 +81,17 @@ def test_the_view_says_what_the_intervals_allow(tmp_path: Path, decoder: Path) -
     assert len(plane.containers) == len(sheets.get_yticklabels()) == len(found["generator"])
 
 
+def test_a_few_real_images_far_from_the_others_do_not_make_noise_look_real(
+    tmp_path: Path, decoder: Path
+) -> None:
+    z = 5 + 0.1 * np.random.default_rng(3).standard_normal((1500, 12))
+    z[::300] -= 15  # their balls hold all that lies between
+    found = Result.from_dataset(randoms(store_of(tmp_path, z), str(decoder), points=300, progress=False))
+    (said, *_) = section({"z.zarr": found}).verdicts
+    assert "whether their images look like real ones is undecided" in said
+    assert found["density"][found["generator"].tolist().index("N(0, 1)")] < 0.3
+
+
 def test_what_does_not_fit_is_refused(tmp_path: Path, decoder: Path) -> None:
     few = store_of(tmp_path, np.random.default_rng(0).standard_normal((8, 12)))
     with pytest.raises(ParameterError, match="good images"):
