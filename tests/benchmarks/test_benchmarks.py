@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
         ("kmeans --components 8 --k 2:6:2", 1000, ("ratio", "ratio_process", "inertia_ratio_mean")),
         ("tsne --components 16 --points 300 --iterations 60", 600, ("ratio", "kl_ratio", "search_recall")),
         ("scale --k 2:6:2 --landmarks 0 --verbs axes,kmeans", 1000, ()),
+        ("page --attributes 2", 400, ("write_s", "page_mb")),
         ("cluster --components 8 --points 300 --k 2:4 --encoded 0", 600, ("scheduling_ms_per_block",)),
     ],
 )
