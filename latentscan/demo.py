@@ -116,10 +116,10 @@ def run_demo(
     step(f"{images:,} synthetic faces, in CelebA's layout")
     synthesize(faces, images, progress=progress)
     source = open_images(faces, preprocessing)
-    trained = 0
+    trained = False
     for name, (kind, words) in MODELS.items():
         step(f"train {words}, into {name}/")
-        trained += _train(source, out / name, kind, epochs, preprocessing, labelled(progress, name))
+        trained |= _train(source, out / name, kind, epochs, preprocessing, labelled(progress, name))
     step("encode every face with each of them")
     summaries = encode_all(
         [str(out / name) for name in MODELS],
@@ -178,10 +178,9 @@ def _train(
     epochs: int,
     preprocessing: Preprocessing,
     progress: Progress,
-) -> int:
-    """Train what is missing, and return how many epochs that were."""
-    from latentscan.models.run_folder import RunFolder
-    from latentscan.models.training import train
+) -> bool:
+    """Train what is missing, and return whether anything was."""
+    from latentscan.models.training import train_rest
 
     parameters = TrainParameters.model_validate(
         {
@@ -194,10 +193,7 @@ def _train(
             "split": "all",
         }
     )
-    resume = (run / "run.json").exists()
-    before = len(RunFolder(run).finished()) if resume else 0
-    training = train(source, run, parameters, preprocessing, resume=resume, progress=progress)
-    return len(training.history) - before
+    return train_rest(source, run, parameters, preprocessing, progress=progress) is not None
 
 
 def _draw(out: Path, source: ImageSource) -> None:

@@ -18,7 +18,7 @@ from latentscan.encoding.parameters import EncodeParameters
 from latentscan.errors import SOME_REJECTED, UsageError, parameter
 from latentscan.images.location import KINDS
 from latentscan.images.preprocessing import Preprocessing
-from latentscan.models.parameters import TrainParameters
+from latentscan.models.parameters import TrainParameters, of_a_vae_alone
 from latentscan.paths import local_path
 from latentscan.progress import terminal_progress
 from latentscan.terminal import one_line
@@ -82,11 +82,9 @@ def train(
     from latentscan.encoding.sources import open_source
     from latentscan.models.run_folder import RunFolder
 
-    if kind == "ae":
-        variational = {"fact", "epsilon_limit", "epsilon_factor", "logvar_limit"} & options.keys()
-        if variational:
-            left_out = " and ".join(map(parameter, sorted(variational)))
-            raise UsageError(f"leave out {left_out}: an autoencoder has no KL loss")
+    if kind == "ae" and (variational := of_a_vae_alone(options)):
+        left_out = " and ".join(map(parameter, variational))
+        raise UsageError(f"leave out {left_out}: an autoencoder has no KL loss")
     if resume and resume_from is not None:
         raise UsageError("give --resume or --resume-from EPOCH, not both")
     recorded = None

@@ -16,10 +16,12 @@ from latentscan.jobs.spec import job_of
 from latentscan.models.kinds import function_of
 
 if TYPE_CHECKING:
+    from latentscan.encoding.parameters import Encode
     from latentscan.execution.distributed import DistributedExecutor
     from latentscan.execution.executor import Control
     from latentscan.jobs.record import JobRecord
     from latentscan.jobs.spec import Job
+    from latentscan.jobs.training import Train
 
 LOOKED_WITHIN_S = 20.0
 
@@ -92,9 +94,11 @@ class _AllBusyError(Exception):
 
 def _require_seen(job: Job, cluster: DistributedExecutor, job_id: str) -> None:
     """Check on a worker that it sees what the driver of a job needs, unless none is free for a while."""
-    encode = job.encode
-    files = () if encode is None else [str(function_of(Path(model))[0]) for model in encode.model]
-    paths = () if encode is None else (*files, encode.images, *filter(None, [encode.root]))
+    encode, made = job.encode, {training.out for training in job.train}
+    models = [] if encode is None else [model for model in encode.model if model not in made]
+    files = [str(function_of(Path(model))[0]) for model in models]
+    read: list[Train | Encode] = [*job.train, *filter(None, [encode])]
+    paths = (*files, *(path for one in read for path in (one.images, one.root) if path is not None))
     until, before = time.monotonic() + LOOKED_WITHIN_S, cluster.heartbeat
 
     def heartbeat() -> None:

@@ -14,7 +14,7 @@ from latentscan.analyses.inputs import OneStore, SeveralStores
 from latentscan.analyses.registry import ANALYSES
 from latentscan.encoding.cost import PlannedEncoding, store_begun, together
 from latentscan.jobs.run import open_inputs
-from latentscan.jobs.spec import ENCODE, REPORT, Step
+from latentscan.jobs.spec import ENCODE, REPORT, TRAIN, Step
 from latentscan.paths import store_names
 from latentscan.scan.cost import Cost
 from latentscan.scan.snapshot import Snapshot
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from latentscan.analyses.analysis import Parameters
     from latentscan.encoding.parameters import Encode
     from latentscan.jobs.spec import Job
+    from latentscan.jobs.training import Train
     from latentscan.store.reader import LatentStore
     from latentscan.store.schema import Schema
 
@@ -110,6 +111,8 @@ def all_cached(job: Job) -> bool:
     UsageError, StoreError
         What the job itself would fail with.
     """
+    if not all(training.is_done for training in job.train):
+        return False
     if job.encode is not None and not all(map(store_begun, job.stores)):
         return False
     planner = _Planner(job, tasks_at_once=1, force=False)
@@ -135,6 +138,9 @@ class _Planner:
 
     def planned(self, step: Step) -> PlannedStep:
         given = tuple(one.model_dump(mode="json", exclude_unset=True) for one in step.parameters)
+        if step.name == TRAIN:  # what it costs is said as it trains
+            done = cast("Train", step.parameters[0]).is_done
+            return PlannedStep(step.name, step.of, given, cached=done, cost=Cost() if done else None)
         if step.name == REPORT:  # which shows what is cached, and reads little of the stores
             return PlannedStep(step.name, step.stores, given, cached=False, cost=Cost(1))
         cost = self._encoding(step) if step.name == ENCODE else self._analysing(step)
@@ -151,6 +157,9 @@ class _Planner:
     def _writing(self, store: str, asked: Encode, model: str) -> Cost | None:
         """Return the cost of writing what is missing of one store."""
         planned = PlannedEncoding(asked, model)
+        if any(training.out == model and not training.is_done for training in self.job.train):
+            self._schemas[store] = None
+            return None
         if not store_begun(store):
             self._schemas[store] = planned.schema()
             return planned.cost(self._schemas[store], None)

@@ -16,7 +16,8 @@ from latentscan.execution.context import Execution
 from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.jobs.journal import Journal, ended_by_failure
 from latentscan.jobs.record import StepRecord, new_record, write_record
-from latentscan.jobs.spec import ENCODE, REPORT
+from latentscan.jobs.spec import ENCODE, REPORT, TRAIN
+from latentscan.jobs.training import train_missing
 from latentscan.paths import store_names
 from latentscan.progress import SILENT
 from latentscan.store.metadata import RESULTS
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from latentscan.execution.executor import Executor
     from latentscan.jobs.record import JobRecord
     from latentscan.jobs.spec import Job, Step
+    from latentscan.jobs.training import Train
     from latentscan.progress import Progress
     from latentscan.report.page.parameters import PageParameters
     from latentscan.scan.rejects import Summary
@@ -153,7 +155,14 @@ def run_job(
     with journal.running():
         for number, step in enumerate(job.steps()):
             with journal.step(number):
-                if step.name == ENCODE:
+                if step.name == TRAIN:
+                    asked = cast("Train", step.parameters[0])
+                    training = train_missing(asked, execution.progress)
+                    journal.found(number, cached=training is None, result=asked.out)
+                    if training is not None and training.rejected:
+                        exit_code = SOME_REJECTED
+                        journal.log(f"{training.rejected} images of {asked.images} rejected")
+                elif step.name == ENCODE:
                     summaries = _encode(step, execution)
                     written = any(summary.written for summary in summaries.values())
                     journal.found(number, cached=not written, result=", ".join(summaries))
@@ -269,4 +278,4 @@ def _address(executor: Executor) -> str | None:
 
 
 def _records(job: Job) -> tuple[StepRecord, ...]:
-    return tuple(StepRecord(step.name, ", ".join(step.stores)) for step in job.steps())
+    return tuple(StepRecord(step.name, ", ".join(step.of)) for step in job.steps())

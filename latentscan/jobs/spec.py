@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -12,6 +12,8 @@ from latentscan.analyses.registry import ANALYSES
 from latentscan.cluster.yaml_file import read_yaml_texts
 from latentscan.encoding.parameters import Encode, Names
 from latentscan.errors import Problem, UsageError, problems_of, shown, spelled
+from latentscan.jobs.training import Train
+from latentscan.models.parameters import of_a_vae_alone
 from latentscan.paths import absolute
 from latentscan.report.page.parameters import PageParameters
 
@@ -21,13 +23,14 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 
-ENCODE, REPORT = "encode", "report"
+TRAIN, ENCODE, REPORT = "train", "encode", "report"
 
 
 class _Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     store: Names
+    train: tuple[Train, ...] = ()
     encode: Encode | None = None
     analyses: tuple[dict[str, dict[str, Any] | None], ...] = ()
     report: PageParameters | None = None
@@ -41,7 +44,7 @@ class Step:
     Parameters
     ----------
     name
-        ``encode``, an analysis, or ``report``.
+        ``train``, ``encode``, an analysis, or ``report``.
     stores
         What it is of: one store, or all of them for encoding, the page, and an analysis of several.
     parameters
@@ -54,6 +57,11 @@ class Step:
     stores: tuple[str, ...]
     parameters: tuple[BaseModel, ...]
     named: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def of(self) -> tuple[str, ...]:
+        """What it is of, as it is shown: stores, or the run folder of a training."""
+        return (cast("Train", self.parameters[0]).out,) if self.name == TRAIN else self.stores
 
 
 @dataclass(frozen=True)
@@ -82,13 +90,14 @@ class Job:
         That of the file, without its ending.
     document
         The content of the file, with absolute paths, as JSON.
-    stores, encode, analyses, report, results
+    stores, train, encode, analyses, report, results
         What it says.
     """
 
     name: str
     document: dict[str, Any]
     stores: tuple[str, ...]
+    train: tuple[Train, ...]
     encode: Encode | None
     analyses: tuple[Entry, ...]
     report: PageParameters | None
@@ -100,7 +109,9 @@ class Job:
         return self.results or self.stores[0]
 
     def steps(self) -> Iterator[Step]:
-        """Return the steps in their order: stores are written, each is analysed, and the page shows all."""
+        """Return the steps in their order: models, stores, the analyses of each, and the page of all."""
+        for training in self.train:
+            yield Step(TRAIN, (), (training,))
         if self.encode is not None:
             yield Step(ENCODE, self.stores, (self.encode,))
         for entries in self._joined():
@@ -161,7 +172,16 @@ def job_of(document: Any, *, name: str, origin: str) -> Job:
         raise UsageError(spelled("\n".join(f"{origin}: {problem}" for problem in problems), "job file"))
     found = _anywhere(read)
     as_json = found.model_dump(mode="json", exclude_unset=True)
-    return Job(name, as_json, found.store, found.encode, tuple(analyses), found.report, found.results)
+    return Job(
+        name,
+        as_json,
+        found.store,
+        found.train,
+        found.encode,
+        tuple(analyses),
+        found.report,
+        found.results,
+    )
 
 
 def _spelled_out(document: dict[str, Any]) -> dict[str, Any]:
@@ -226,8 +246,15 @@ def _contradictions(read: _Document) -> Iterator[str]:
             f"report.model: {', '.join(read.report.model)}: expected one for each store, {len(stores)}, "
             f"got {len(read.report.model)}"
         )
-    if read.encode is None and not read.analyses and read.report is None:
-        yield "analyses: nothing is to be done; expected a list of analyses, encode, or report"
+    if not (read.train or read.encode or read.analyses or read.report):
+        yield "analyses: nothing is to be done; expected a list of analyses, train, encode, or report"
+    outs = [training.out for training in read.train]
+    for position, training in enumerate(read.train):
+        if training.out in outs[:position]:
+            yield f"train.{position}.out: {training.out}: given twice; train each into a folder of its own"
+        if training.kind == "ae":
+            for name in of_a_vae_alone(training.model_fields_set):
+                yield f"train.{position}.{name}: leave it out: an autoencoder has no KL loss"
     for position, entry in enumerate(read.analyses):
         for name in entry:
             if name in ANALYSES and ANALYSES[name].inputs is SeveralStores and len(stores) < 2:
@@ -244,7 +271,7 @@ def _validated(model: type[M], given: Any, at: tuple[str | int, ...], problems: 
 
 def _complaint(model: type[BaseModel], problem: Problem, at: tuple[str | int, ...]) -> str:
     """Return where a value is, what it is, and what was expected, as a line."""
-    parts: dict[str | int, type[BaseModel]] = {ENCODE: Encode, REPORT: PageParameters}
+    parts: dict[str | int, type[BaseModel]] = {TRAIN: Train, ENCODE: Encode, REPORT: PageParameters}
     of_parts = (name for part in parts.values() for name in part.model_fields)
     named = {*_Document.model_fields, *of_parts, *model.model_fields, *ANALYSES}
     within = [part for part in problem.at if isinstance(part, int) or part in named]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from latentscan.errors import UsageError, parameter
 from latentscan.processors import memory_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Width = Annotated[int, Field(ge=1, le=65536)]
 
@@ -78,6 +81,14 @@ class TrainParameters(BaseModel):
         ge=0,
         description="memory for decoded images; what exceeds it is decoded every epoch",
     )
+
+
+_OF_A_VAE = ("fact", "epsilon_limit", "epsilon_factor", "logvar_limit")
+
+
+def of_a_vae_alone(given: Iterable[str]) -> list[str]:
+    """Return which of some names of parameters are of a variational autoencoder alone."""
+    return sorted(set(given) & set(_OF_A_VAE))
 
 
 def training_bytes(parameters: TrainParameters, size: int) -> tuple[int, int]:

@@ -199,6 +199,10 @@ class RunFolder:
             rows = rows[:-1]
         return rows
 
+    def is_done(self, epochs: int) -> bool:
+        """Return whether so many epochs are finished, and the models of the last one are saved."""
+        return len(self.finished()) >= epochs and self.encoder.exists() and self.decoder.exists()
+
     def begins_anew(self) -> bool:
         """Return whether all that is in the folder is what a training leaves that is killed at its start."""
         if not self.path.is_dir() or self.record.exists():

@@ -126,6 +126,30 @@ def train(
     return Training(run, history, record.images or 0, record.rejected or 0, batches.rejected)
 
 
+def train_rest(
+    source: ImageSource,
+    run: Path,
+    parameters: TrainParameters,
+    preprocessing: Preprocessing,
+    *,
+    progress: Progress = SILENT,
+) -> Training | None:
+    """Train what is missing of a run: all of it, or the epochs behind the last finished one.
+
+    Parameters and errors are those of `train`.
+
+    Returns
+    -------
+    What came of it; None where nothing was missing.
+    """
+    folder = RunFolder(run)
+    begun = folder.record.exists()
+    if begun and folder.is_done(parameters.epochs):
+        resumed_record(folder, source, parameters, preprocessing, None)  # refuses those of another training
+        return None
+    return train(source, run, parameters, preprocessing, resume=begun, progress=progress)
+
+
 def _side(preprocessing: Preprocessing) -> int:
     """Return the side of the images of a training, which are square and RGB.
 

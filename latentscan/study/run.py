@@ -149,23 +149,15 @@ def _train_all(
     layout: Layout, grid: Sequence[Run], size: Size, progress: Progress, say: Callable[[str], None]
 ) -> None:
     from latentscan.models.run_folder import RunFolder
-    from latentscan.models.training import train
+    from latentscan.models.training import train_rest
 
     source = open_images(layout.faces, size.preprocessing)
     for number, run in enumerate(grid, start=1):
         folder = layout.run(run)
-        resume = (folder / "run.json").exists()
-        if resume and len(RunFolder(folder).finished()) >= size.epochs:
-            continue
-        say(f"2 of 5: train {run.name}, {number} of {len(grid)}: {run.kind.words}, seed {run.seed}")
-        train(
-            source,
-            folder,
-            run.parameters(size),
-            size.preprocessing,
-            resume=resume,
-            progress=labelled(progress, run.name),
-        )
+        if not RunFolder(folder).is_done(size.epochs):
+            say(f"2 of 5: train {run.name}, {number} of {len(grid)}: {run.kind.words}, seed {run.seed}")
+        own = labelled(progress, run.name)
+        train_rest(source, folder, run.parameters(size), size.preprocessing, progress=own)
 
 
 def _of_store(

@@ -70,9 +70,12 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     np.save(where / "images.npy", np.random.default_rng(0).integers(0, 256, shape, np.uint8))
     (where / "labels.csv").write_text("even\n" + "".join(f"{row % 2}\n" for row in range(IMAGES)))
     for name in ("own", "other"):
-        options = {"attributes": str(where / "labels.csv"), "progress": False}
         ls.encode(
-            str(where / f"{name}.keras"), str(where / "images.npy"), str(where / f"{name}.zarr"), **options
+            str(where / f"{name}.keras"),
+            str(where / "images.npy"),
+            str(where / f"{name}.zarr"),
+            attributes=str(where / "labels.csv"),
+            progress=False,
         )
     return where
 

@@ -4,27 +4,63 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from latentscan.analyses.analysis import Analysis
-from latentscan.errors import ParameterError
+from latentscan.errors import ParameterError, UsageError
 from latentscan.execution.threaded import ThreadedExecutor
 from latentscan.jobs.journal import CancelledJobError
 from latentscan.jobs.plan import all_cached, plan_job
 from latentscan.jobs.record import read_record, request_cancel
 from latentscan.jobs.run import begin_record, submit_job
 from latentscan.jobs.spec import job_of
+from latentscan.models.run_folder import RunFolder
+from latentscan.synth.dataset import synthesize
 from tests.jobs.examples import LONG, Watcher, connected, dask_cluster, job, last, store_of, submit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from latentscan.analyses.analysis import Task
     from latentscan.jobs.record import StepRecord
+    from latentscan.jobs.spec import Job
     from latentscan.store.results import Result
+
+
+def test_a_job_trains_what_it_encodes_and_goes_on_with_what_is_missing(tmp_path: Path) -> None:
+    synthesize(tmp_path / "faces", 24, workers=1)
+    faces, run = str(tmp_path / "faces"), str(tmp_path / "vae")
+    quick = {"z_dim": 3, "filters": ["4"], "batch_size": 8, "size": 16, "split": "all"}
+
+    def asked(epochs: int, **more: Any) -> Job:
+        training = {"kind": "vae", "images": faces, "out": run, "epochs": epochs, **quick, **more}
+        encode = {"images": faces, "model": run}
+        return job([str(tmp_path / "vae.zarr")], "stats", train=[training], encode=encode)
+
+    planned = plan_job(asked(1), tasks_at_once=2)
+    assert [(step.name, step.cached, step.cost) for step in planned.steps] == [
+        *[("train", False, None), ("encode", False, None), ("stats", False, None)]
+    ]
+    assert planned.steps[0].stores == (run,)
+    first = submit(asked(1))
+    assert [(step.name, step.cached) for step in first.steps] == [
+        *[("train", False), ("encode", False), ("stats", False)]
+    ]
+    assert first.steps[0].store == first.steps[0].result == run
+    assert len(RunFolder(Path(run)).finished()) == 1
+    assert all_cached(asked(1))
+    assert all(step.cached for step in submit(asked(1)).steps)
+    with pytest.raises(UsageError, match=r"fact is 1e-05 in the record, got 5\.0"):
+        submit(asked(1, fact=5))
+    assert not all_cached(asked(2))
+    (planned_again, *_) = plan_job(asked(2), tasks_at_once=2).steps
+    assert not planned_again.cached
+    with pytest.raises(UsageError, match="another"):  # the store is of the epoch before
+        submit(asked(2))
+    assert len(RunFolder(Path(run)).finished()) == 2
 
 
 def test_a_job_is_run_once(tmp_path: Path) -> None:

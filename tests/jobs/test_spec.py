@@ -10,7 +10,9 @@ import pytest
 
 from latentscan.errors import UsageError
 from latentscan.jobs.spec import job_of, read_job
+from latentscan.study.grid import FULL, runs_of
 
+JOBS = Path(__file__).parents[2] / "jobs"
 HERE = {"name": "mine", "origin": "mine.yaml"}
 
 
@@ -69,6 +71,18 @@ def test_a_job_says_what_is_run(tmp_path: Path) -> None:
     assert job_of(job.document, **HERE).document == job.document
 
 
+def test_the_grid_is_that_of_the_study() -> None:
+    job = read_job(JOBS / "grid.yaml")
+    runs = list(runs_of(FULL))
+    folders = [str(Path.cwd() / "grid" / run.name) for run in runs]
+    assert [one.parameters for one in job.train] == [run.parameters(FULL) for run in runs]
+    assert [one.out for one in job.train] == folders
+    assert job.encode is not None
+    assert list(job.encode.model) == folders
+    assert list(job.stores) == [f"{folder}.zarr" for folder in folders]
+    assert [step.name for step in job.steps()][:26] == ["train"] * 25 + ["encode"]
+
+
 def test_a_single_store_and_model_need_no_list(tmp_path: Path) -> None:
     job = read_job(written(tmp_path, "store: z.zarr\nencode: {images: faces, model: run}\n"))
     assert job.home == str(Path.cwd() / "z.zarr")
@@ -82,12 +96,15 @@ def test_a_single_store_and_model_need_no_list(tmp_path: Path) -> None:
         ("store: &a z.zarr\nresults: *a", "line 2, column 10: aliases are not supported"),
         ("store: [z.zarr", "line 1, column 15: "),
         ("store: !!python/name:os.system x", "line 1, column 8: "),
-        ("- stats", "expected the keys store, encode, analyses, report, results, got ['stats']"),
+        ("- stats", "expected the keys store, train, encode, analyses, report, results, got ['stats']"),
         ("analyses: [stats]", "store: is missing"),
         ("store: z.zarr", "analyses: nothing is to be done"),
         ("store: []\nanalyses: [stats]", "store: []: expected"),
         ("store: z.zarr\nanalyses: stats", "analyses: stats: expected a list"),
-        ("store: z.zarr\nanalyzes: [stats]", "analyzes: unknown key; there are store, encode, analyses"),
+        (
+            "store: z.zarr\nanalyzes: [stats]",
+            "analyzes: unknown key; there are store, train, encode",
+        ),
         (
             "store: z.zarr\nanalyses: [statz]",
             "analyses.0: statz: unknown analysis; there are stats, ",
@@ -117,6 +134,17 @@ def test_a_single_store_and_model_need_no_list(tmp_path: Path) -> None:
             "encode.model: run: expected one for each store, 2, got 1",
         ),
         ("store: a\nencode: {model: run}", "encode.images: is missing"),
+        ("store: a\ntrain: [{kind: ae, images: faces}]", "train.0.out: is missing"),
+        ("store: a\ntrain: [{kind: ae, images: f, out: a, epoch: 2}]", "train.0.epoch: unknown key"),
+        ("store: a\ntrain: [{kind: ae, images: f, out: a, epochs: 0}]", "train.0.epochs: 0: expected"),
+        (
+            "store: a\ntrain: [{kind: ae, images: f, out: a, fact: 5}]",
+            "train.0.fact: leave it out: an autoencoder",
+        ),
+        (
+            "store: a\ntrain: [{kind: ae, images: f, out: a}, {kind: vae, images: f, out: ./a}]",
+            f"train.1.out: {Path.cwd() / 'a'}: given twice; train each into a folder of its own",
+        ),
         (
             "store: a\nencode: {images: i, model: s3://b/run}",
             "encode.model.0: s3://b/run: expected a model on a disk; copy it",
