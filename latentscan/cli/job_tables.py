@@ -34,7 +34,10 @@ def plan_table(plan: Plan) -> RenderableType:
     table.add_row("in all", "", *_figures(plan.total))
     notes = [f"With {plan.tasks_at_once} tasks at once; what the scheduler itself takes is not in it."]
     if any(step.cost is None for step in plan.steps):
-        notes.append("What is not known follows from a model of your own, which is not loaded for a plan.")
+        notes.append(
+            "What is not known follows from a model that is yet to be trained, or of your own, which is not "
+            "loaded for a plan."
+        )
     return Group(table, Text("\n".join(notes), style="dim"))
 
 

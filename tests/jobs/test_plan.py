@@ -223,8 +223,11 @@ def test_every_job_of_the_project_can_be_planned(
             store_of(tmp_path, f"{name}.zarr", images=200, components=4)
     plan = plan_job(read_job(path), tasks_at_once=2)
     assert plan.steps
-    assert all(step.cost is not None and step.cost.tasks for step in plan.steps)
+    if "train:" in path.read_text():  # what is encoded and analysed is not known before
+        assert {step.cost for step in plan.steps} == {None}
+    else:
+        assert all(step.cost is not None and step.cost.tasks for step in plan.steps)
 
 
 def test_the_jobs_are_those_that_the_project_has() -> None:
-    assert [path.stem for path in JOBS] == ["encode", "kmeans", "stats", "study", "tsne"]
+    assert [path.stem for path in JOBS] == ["encode", "grid", "kmeans", "stats", "study", "tsne"]
