@@ -122,6 +122,18 @@ def test_a_model_that_takes_integers_takes_bytes(tmp_path: Path, sixteens: NDArr
     )
 
 
+def test_floats_become_the_nearest_bytes_and_never_wrap(tmp_path: Path) -> None:
+    image = keras.Input((8, 8, 3), dtype="uint8")
+    model = keras.Model(image, layers.Flatten(name="z")(layers.Rescaling(1, dtype="float32")(image)))
+    model.save(tmp_path / "e.keras")
+    pixels = np.zeros((1, 8, 8, 3), np.float32)
+    pixels[0, 0, 0] = (1.02, -0.02, 0.999)  # as bicubic gives them
+    found = load_encoder(tmp_path / "e.keras", batch_size=4).with_preprocessing(
+        Preprocessing(size=8, value_range=BYTES)
+    )(pixels)
+    assert found["z"][0, :3].tolist() == [255, 0, 255]
+
+
 def test_images_that_speak_for_the_other_range_are_a_warning(
     tmp_path: Path, sixteens: NDArray[np.uint8]
 ) -> None:
