@@ -55,10 +55,11 @@ class PlannedEncoding:
         UsageError
             If there are no images, or no model.
         """
-        record, source = self._record, self._source
+        record = self._record
         if record is None:
+            self._check_images()
             return None
-        asked, parameters = self.asked, record.parameters
+        asked, parameters, source = self.asked, record.parameters, self._source
         schema = Schema(
             len(source),
             parameters.z_dim,
@@ -109,6 +110,14 @@ class PlannedEncoding:
             pixel_limit=self.asked.pixel_limit,
             attributes=self.asked.attributes,
         )
+
+    def _check_images(self) -> None:
+        """Check that there are images; which channels are the right ones, only the model itself can tell."""
+        try:
+            self._source  # noqa: B018
+        except ParameterError as error:
+            if error.field != "channels" or "channels" in self.asked.preprocessing:
+                raise
 
     @property
     def _file_bytes(self) -> int:

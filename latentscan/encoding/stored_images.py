@@ -13,6 +13,7 @@ from latentscan.images.location import exists
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.images.source import Status
 from latentscan.paths import absolute
+from latentscan.store.image_array import is_zarr
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,7 +71,13 @@ def open_images_of(store: LatentStore, images: str | None = None, root: str | No
     chosen = Preprocessing.model_validate(store.attributes.get("preprocessing") or {})
     root = root if images is not None else known_root
     record = store.attributes.get("source", {}) if is_of_images(store) else None
-    source = open_source(location, chosen, root=None if root is None else absolute(root), recorded=record)
+    source = open_source(
+        location,
+        chosen,
+        root=None if root is None else absolute(root),
+        pixel_limit=None if record is None or is_zarr(location) else record.get("pixel_limit"),
+        recorded=record,
+    )
     if record is not None:
         found = source.describe()
         if (found["images"], found["sha256"]) != (record["images"], record["sha256"]):

@@ -32,7 +32,7 @@ class LabelledSource(Reopenable):
     table
         What is known of them, an image a row.
     notes
-        What to say of it, a line each.
+        What to say of the table, a line each, after what is to be said of the images.
     """
 
     def __init__(self, source: ImageSource, table: Attributes, notes: tuple[str, ...]) -> None:
@@ -85,7 +85,7 @@ def label(source: ImageSource, file: AnyPath) -> LabelledSource:
         As `open_attributes`.
     """
     attributes, notes = open_attributes(file, source.paths)
-    return LabelledSource(source, attributes, (*source.notes, *notes))
+    return LabelledSource(source, attributes, notes)
 
 
 def open_attributes(file: AnyPath, paths: Sequence[str]) -> tuple[Attributes, tuple[str, ...]]:

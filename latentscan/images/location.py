@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from latentscan.paths import AnyPath
 
 KINDS = (
-    "a folder of images, CelebA's folder, a .txt or .csv list of paths, a .zip or .tar archive, shards "
+    "a folder of images, CelebA's folder, a .txt, .csv or .tsv list of paths, a .zip or .tar archive, shards "
     "(shards-{0000..0099}.tar), Parquet files, or an array: .npy, .npz, .h5, Zarr, idx"
 )
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")

@@ -37,7 +37,7 @@ _OF_SEVERAL: dict[str, Callable[..., PackedSource]] = {
     ".tar": open_tars,
     **dict.fromkeys(PARQUET, open_parquet),
 }
-_LISTS = (".txt", ".csv")
+_LISTS = (".txt", ".csv", ".tsv")
 _PACKED = re.compile(r"\.(?:tar\.\w+|tgz|tbz2?|txz)$", re.IGNORECASE)
 _OTHERS = {
     ".7z": "unpack it by `7z x`",
@@ -120,7 +120,7 @@ def _open(
         return open_list(path, preprocessing, root, pixel_limit)
     if root is not None:
         raise ParameterError(
-            f"only for a .txt or .csv list, not for {path}; leave it out", field="root", value=root
+            f"only for a .txt, .csv or .tsv list, not for {path}; leave it out", field="root", value=root
         )
     if (path / FACES).is_dir():
         return open_celeba(path, preprocessing, pixel_limit, rules, progress=progress)

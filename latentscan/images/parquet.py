@@ -38,7 +38,7 @@ _MOST_OPEN = 16  # files
 _PATHS_AT_ONCE = 4096
 _MOST_NAMED = 8
 _USUAL_NAMES = ("image", "img", "jpg", "png", "bytes")
-_SPLIT = re.compile(r"^(train|valid|val|dev|test)[a-z]*(?=[-_.])", re.IGNORECASE)
+_SPLIT = re.compile(r"^(train|valid|val|dev|test)(?:ing|ation|elopment|set)?(?=[-_.])", re.IGNORECASE)
 _SPLITS = {"train": 0, "valid": 1, "val": 1, "dev": 1, "test": 2}
 _NUMBERED = re.compile(r"^(.*-)(\d{5})(-of-)(\d{5})(\.parquet)$")
 

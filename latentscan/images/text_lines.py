@@ -176,7 +176,7 @@ def _of_legacy(line: str, where: str, *, mixed: bool) -> str:
 
 def _csv_rows(file: AnyPath, lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
     at, first = next(((number, line) for number, line in lines if line.strip()), (1, ""))
-    if first.startswith("sep=") and len(first.strip()) == 5:  # as spreadsheets write it
+    if first.startswith("sep=") and len(first.rstrip("\r\n")) == 5:  # as spreadsheets write it
         separator, before = first[4], at
     else:
         separator, before = separator_of(first) or ",", at - 1

@@ -52,10 +52,10 @@ def as_rows(values: NDArray[Any], count: int, name: str, path: Path) -> NDArray[
 
 def as_logvar(values: NDArray[Any], meaning: str) -> NDArray[np.float32]:
     """Return logvar from another spread, float32; what is none of the array's as it is."""
-    found: NDArray[np.float32] = values.astype(np.float32, copy=False)
-    if meaning == "log_std":
-        return 2 * found
-    with np.errstate(divide="ignore", invalid="ignore"):  # a row that is not finite is rejected
+    with np.errstate(all="ignore"):  # a row that is not finite is rejected
+        found: NDArray[np.float32] = values.astype(np.float32, copy=False)
+        if meaning == "log_std":
+            return 2 * found
         if meaning == "std":
             return 2 * np.log(found)
         return np.log(found) if meaning == "var" else found

@@ -23,7 +23,7 @@ def custom_objects(code: Code) -> dict[str, Any]:
     module = types.ModuleType("latentscan_custom_objects")
     try:
         exec(compile(code.text, code.name, "exec"), module.__dict__)  # noqa: S102 (the user vouched for it)
-    except Exception as error:  # noqa: BLE001 (it may raise anything)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (it may raise anything)
         reason = " ".join(str(error).split())
         raise UsageError(
             f"{code.name}: {type(error).__name__}: {reason}; expected Python with the classes of the model"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property, partial
+from importlib.util import decode_source
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -351,7 +352,14 @@ def _code(path: Path | None, *, trust: bool) -> Code | None:
             f"{path}: is a Python file, which is run to load the model: if you know who wrote it, repeat "
             f"with {parameter('trust_model', True)}"
         )
-    return Code(path.name, path.read_text(encoding="utf-8"))
+    try:
+        return Code(path.name, decode_source(path.read_bytes()))
+    except (OSError, SyntaxError, UnicodeDecodeError) as error:
+        raise ParameterError(
+            f"cannot be read ({error}); expected Python in UTF-8, or in the encoding that it declares",
+            field="custom_objects",
+            value=path,
+        ) from None
 
 
 def _unpacked(content: Packed, own: dict[str, Any]) -> Encoder:

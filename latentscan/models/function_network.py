@@ -127,7 +127,7 @@ class FunctionNetwork:
         """
 
         def run(pixels: NDArray[Any]) -> list[NDArray[Any]]:
-            found = self._call(pixels)
+            found = self._call(pixels.copy())  # which a function may change
             return [found[head.name] for head in heads]
 
         if is_steady(run, two_batches(self.shape, "float32", limits)):

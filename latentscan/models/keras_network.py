@@ -124,7 +124,7 @@ class KerasNetwork:
                 images /= np.array(preprocessing.std, np.float32)
             if self.input.channels_first:
                 images = keras.ops.moveaxis(images, 3, 1)
-            images = keras.ops.cast(images, self.model.inputs[0].dtype)
+            images = _as_type(images, self.model.inputs[0].dtype)
             outputs = keras.tree.flatten(selected(images, training=False))
             return [
                 _converted(_rows(output, batch_size), head.meaning)
@@ -151,6 +151,15 @@ def _inner(model: Any, name: str, path: Path) -> Any:
             field="layer",
             value=name,
         ) from None
+
+
+def _as_type(images: Any, dtype: str) -> Any:
+    """Return pixels in the type that a model takes: as integers, they are rounded, and a byte never wraps."""
+    if "int" in dtype:
+        images = keras.ops.round(images)
+    if dtype == "uint8":  # a filter goes beyond
+        images = keras.ops.clip(images, 0, 255)
+    return keras.ops.cast(images, dtype)
 
 
 def _rows(output: Any, batch_size: int) -> Any:

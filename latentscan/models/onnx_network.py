@@ -160,7 +160,7 @@ class OnnxNetwork:
             if self.input.channels_first:
                 images = np.moveaxis(images, 3, 1)
             if self.input.dtype == "uint8":
-                images = np.rint(images)
+                images = np.clip(np.rint(images), 0, 255)  # a filter goes beyond, and a byte would wrap
             found = own(np.ascontiguousarray(images, self.input.dtype))
             return [
                 as_logvar(as_rows(values, len(pixels), head.name, self.file.path), head.meaning)

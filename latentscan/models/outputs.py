@@ -214,8 +214,9 @@ def heads_as_asked(
 
     def head(array: str, meaning: str) -> Head:
         source = asked[meaning]
-        own = [at for at, found in enumerate(names) if source in found]
-        if isinstance(source, str) and len(own) == 1:
+        own = [at for at, found in enumerate(names) if str(source) in found]
+        is_position = isinstance(source, int) and 0 <= source < len(shapes)
+        if len(own) == 1 and not is_position:  # some exporters name outputs by numbers
             source = own[0]
         if isinstance(source, str):
             return Head(array, meaning, source, source)
@@ -232,7 +233,15 @@ def heads_as_asked(
 
 
 def notes_on(heads: Sequence[Head], *, asked: bool) -> list[str]:
-    """Return what a user should know of where arrays come from, a line each; `asked`: of outputs he named."""
+    """Return what a user should know of where arrays come from, a line each.
+
+    Parameters
+    ----------
+    heads
+        Where each array comes from.
+    asked
+        Whether the user has named the outputs.
+    """
     found = []
     for head in heads:
         called = meaning_of(head.name)

@@ -127,7 +127,8 @@ def normalization_misfit(model: Any, values: NDArray[np.float32]) -> float | Non
             )
             if np.allclose(mean, 0) and np.allclose(variance, 1):
                 continue  # nothing was learned
-            own = _run(functional(model), inputs[0], values).reshape(-1, len(mean))
+            seen_now = _run(functional(model), inputs[0], values)
+            own = np.moveaxis(seen_now, operation.axis, -1).reshape(-1, len(mean))
             ratio = (own.var(axis=0) + 1e-12) / (variance + 1e-12)
             shift = (own.mean(axis=0) - mean) ** 2 / (variance + 1e-12)
             return float(np.median(0.5 * (ratio + shift - 1 - np.log(ratio))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from latentscan.encoding.cost import TOGETHER, PlannedEncoding, store_begun
@@ -81,6 +82,15 @@ def test_of_a_users_model_nothing_is_known_before_it_is_loaded(model: Path, face
     plan = planned(model, faces)
     assert plan.schema() is None
     assert plan.cost(None, None) is None
+
+
+def test_only_a_users_model_can_tell_which_channels_it_takes(model: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "pixels.npy", np.zeros((3, 8, 8, 5), np.float32))
+    plan = planned(model, tmp_path / "pixels.npy")
+    assert plan.schema() is None
+    asked = plan.asked.model_validate({**plan.asked.model_dump(exclude_unset=True), "channels": 4})
+    with pytest.raises(ParameterError, match="have 5 channels"):
+        PlannedEncoding(asked, plan.model).schema()
 
 
 def test_a_model_that_does_not_exist_is_refused(faces: Path, tmp_path: Path) -> None:

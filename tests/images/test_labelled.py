@@ -30,6 +30,15 @@ def test_a_table_adds_to_what_is_known_and_replaces_it(tmp_path: Path) -> None:
     np.testing.assert_array_equal(source.read(0, 2).values, source.source.read(0, 2).values)
 
 
+def test_what_is_to_be_said_of_the_images_is_said_once(tmp_path: Path) -> None:
+    paint(tmp_path / "faces/a.png", 1)
+    (tmp_path / "faces/notes.txt").write_text("")
+    (tmp_path / "labels.csv").write_text("age\n30\n")
+    source = label(opened(tmp_path / "faces"), tmp_path / "labels.csv")
+    assert source.notes[0] == "passed over: 1 of other endings (.txt)"
+    assert len(source.notes) == 2
+
+
 def test_it_is_opened_again_by_its_files(tmp_path: Path) -> None:
     paint(tmp_path / "faces/a.png", 1)
     (tmp_path / "labels.csv").write_text("age\n30\n")

@@ -74,6 +74,20 @@ def numbered(count: int = 12) -> list[str]:
     return [f"{number}.png" for number in range(count)]
 
 
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        *((name, 0) for name in ("train", "Training", "trainset", "train-00000-of-00001", "train_1")),
+        *((name, 1) for name in ("valid", "validation", "val", "dev", "development")),
+        *((name, 2) for name in ("test", "testing", "testset")),
+        *((name, None) for name in ("values", "valley-1", "devices", "trains", "testimony", "contest")),
+    ],
+)
+def test_a_part_is_a_word_of_its_own(tmp_path: Path, small: Path, name: str, split: int | None) -> None:
+    found = opened(write(tmp_path / f"{name}.parquet", images_of(small, numbered(1)))).split
+    assert (None if found is None else found.tolist()) == (None if split is None else [split])
+
+
 def test_parts_and_other_columns_are_known(tmp_path: Path, small: Path) -> None:
     rows = images_of(small, numbered(), paths=False)
     for number, part in enumerate(("test", "train", "validation")):

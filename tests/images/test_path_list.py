@@ -19,6 +19,7 @@ LISTS = {
     "bom.txt": "\ufeffb/2.png\nb/1.png\nb/gone.png\nb/2.png",
     "windows.txt": "b/2.png\r\nb/1.png\r\nb/gone.png\r\nb/2.png\r\n",
     "named.csv": "id,Path\n0,b/2.png\n1,b/1.png\n2,b/gone.png\n3,b/2.png\n",
+    "tabs.tsv": "id\tfile_name\n0\tb/2.png\n1\tb/1.png\n2\tb/gone.png\n3\tb/2.png\n",
     "bars.csv": "id|file_name\n0|b/2.png\n1|b/1.png\n2|b/gone.png\n3|b/2.png\n",
     "found.csv": ",what\n0,b/2.png\n1,b/1.png\n2,b/gone.png\n3,b/2.png\n",
     "first.csv": "what,id\nb/2.png,0\n\nb/1.png,1\nb/gone.png,2\nb/2.png,3\n",

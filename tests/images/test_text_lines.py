@@ -62,6 +62,7 @@ def test_old_encodings_are_read(tmp_path: Path, encoding: str) -> None:
     [
         ('path,"a;b;c;d"\n1.png,"x,y"\n', ["path", "a;b;c;d"], [["1.png", "x,y"]]),
         ("sep=;\npath;a\n1.png;0,5\n", ["path", "a"], [["1.png", "0,5"]]),
+        ("sep=\t\npath\ta\n1.png\tx\n", ["path", "a"], [["1.png", "x"]]),
         ("path\ta,b\n1.png\tx\n", ["path", "a,b"], [["1.png", "x"]]),
         ("path|a\n1.png|x\n", ["path", "a"], [["1.png", "x"]]),
         ("a,b\n1.png,x,y\n", ["", "a", "b"], [["1.png", "x", "y"]]),

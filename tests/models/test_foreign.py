@@ -117,6 +117,21 @@ def test_what_a_layer_without_code_computes_is_refused_and_can_be_given(
     np.testing.assert_allclose(found["z"], expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (b"raise SystemExit(0)", "own.py: SystemExit: 0; expected Python with the classes of the model"),
+        (b"name = '\xe9'", "cannot be read .*; expected Python in UTF-8, or in the encoding"),
+    ],
+)
+def test_a_file_of_code_that_ends_or_is_no_text_is_named(tmp_path: Path, code: bytes, message: str) -> None:
+    image = keras.Input((8, 8, 3))
+    keras.Model(image, layers.Flatten()(image)).save(tmp_path / "e.keras")
+    (tmp_path / "own.py").write_bytes(code)
+    with pytest.raises(UsageError, match=message):
+        load_encoder(tmp_path / "e.keras", custom_objects=tmp_path / "own.py", trust=True)
+
+
 def test_a_file_of_keras_2_is_read(tmp_path: Path) -> None:
     image = keras.Input((8, 8, 3))
     hidden = layers.BatchNormalization()(layers.Conv2D(4, 3)(image))

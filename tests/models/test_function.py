@@ -67,6 +67,18 @@ def test_arrays_dictionaries_and_named_tuples_are_taken(
     np.testing.assert_array_equal(encoder(pixels[3:4])[outputs[0]], found[outputs[0]][3:4])
 
 
+def test_a_function_may_change_its_pixels(tmp_path: Path, pixels: NDArray[np.uint8]) -> None:
+    encoder = loaded(written(tmp_path / "my.py", "flat *= 2; return flat @ w"))
+    np.testing.assert_allclose(encoder(pixels)["z"], 2 * expected(pixels), atol=1e-4)
+
+
+def test_numbers_beyond_float32_are_infinite_without_a_warning(
+    tmp_path: Path, pixels: NDArray[np.uint8]
+) -> None:
+    body = "return np.full((len(flat), 2), 1e300 if flat.max() > 0 else 1.0)"
+    assert np.isinf(loaded(written(tmp_path / "my.py", body))(pixels)["z"]).all()
+
+
 def test_tensors_of_pytorch_are_taken(tmp_path: Path, pixels: NDArray[np.uint8]) -> None:
     torch = pytest.importorskip("torch")
     assert torch

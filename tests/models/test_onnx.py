@@ -167,6 +167,13 @@ def test_layouts_types_and_batches_of_any_kind_are_recognised(
         close(found[name], rows @ matrix)
 
 
+def test_floats_become_the_nearest_bytes_and_never_wrap(tmp_path: Path) -> None:
+    matrix = linear(tmp_path / "e.onnx", names=("z",), kind="uint8")["z"]
+    pixels = np.zeros((1, 8, 8, 3), np.float32)
+    pixels[0, 0, 0] = (1.02, -0.02, 0.999)  # as bicubic gives them
+    close(load_encoder(tmp_path / "e.onnx")(pixels)["z"], 255 * (matrix[:1] + matrix[128:129]))
+
+
 def test_images_of_any_size_are_taken_in_the_size_that_is_asked_for(tmp_path: Path) -> None:
     half_size(tmp_path / "e.onnx")
     unasked = load_encoder(tmp_path / "e.onnx")

@@ -11,7 +11,7 @@ import tensorflow as tf
 from latentscan.errors import ParameterError
 from latentscan.models.backend import keras
 from latentscan.models.encoder import load_encoder
-from latentscan.models.outputs import meaning_of, named_outputs
+from latentscan.models.outputs import heads_as_asked, meaning_of, named_outputs
 from tests.models.encoders import save
 
 if TYPE_CHECKING:
@@ -43,6 +43,13 @@ def test_outputs_that_say_nothing_are_refused(text: str, tmp_path: Path) -> None
     with pytest.raises(ParameterError) as refused:
         load_encoder(save(tmp_path / "e.keras"), outputs=named_outputs(text))
     assert refused.value.field == "outputs"
+
+
+def test_a_number_is_a_position_or_else_a_name(tmp_path: Path) -> None:
+    names, shapes = [["1"], ["125"]], [(None, 3)] * 2
+    for text, sources in (("mu=125,logvar=0", [1, 0]), ("mu=0,logvar=1", [0, 1])):
+        heads = heads_as_asked(tmp_path / "e.onnx", names, shapes, named_outputs(text) or {})
+        assert [head.source for head in heads] == sources
 
 
 def test_a_dictionary_is_read_by_its_keys(tmp_path: Path, eights: NDArray[np.uint8]) -> None:

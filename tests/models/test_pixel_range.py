@@ -10,6 +10,7 @@ import pytest
 from latentscan.images.preprocessing import Preprocessing
 from latentscan.models.backend import keras
 from latentscan.models.encoder import load_encoder
+from latentscan.models.pixel_range import normalization_misfit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,6 +122,18 @@ def test_a_model_that_takes_integers_takes_bytes(tmp_path: Path, sixteens: NDArr
     )
 
 
+def test_floats_become_the_nearest_bytes_and_never_wrap(tmp_path: Path) -> None:
+    image = keras.Input((8, 8, 3), dtype="uint8")
+    model = keras.Model(image, layers.Flatten(name="z")(layers.Rescaling(1, dtype="float32")(image)))
+    model.save(tmp_path / "e.keras")
+    pixels = np.zeros((1, 8, 8, 3), np.float32)
+    pixels[0, 0, 0] = (1.02, -0.02, 0.999)  # as bicubic gives them
+    found = load_encoder(tmp_path / "e.keras", batch_size=4).with_preprocessing(
+        Preprocessing(size=8, value_range=BYTES)
+    )(pixels)
+    assert found["z"][0, :3].tolist() == [255, 0, 255]
+
+
 def test_images_that_speak_for_the_other_range_are_a_warning(
     tmp_path: Path, sixteens: NDArray[np.uint8]
 ) -> None:
@@ -135,6 +148,20 @@ def test_images_that_speak_for_the_other_range_are_a_warning(
     assert "BatchNormalization" in warning
     right = encoder.with_preprocessing(Preprocessing(size=16, value_range=BYTES))
     assert right.range_notes(sixteens, asked=True) == []
+
+
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_the_figures_of_a_normalization_are_those_of_its_axis(axis: int) -> None:
+    mean, deviation = np.array([0.2, 0.5, 0.8]), 0.05
+    images = mean + deviation * np.random.default_rng(0).standard_normal((8, 16, 16, 3))
+    images = np.moveaxis(images, -1, axis).astype(np.float32)
+    image, layer = keras.Input(images.shape[1:]), layers.BatchNormalization(axis=axis)
+    model = keras.Model(image, layer(image))
+    layer.moving_mean.assign(mean)
+    layer.moving_variance.assign(np.full(3, deviation**2))
+    misfit = normalization_misfit(model, images)
+    assert misfit is not None
+    assert misfit < 0.01
 
 
 def test_a_logvar_beyond_all_measure_is_a_warning(tmp_path: Path, sixteens: NDArray[np.uint8]) -> None:

@@ -28,7 +28,8 @@ _MOST_NAMED = 12
 def text_array(file: Path, key: str, field: str) -> Held:
     """Return columns of a CSV or of a table separated by blanks, which are copied to a temporary file.
 
-    A first row of numbers is data, not a header: then all columns are components.
+    A first row of numbers is data, not a header: then all columns are components. But ``0,1,2`` before a row
+    with fractions is a header, as pandas writes it of columns without names.
 
     Parameters
     ----------
@@ -45,15 +46,14 @@ def text_array(file: Path, key: str, field: str) -> Held:
         If they are none, or something else than numbers.
     """
     table = open_text_table(file)
-    rows = table.rows
-    if table.names and all(map(_is_number, table.names)):
+    first = next(table.rows, None)
+    rows = table.rows if first is None else chain([first], table.rows)
+    if table.names and all(map(_is_number, table.names)) and not _is_counted(table.names, first):
         rows = chain([(table.line, table.names)], rows)
         columns = list(range(len(table.names)))
     else:
-        first = next(rows, None)
         if first is None:
             raise UsageError(f"{file}: has no rows; expected {LATENTS}")
-        rows = chain([first], rows)
         numbers = [
             at for at, text in enumerate(first[1]) if _is_number(_point(text, table.separator)) or not text
         ]
@@ -61,6 +61,7 @@ def text_array(file: Path, key: str, field: str) -> Held:
             table.names.index(name)
             for name in _columns([table.names[at] for at in numbers], file, key, field)
         ]
+        _check_once(table.names, [table.names[at] for at in columns], file)
 
     def pieces() -> Iterator[NDArray[Any]]:
         piece: list[list[float]] = []
@@ -102,6 +103,7 @@ def parquet_array(file: Path, key: str, field: str) -> Held:
             name for name, kind in kinds.items() if pa.types.is_floating(kind) or pa.types.is_integer(kind)
         ]
         columns = _columns(numbers, file, key, field, lists)
+    _check_once(opened.schema_arrow.names, columns, file)
 
     def pieces() -> Iterator[NDArray[Any]]:
         width = None
@@ -172,6 +174,19 @@ def _columns(names: Sequence[str], file: Path, key: str, field: str, lists: Sequ
     numbers = [int(found[2][:9]) if (found := _NUMBERED.match(name)) else -1 for name in meant]
     is_numbered = -1 not in numbers and len(set(numbers)) == len(numbers)
     return [name for _, name in sorted(zip(numbers, meant, strict=True))] if is_numbered else list(meant)
+
+
+def _check_once(names: Sequence[str], chosen: Sequence[str], file: Path) -> None:
+    """Refuse columns of one name, of which it is not known which is meant."""
+    for name in chosen:
+        if names.count(name) > 1:
+            raise UsageError(f"{file}: {names.count(name)} columns named {shown(name)!r}; expected one")
+
+
+def _is_counted(names: Sequence[str], first: tuple[int, Sequence[str]] | None) -> bool:
+    """Check whether a header counts its columns from 0 on, before a row that is not of whole numbers."""
+    is_in_order = len(names) > 1 and list(names) == [str(at) for at in range(len(names))]
+    return is_in_order and first is not None and not all(text.strip().isdecimal() for text in first[1])
 
 
 def _point(text: str, separator: str) -> str:

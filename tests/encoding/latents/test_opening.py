@@ -80,6 +80,7 @@ FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a.csv": (lambda file: csv(file, ",", NUMBERED, index=True), ""),
     "german.csv": (lambda file: csv(file, ";", NUMBERED), ":z*"),
     "names.csv": (lambda file: csv(file, "\t", list("abcdefghijkl")), ""),
+    "pandas.csv": (lambda file: csv(file, ",", list(map(str, range(COMPONENTS)))), ""),
     "bare.txt": (lambda file: np.savetxt(file, Z, fmt="%.9g"), ""),
     "lists.parquet": (lambda file: parquet(file, as_lists=True), ""),
     "columns.parquet": (lambda file: parquet(file, as_lists=False), ""),
@@ -115,6 +116,18 @@ def test_latents_of_several_axes_are_rows_in_c_order(tmp_path: Path, order: Any)
     store = open_store(str(tmp_path / "z.zarr"))
     assert store.latent_shape == (2, 3, 4)
     np.testing.assert_array_equal(np.asarray(store.z[:]), values.reshape(5, 24))
+
+
+def test_a_first_row_that_could_be_data_is_data(tmp_path: Path) -> None:
+    (tmp_path / "z.csv").write_text("0,1\n1,0\n")
+    assert LatentsFile.named(tmp_path / "z.csv", "z").open().read(0, 2).tolist() == [[0, 1], [1, 0]]
+
+
+def test_two_columns_of_one_name_in_parquet_are_refused(tmp_path: Path) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pq.write_table(pa.table([pa.array([1.0]), pa.array([2.0])], names=["z", "z"]), tmp_path / "z.parquet")
+    with pytest.raises(UsageError, match="2 columns named 'z'; expected one"):
+        LatentsFile.named(tmp_path / "z.parquet", "z").open()
 
 
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
@@ -172,6 +185,7 @@ REFUSED: dict[str, tuple[str, Callable[[Path], object], str]] = {
         "not clear which columns are the latents; it has a*, b*",
     ),
     "absent columns": ("a.csv:q*", text("a0,a1\n1,2\n"), "has no such columns of numbers; it has a0, a1"),
+    "two columns of one name": ("a.csv", text("z,z\n1,2\n"), "2 columns named 'z'; expected one"),
     "short rows": ("a.csv", text("a0,a1\n1,2\n1\n"), "line 3: 1 fields; expected 2"),
     "lists of several lengths": ("a.parquet", jagged, "lists of 1 to 2 numbers"),
     "no file": ("b.npy", text(""), "does not exist; expected an array of numbers"),
