@@ -171,7 +171,11 @@ def _packed_in(folder: AnyPath, suffix: str) -> list[Path]:
     """Return the files of a kind in a folder and its folders, in natural order, but for hidden ones."""
     if isinstance(folder, RemotePath):
         return []
-    found = ((file.relative_to(folder).as_posix(), file) for file in folder.rglob(f"*{suffix}"))
+    found = (
+        (file.relative_to(folder).as_posix(), file)
+        for file in folder.rglob("*")
+        if file.suffix.lower() == suffix
+    )
     seen = sorted((natural_key(name), file) for name, file in found if not f"/{name}".count("/."))
     return [file for _, file in seen if file.is_file()]
 

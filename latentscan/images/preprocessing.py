@@ -124,7 +124,9 @@ class Preprocessing(BaseModel):
 
     @model_validator(mode="after")
     def _figures_for_each_channel(self) -> Self:
-        """Check that there are as many means as channels."""
+        """Check that there are as many means as channels, and that black is not white."""
+        if self.value_range[0] == self.value_range[1]:
+            raise ValueError("value_range: expected two different numbers, or all images are one")
         for name in ("mean", "std"):
             values = getattr(self, name)
             if values is not None and len(values) not in (1, self.shape[2]):

@@ -267,7 +267,11 @@ class _ParquetColumn:
     def add(self, piece: pa.Array) -> None:
         """Read the rows that follow."""
         import pyarrow as pa
+        import pyarrow.compute as pc
 
+        if pa.types.is_duration(piece.type):  # in seconds
+            microseconds = piece.cast(pa.duration("us"), safe=False).cast(pa.int64())
+            piece = pc.divide(microseconds.cast(pa.float64()), 1e6)
         if pa.types.is_temporal(piece.type):
             piece = piece.cast(pa.string())
         if pa.types.is_decimal(piece.type):

@@ -6,7 +6,9 @@ it holds all members in memory, and archives that are made for it keep some of i
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import lru_cache
+from itertools import chain
 from os.path import commonpath
 from typing import TYPE_CHECKING
 
@@ -96,7 +98,7 @@ class TarContents:
 
 def _add(file: ShareableFile, number: int, members: Members, prefix: str) -> None:
     """Add the images in an archive; a link is what it leads to in the same archive."""
-    links: list[tuple[str, str]] = []
+    links = defaultdict[str, list[str]](list)  # names by what they lead to
     for name, kind, start, size, target in _headers(file):
         if kind in _REGULAR and not name.endswith("/"):
             members.add(name, (start, size, number), prefix)
@@ -104,9 +106,16 @@ def _add(file: ShareableFile, number: int, members: Members, prefix: str) -> Non
             members.add(name, (_NOT_READ, 0, number), prefix)
         elif kind in _LINKS:
             folder = name.rpartition("/")[0] if kind == b"2" else ""
-            links.append((name, prefix + _joined(folder, target)))
-    for name, path in links:
-        members.add(name, members.values(path) or (_NO_FILE, 0, number), prefix)
+            links[prefix + _joined(folder, target)].append(name)
+    ready = [path for path in links if members.values(path) is not None]
+    while ready:
+        path = ready.pop()
+        for name in links.pop(path):
+            members.add(name, members.values(path) or (), prefix)
+            if (own := prefix + member_path(name)) in links:  # a link may lead to a link
+                ready.append(own)
+    for name in chain.from_iterable(links.values()):
+        members.add(name, (_NO_FILE, 0, number), prefix)
 
 
 def _joined(folder: str, target: str) -> str:

@@ -123,6 +123,11 @@ def open_text_table(file: AnyPath) -> TextTable:
     names = [name.strip() for name in names]
     following = next(rows, None)
     is_one_longer = following is not None and len(following[1]) == len(names) + 1
+    if is_one_longer and following is not None and not following[1][-1].strip():
+        rows = _without_the_last(
+            chain([following], rows), len(names)
+        )  # separators end rows, but not the first
+        following, is_one_longer = next(rows), False
     if names and names[0].lower() not in PATH_NAMES and (is_counted or is_one_longer):
         names = ["", *names]
     checked = _checked(
@@ -136,6 +141,13 @@ def open_text_table(file: AnyPath) -> TextTable:
 
 def _blank_separated(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
     return ((number, fields) for number, line in lines if (fields := line.split()))
+
+
+def _without_the_last(rows: Iterator[tuple[int, list[str]]], fields: int) -> Iterator[tuple[int, list[str]]]:
+    """Leave out an empty field behind so many."""
+    for number, row in rows:
+        has_surplus = len(row) == fields + 1 and not row[-1].strip()
+        yield number, row[:-1] if has_surplus else row
 
 
 def separator_of(line: str) -> str | None:

@@ -85,6 +85,7 @@ def test_figures_of_channels_are_numbers_or_those_of_a_data_set() -> None:
         {"mean": "0.5,0.5"},
         {"std": "0"},
         {"mean": "celeba"},
+        {"value_range": (1.0, 1.0)},
     ],
 )
 def test_what_is_no_shape_and_no_figure_is_refused(given: dict[str, Any]) -> None:

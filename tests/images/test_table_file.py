@@ -72,6 +72,7 @@ def test_parquet_keeps_its_kinds(tmp_path: Path) -> None:
         "code": pa.array(["1", "0", "1"]),
         "price": pa.array([decimal.Decimal("1.25"), None, decimal.Decimal("2.00")]),
         "day": pa.array([dt.date(2020, 1, 2), None, dt.date(2021, 1, 2)]),
+        "lasted": pa.array([dt.timedelta(minutes=1), None, dt.timedelta(seconds=0.5)]),
         "pixels": pa.array([[1], [2], [3]]),
     }
     pq.write_table(pa.table(columns), tmp_path / "a.parquet", row_group_size=2)
@@ -80,6 +81,7 @@ def test_parquet_keeps_its_kinds(tmp_path: Path) -> None:
     found = values(table)
     np.testing.assert_array_equal(found.pop("weight"), [0.5, np.nan, 2.5])
     np.testing.assert_array_equal(found.pop("price"), [1.25, np.nan, 2])
+    np.testing.assert_array_equal(found.pop("lasted"), [60, np.nan, 0.5])  # in seconds
     assert found == {
         "path": ["1.png", "2.png", "3.png"],
         "flag": [1, 0, -1],

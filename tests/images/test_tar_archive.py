@@ -40,6 +40,14 @@ def test_shards_are_one_source(tmp_path: Path, location: str) -> None:
     assert source.notes == ("passed over: 8 of other endings (.cls, .json)",)
 
 
+def test_shards_of_a_folder_are_found_whatever_the_case_of_their_ending(tmp_path: Path) -> None:
+    paint(tmp_path / "1.png", 5)
+    with tarfile.open(tmp_path / "A.TAR", "w") as archive:
+        archive.add(tmp_path / "1.png", "1.png")
+    (tmp_path / "1.png").unlink()
+    assert list(opened(tmp_path).paths) == ["1.png"]
+
+
 def test_a_shard_that_is_not_there_is_named(tmp_path: Path) -> None:
     sharded(tmp_path)
     with pytest.raises(ParameterError, match=r"shards-0002.tar: does not exist"):
@@ -54,6 +62,7 @@ def test_links_in_an_archive_are_what_they_lead_to(tmp_path: Path) -> None:
         archive.add(tmp_path / "1.png", "deep/1.png")
         links = [
             ("hard.png", tarfile.LNKTYPE, "deep/1.png"),
+            ("a.png", tarfile.SYMTYPE, "b/soft.png"),  # a link to a link that comes later
             ("b/soft.png", tarfile.SYMTYPE, "../deep/1.png"),
         ]
         for name, kind, target in [*links, ("out.png", tarfile.SYMTYPE, "/etc/passwd")]:
@@ -61,10 +70,10 @@ def test_links_in_an_archive_are_what_they_lead_to(tmp_path: Path) -> None:
             member.type, member.linkname = kind, target
             archive.addfile(member)
     source = opened(tmp_path / "a.tar")
-    assert list(source.paths) == ["b/soft.png", "deep/1.png", "hard.png", "out.png"]
-    pixels = source.read(0, 4)
-    assert pixels.status.tolist() == [0, 0, 0, Status.MISSING]
-    assert pixels.values[:3, 0, 0, 0].tolist() == [5, 5, 5]
+    assert list(source.paths) == ["a.png", "b/soft.png", "deep/1.png", "hard.png", "out.png"]
+    pixels = source.read(0, 5)
+    assert pixels.status.tolist() == [0, 0, 0, 0, Status.MISSING]
+    assert pixels.values[:4, 0, 0, 0].tolist() == [5, 5, 5, 5]
 
 
 @pytest.mark.parametrize("form", ["gnu", "posix"])

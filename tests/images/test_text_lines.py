@@ -66,6 +66,7 @@ def test_old_encodings_are_read(tmp_path: Path, encoding: str) -> None:
         ("path\ta,b\n1.png\tx\n", ["path", "a,b"], [["1.png", "x"]]),
         ("path|a\n1.png|x\n", ["path", "a"], [["1.png", "x"]]),
         ("a,b\n1.png,x,y\n", ["", "a", "b"], [["1.png", "x", "y"]]),
+        ("id,a\n1.png,x,\n2.png,,\n", ["id", "a"], [["1.png", "x"], ["2.png", ""]]),
         ("1\na b\n\n1.png  x y\n", ["", "a", "b"], [["1.png", "x", "y"]]),
         ("1\nimage_id x_1 y_1\n1.png 3 4\n", ["image_id", "x_1", "y_1"], [["1.png", "3", "4"]]),
         ("path\n1.png\n", ["path"], [["1.png"]]),
