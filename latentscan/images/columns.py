@@ -59,19 +59,23 @@ def of_texts(
     """
     stripped = [text.strip() for text in texts]
     lowered = [text.lower() for text in stripped]
-    told = [text for text in lowered if text not in _NO_NUMBER]
-    if told and _TRUE.union(_FALSE).issuperset(told):
+    given = [text for text in lowered if text not in _NO_NUMBER]
+    if given and _TRUE.union(_FALSE).issuperset(given):
         flags = [(text in _TRUE) - (text in _FALSE) for text in lowered]
         return Attribute(label, "binary", np.array(flags, np.int8)[codes])
-    if decimal_comma and told and all(_COMMA.match(text) or _NUMBER.match(text) for text in told):
+    if decimal_comma and given and all(_COMMA.match(text) or _NUMBER.match(text) for text in given):
         stripped = [text.replace(",", ".") for text in stripped]
-        told = [text.replace(",", ".") for text in told]
+        given = [text.replace(",", ".") for text in given]
     is_known = np.array([text not in _NO_NUMBER for text in lowered], bool)
-    if all(map(_WHOLE.match, told)) and all(abs(int(text[:20])) <= _EXACT for text in told):
+    if all(map(_WHOLE.match, given)) and all(abs(int(text[:20])) <= _EXACT for text in given):
         known = zip(stripped, is_known, strict=True)
         wholes = np.array([int(text) if ok else 0 for text, ok in known], np.int64)
         return of_numbers(label, wholes[codes], is_known[codes])
-    if all(map(_NUMBER.match, told)) and not any(_ZEROS.match(text) for text in told) and not _beyond(told):
+    if (
+        all(map(_NUMBER.match, given))
+        and not any(_ZEROS.match(text) for text in given)
+        and not _beyond(given)
+    ):
         known = zip(stripped, is_known, strict=True)
         floats = np.array([float(text) if ok else np.nan for text, ok in known], np.float64)
         return of_numbers(label, floats[codes], is_known[codes])

@@ -39,8 +39,8 @@ class LabelledSource(Reopenable):
         self.source, self.notes = source, (*source.notes, *notes)
         own = source.attributes.columns if source.attributes is not None else ()
         named = {column.label for column in table.columns}
-        kept = tuple(column for column in own if column.label not in named)
-        self.attributes: Attributes | None = Attributes((*kept, *table.columns))
+        own_columns = tuple(column for column in own if column.label not in named)
+        self.attributes: Attributes | None = Attributes((*own_columns, *table.columns))
         self._hash = sha256_of(table)
 
     @property

@@ -119,8 +119,8 @@ def radius_distance(first: Shape, second: Shape) -> Distance:
     arbitrary where nothing but a decoder sees it; the spread about the mean radius is not.
     """
 
-    def of(kept: NDArray[np.bool_]) -> float:
-        a, b = (np.sort(one.radii[kept]) for one in (first, second))
+    def of(rows: NDArray[np.bool_]) -> float:
+        a, b = (np.sort(one.radii[rows]) for one in (first, second))
         return float(np.abs(a / a.mean() - b / b.mean()).mean())
 
     group = _group_of(len(first.radii))

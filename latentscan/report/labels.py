@@ -118,7 +118,7 @@ def _said_of_scales(result: Result) -> str:
 
 
 def _of(result: Result, measure: str) -> NDArray[np.intp]:
-    """Return which attributes are of a measure, the best told first."""
+    """Return which attributes are of a measure, the best first."""
     at = np.flatnonzero(result["measure"] == measure)
     return at[np.argsort(-np.nan_to_num(result["skill"][at], nan=-1), kind="stable")]
 
@@ -128,13 +128,13 @@ def _said_of_binary(result: Result) -> str:
     if not len(at):
         return "" if len(_of(result, "continuous")) else "No attribute has images enough to be tried."
     above = int((result["skill_interval"][at, 0] > GOOD).sum())
-    told = int((result["p_holm"][at] < SURE).sum())
+    clear = int((result["p_holm"][at] < SURE).sum())
     mean, single = (float(result[name][at].mean()) for name in ("skill", "component_skill"))
     are = _of_all(above, len(at), "is a direction", "are directions")
     first = one_line(result["attribute"][at[0]])
-    best = f", best of all {first}, AUC {_interval(result, 'skill', int(at[0]))}" if told else ""
+    best = f", best of all {first}, AUC {_interval(result, 'skill', int(at[0]))}" if clear else ""
     return (
-        f"{are} with an AUC above {GOOD:g}, as the 95 % intervals say, and {told:,} can be told from chance "
+        f"{are} with an AUC above {GOOD:g}, as the 95 % intervals say, and {clear:,} can be told from chance "
         f"(Holm, {100 * SURE:g} %){best}; on average the AUC is {mean:.2f}, and {single:.2f} of the best "
         "component."
     )
@@ -144,9 +144,9 @@ def _said_of_numbers(result: Result) -> str:
     at = _of(result, "continuous")
     if not len(at):
         return ""
-    told = int((result["p_holm"][at] < SURE).sum())
+    clear = int((result["p_holm"][at] < SURE).sum())
     best = int(at[0])
-    are = _of_all(told, len(at), "is correlated", "are correlated", "continuous attributes")
+    are = _of_all(clear, len(at), "is correlated", "are correlated", "continuous attributes")
     first = one_line(result["attribute"][best])
     return (
         f"{are} with a direction beyond chance (Holm, {100 * SURE:g} %); the most, {first}, by "
@@ -159,7 +159,7 @@ def _said_of_clusters(result: Result) -> list[str]:
         return []
     at = _of(result, "binary")
     share = round(100 * float(result["shared"][at].mean()), 1) + 0.0  # without a sign at 0
-    told = int((result["shared_p_holm"][at] < SURE).sum())
+    clear = int((result["shared_p_holm"][at] < SURE).sum())
     k, alike = result.attributes["clusters"], result.attributes["alike"]
     phi, error = np.abs(result["agreement"]), result["agreement_error"]
     pairs = np.nan_to_num(phi[at], nan=0)
@@ -181,7 +181,7 @@ def _said_of_clusters(result: Result) -> list[str]:
     return [
         said,
         f"The {k:,} clusters explain {share:.1f} % of an attribute's entropy on average, beyond chance; "
-        f"{_of_all(told, len(at), 'shares', 'share')} more with them than chance (Holm, {100 * SURE:g} %).",
+        f"{_of_all(clear, len(at), 'shares', 'share')} more with them than chance (Holm, {100 * SURE:g} %).",
     ]
 
 
@@ -202,7 +202,7 @@ def section(results: Results) -> Section:
 
 
 def table(results: Results) -> RenderableType:
-    """Arrange for each store the attributes, the best told first, and what follows."""
+    """Arrange for each store the attributes, the best first, and what follows."""
     from rich.console import Group
     from rich.text import Text
 
@@ -268,7 +268,7 @@ def _short(name: object) -> str:
 
 
 def figure(results: Results) -> Figure:
-    """Draw a row an attribute: how well it is told, with intervals, and what clusters say of it.
+    """Draw a row an attribute: how well it is predicted, with intervals, and what clusters say of it.
 
     A colour a store; the mark of the direction is filled, that of the best single component is hollow.
     """
@@ -296,7 +296,7 @@ def figure(results: Results) -> Figure:
         axes = drawing.add_subplot(grid[row, 0])
         _draw_skill(axes, results, measure, names)
         if len(rows[measure]) > len(names):
-            cut = f"the {len(names)} of {len(rows[measure]):,} that are told best"
+            cut = f"the {len(names)} of {len(rows[measure]):,} that are predicted best"
             axes.set_title(cut, loc="left", fontsize="small")
         if wide and measure == "binary":
             _draw_shares(drawing.add_subplot(grid[row, 1], sharey=axes), results, names)
@@ -305,7 +305,7 @@ def figure(results: Results) -> Figure:
 
 
 def _ordered(results: Results, measure: str) -> list[str]:
-    """Return the attributes of a measure of any store, the best told on average first."""
+    """Return the attributes of a measure of any store, the best on average first."""
     found: dict[str, list[float]] = {}
     for result in results.values():
         for at in _of(result, measure).tolist():

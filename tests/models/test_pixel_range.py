@@ -153,8 +153,8 @@ def test_images_that_speak_for_the_other_range_are_a_warning(
 @pytest.mark.parametrize("axis", [-1, 1])
 def test_the_figures_of_a_normalization_are_those_of_its_axis(axis: int) -> None:
     mean, deviation = np.array([0.2, 0.5, 0.8]), 0.05
-    images = mean + deviation * np.random.default_rng(0).standard_normal((8, 16, 16, 3))
-    images = np.moveaxis(images, -1, axis).astype(np.float32)
+    coloured = mean + deviation * np.random.default_rng(0).standard_normal((8, 16, 16, 3))
+    images = np.moveaxis(coloured, -1, axis).astype(np.float32)
     image, layer = keras.Input(images.shape[1:]), layers.BatchNormalization(axis=axis)
     model = keras.Model(image, layer(image))
     layer.moving_mean.assign(mean)

@@ -63,7 +63,7 @@ def find_labels(task: LabelsTask) -> Result:
         centres, note = _centres(task)
     scores, counts = score(snapshot, array, known, parts, fitting.points.mean, found, centres, execution)
     tried = Tried.of(known, fitting.shared, scores, parameters.fewest)
-    with_clusters = len(centres) > 0 and bool(set(binary) & set(tried.kept))
+    with_clusters = len(centres) > 0 and bool(set(binary) & set(tried.suited))
     attributes = {
         **count_attributes(counts, snapshot.schema),
         "array": array,
@@ -79,11 +79,11 @@ def find_labels(task: LabelsTask) -> Result:
     variables = {
         "mean": Variable(("component",), fitting.points.mean),
         **tried.variables(),
-        **_direction_variables(tried.kept, found),
+        **_direction_variables(tried.suited, found),
     }
     if with_clusters:
         best = scores.counts[scores.inertia.argmin()]
-        variables |= _cluster_variables(best, binary, tried.kept, parameters.seed)
+        variables |= _cluster_variables(best, binary, tried.suited, parameters.seed)
     return Result(variables, attributes)
 
 
@@ -239,8 +239,8 @@ def labels(
     return call(LABELS, {"store": store}, given, options)
 
 
-def _direction_variables(kept: Sequence[int], found: Directions) -> dict[str, Variable]:
-    at = np.array(kept, np.int64)
+def _direction_variables(suited: Sequence[int], found: Directions) -> dict[str, Variable]:
+    at = np.array(suited, np.int64)
     return {
         "direction": Variable(("attribute", "component"), found.vectors[at]),
         "spread": Variable(("attribute",), found.spread[at]),
@@ -251,22 +251,22 @@ def _direction_variables(kept: Sequence[int], found: Directions) -> dict[str, Va
 
 
 def _cluster_variables(
-    counts: NDArray[np.int64], binary: Sequence[int], kept: Sequence[int], seed: int
+    counts: NDArray[np.int64], binary: Sequence[int], suited: Sequence[int], seed: int
 ) -> dict[str, Variable]:
-    """Return how much clusters say of each attribute that is kept; NaN of those that are not binary.
+    """Return how much clusters say of each attribute that is suited; NaN of those that are not binary.
 
     Parameters
     ----------
     counts
         Images in each cluster without and with each binary attribute, (binary attribute, cluster, 2).
-    binary, kept
-        Which attributes are binary, and which are kept.
+    binary, suited
+        Which attributes are binary, and which are suited.
     seed
         Of the permutations.
     """
-    of_attribute = np.full((len(kept), 4), np.nan)
-    agreement = np.full((2, len(kept), counts.shape[1]), np.nan)
-    for place, at in enumerate(kept):
+    of_attribute = np.full((len(suited), 4), np.nan)
+    agreement = np.full((2, len(suited), counts.shape[1]), np.nan)
+    for place, at in enumerate(suited):
         if at in binary:
             own = counts[binary.index(at)]
             of_attribute[place] = shared_information(own, PERMUTATIONS, seed)

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tried:
-    """The attributes that have images enough, and how well they are told.
+    """The attributes that have images enough, and how well they are predicted.
 
     Parameters
     ----------
-    kept
+    suited
         Which attributes.
     names, measures
         What they are.
@@ -40,7 +40,7 @@ class Tried:
         The other attributes, each with the reason.
     """
 
-    kept: list[int]
+    suited: list[int]
     names: list[str]
     measures: list[str]
     known: list[int]
@@ -63,7 +63,7 @@ class Tried:
             if reason:
                 found.left_out.append(f"{one.name}: {reason}")
                 continue
-            found.kept.append(at)
+            found.suited.append(at)
             found.names.append(one.name)
             found.measures.append(one.measure)
             found.known.append(len(own))

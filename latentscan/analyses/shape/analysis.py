@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from latentscan.scan.rows import PointsChoice
     from latentscan.store.reader import LatentStore
 
-FEWEST = 10  # images, of which a shape can be told
+FEWEST = 10  # images, that show a shape at all
 
 
 def measure_shape(task: Task[ShapeParameters, OneStore]) -> Result:

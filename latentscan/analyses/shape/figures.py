@@ -259,9 +259,9 @@ def _normal(count: int) -> Floats:
 def _axis_error(values: Floats) -> float:
     """Return the jackknife's error of the distance of values (n,) from a Gaussian, without every tenth."""
 
-    def of(kept: Floats) -> float:
-        centred = (kept - kept.mean()) / kept.std()
-        return float(axis_distances(centred[:, np.newaxis], _normal(len(kept)))[0])
+    def of(rest: Floats) -> float:
+        centred = (rest - rest.mean()) / rest.std()
+        return float(axis_distances(centred[:, np.newaxis], _normal(len(rest)))[0])
 
     group = np.arange(len(values)) % GROUPS
     without = np.array([of(values[group != left_out]) for left_out in range(GROUPS)])
