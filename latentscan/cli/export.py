@@ -25,7 +25,10 @@ def export(
     store: StoreOption,
     out: Annotated[
         Path,
-        typer.Option(help="a .parquet, .csv or .npz table; .npy: the latents", show_default=False),
+        typer.Option(
+            help="a .parquet, .csv or .npz table; .npy: the latents; .h5ad: both, for AnnData",
+            show_default=False,
+        ),
     ],
     k: Annotated[int | None, typer.Option(min=1, help="add the cluster by the cached kmeans of k")] = None,
     map_: Annotated[

@@ -1,11 +1,13 @@
-"""Tables of one row an image as files: Parquet, CSV, or the arrays of an .npz; written a block at a time."""
+"""Tables of one row an image as files: Parquet, CSV, .npz, AnnData's .h5ad; written a block at a time."""
 
 from __future__ import annotations
 
 import csv
 import os
+import re
 import zipfile
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +15,7 @@ import numpy as np
 from latentscan.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
     from latentscan.progress import Advance, Progress
 
 
-ENDINGS = (".parquet", ".csv", ".npz", ".npy")
+ENDINGS = (".parquet", ".csv", ".npz", ".h5ad", ".npy")
+ROWS_OF_A_CHUNK = 4096
 
 
 def write_table(table: PointTable, path: Path, progress: Progress) -> None:
@@ -33,7 +36,7 @@ def write_table(table: PointTable, path: Path, progress: Progress) -> None:
     table
         The table.
     path
-        A .parquet, .csv or .npz file, which is replaced.
+        A .parquet, .csv, .npz or .h5ad file, which is replaced. The last one holds the latents, too.
     progress
         Hears of the blocks that are written.
 
@@ -42,7 +45,12 @@ def write_table(table: PointTable, path: Path, progress: Progress) -> None:
     UsageError
         If the ending is another one, or what writes it is not installed.
     """
-    writers = {".parquet": _write_parquet, ".csv": _write_csv, ".npz": _write_npz}
+    writers = {
+        ".parquet": _write_parquet,
+        ".csv": _write_csv,
+        ".npz": _write_npz,
+        ".h5ad": _write_h5ad,
+    }
     if path.suffix.lower() not in writers:
         raise UsageError(f"{path}: expected a file ending in {', '.join(writers)}")
     passes = _passes(table) if path.suffix.lower() == ".npz" else 1
@@ -135,13 +143,91 @@ def _cells(values: NDArray[Any]) -> list[Any]:
 def _write_npz(table: PointTable, path: Path, advance: Advance) -> None:
     """Write one array after another, each in a pass of its own: none is held in memory."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        names = _without_slashes([column.name for column in table.columns])
         for column in table.columns:
             dtype = _dtype(table, column, advance)
-            with archive.open(f"{column.name.replace('/', '_')}.npy", "w", force_zip64=True) as stream:
+            with archive.open(f"{names[column.name]}.npy", "w", force_zip64=True) as stream:
                 _write_head(stream, dtype, (table.rows,))
                 for block in table.blocks((column,)):
                     stream.write(block[column.name].astype(dtype).tobytes())
                     advance(1)
+
+
+def _write_h5ad(table: PointTable, path: Path, advance: Advance) -> None:
+    """Write what AnnData reads: columns as `obs`, latents, map and principal components as `obsm`.
+
+    The layout is that of https://anndata.readthedocs.io/en/stable/fileformat-prose.html: every element says
+    how it is encoded. There is no `X`: latents are no measured features.
+    """
+    import h5py
+
+    from latentscan.analyses.point_table import BlockReader, Column
+
+    names = _without_slashes([column.name for column in table.columns])
+    latents = table.snapshot.schema.latents
+    reads = tuple(Column(f"obsm/{name}", partial(BlockReader.array, name=name)) for name in latents)
+    joined = {
+        name: parts
+        for name, parts in (
+            ("X_tsne", [one for one in ("x", "y") if one in names]),
+            ("X_pca", [one for one in names if re.fullmatch(r"pc\d+", one)]),
+        )
+        if parts
+    }
+    with h5py.File(path, "w") as file:
+        _encoded(file, "anndata", "0.1.0")
+        for group in ("obsm", "varm", "obsp", "varp", "layers", "uns"):
+            _encoded(file.create_group(group), "dict", "0.1.0")
+        for group, order in (("obs", list(names.values())), ("var", [])):
+            frame = _encoded(file.create_group(group), "dataframe", "0.2.0")
+            frame.attrs["_index"] = "_index"
+            frame.attrs.create("column-order", order, dtype=h5py.string_dtype())
+        _append(file, "var/_index", np.empty(0, object))
+        for block in table.blocks((*table.columns, *reads)):
+            _append(file, "obs/_index", block["row"].astype(str).astype(object))
+            for name, own in names.items():
+                _append(file, f"obs/{own}", block[name])
+            for one in reads:
+                _append(file, one.name, block[one.name])
+            for name, parts in joined.items():
+                _append(file, f"obsm/{name}", np.column_stack([block[part] for part in parts]))
+            advance(1)
+
+
+def _without_slashes(names: Sequence[str]) -> dict[str, str]:
+    """Return names in which a slash is no way into a folder, each another, by the names that were given."""
+    found: dict[str, str] = {}
+    for name in names:
+        own = name.replace("/", "_")
+        while own in found.values() or (own != name and own in names):
+            own += "_"
+        found[name] = own
+    return found
+
+
+def _encoded(element: Any, kind: str, version: str) -> Any:
+    element.attrs.update({"encoding-type": kind, "encoding-version": version})
+    return element
+
+
+def _append(file: Any, name: str, values: NDArray[Any]) -> None:
+    """Add rows to an array of an HDF5 file, which the first ones make."""
+    import h5py
+
+    is_text = values.dtype.kind in "OUT"
+    if name not in file:
+        shape = values.shape[1:]
+        made = file.create_dataset(
+            name,
+            (0, *shape),
+            maxshape=(None, *shape),
+            chunks=(ROWS_OF_A_CHUNK, *shape),
+            dtype=h5py.string_dtype() if is_text else values.dtype,
+        )
+        _encoded(made, "string-array" if is_text else "array", "0.2.0")
+    array = file[name]
+    array.resize(len(array) + len(values), axis=0)
+    array[len(array) - len(values) :] = values.astype(object) if is_text else values
 
 
 def _dtype(table: PointTable, column: Column, advance: Advance) -> np.dtype[Any]:

@@ -6,10 +6,12 @@ import csv
 import json
 from typing import TYPE_CHECKING
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
 
+import latentscan as ls
 from tests.builders import build_store
 from tests.cli.commands import latentscan
 
@@ -123,6 +125,25 @@ def test_pandas_and_numpy_read_what_is_exported(tmp_path: Path, store: LatentSto
 def test_latents_are_exported_as_an_array(tmp_path: Path, store: LatentStore) -> None:
     assert latentscan("export", "--store", store.location, "--out", tmp_path / "z.npy").returncode == 0
     np.testing.assert_array_equal(np.load(tmp_path / "z.npy"), np.asarray(store.z))
+
+
+def test_anndata_finds_table_and_latents(tmp_path: Path, store: LatentStore) -> None:
+    """As its format describes them: every element says how it is encoded."""
+    out, again = tmp_path / "points.h5ad", tmp_path / "again.zarr"
+    done = latentscan("export", "--store", store.location, "--out", out)
+    assert done.returncode == 0, done.stderr
+    with h5py.File(out) as file:
+        assert file.attrs["encoding-type"] == "anndata"
+        assert all("encoding-version" in element.attrs for element in (*file.values(), *file["obs"].values()))
+        obs, obsm = file["obs"], file["obsm"]
+        assert set(obs.attrs["column-order"]) == set(obs) - {obs.attrs["_index"]}
+        assert obs["path"].asstr()[:].tolist() == paths(store)
+        assert obs["_index"].asstr()[:].tolist() == [str(row) for row in range(30)]
+        assert file["var/_index"].shape == (0,)
+        np.testing.assert_array_equal(obsm["z"], np.asarray(store.z))
+        np.testing.assert_array_equal(obsm["X_pca"][:, 1], obs["pc2"])
+    assert latentscan("ingest", "--z", f"{out}:obsm/z", "--store", again).returncode == 0
+    np.testing.assert_array_equal(np.asarray(ls.open(str(again)).z), np.asarray(store.z))
 
 
 def test_a_table_that_cannot_be_made_leaves_nothing(tmp_path: Path, store: LatentStore) -> None:
