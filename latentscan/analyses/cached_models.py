@@ -43,8 +43,8 @@ def best_centres(
         If none is cached.
     """
     best: tuple[float, str, NDArray[np.float64]] | None = None
-    for cached, result in _loaded(location, "kmeans", snapshot.content):
-        if k not in cached.parameters.get("k", ()) or array not in ("auto", result.attributes["array"]):
+    for _, result in _loaded(location, "kmeans", snapshot.content):
+        if k not in result["k"] or array not in ("auto", result.attributes["array"]):
             continue
         inertia = result["inertia"][result["k"].tolist().index(k)]
         own = (result["centre_k"] == k) & (result["centre_seed"] == result["seed"][inertia.argmin()])

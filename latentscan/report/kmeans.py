@@ -131,8 +131,6 @@ def _members(name: str, result: Result) -> Images:
     title = f"an image of each of {k} clusters"
     if result.attributes.get("gap_verdict") != "about":
         title += ", a number that was only tried"
-    elif (best := result.attributes["gap_best"]) != k:
-        title += f", of all k computed the nearest to {best}"
     return Images(name, title, tuple(result["member"][held].tolist()), notes)
 
 
@@ -248,7 +246,8 @@ def _store_table(name: str, result: Result) -> list[RenderableType]:
     for title in titles:
         table.add_column(title, justify="right", no_wrap=True)
     step = -(-count // MOST_LINES)
-    shown = sorted({*range(0, count, step), count - 1})
+    looked_at = int(np.flatnonzero(result["k"] == chosen_k(result))[0])
+    shown = sorted({*range(0, count, step), looked_at, count - 1})
     for line in shown:
         mean = result["inertia_mean"][line]
         cells = [f"{result['k'][line]}", number_like(mean, like=mean)]

@@ -44,14 +44,15 @@ ASKED = {name: request for name, request in requests() if name in ANALYSES}
 COMPARED = ASKED["compare"].parameters
 OF_STORES = analyses_of_stores()
 PARTS = [part for name in OF_STORES for part in (ANALYSES[name], *ANALYSES[name].parts)]
-KMEANS = ("kmeans", "kmeans-cloud", "kmeans-centres", "kmeans-gap")
+KMEANS = ("kmeans", "kmeans-cloud", "kmeans-centres", "kmeans-gap", "kmeans-natural")
 BUILT_ON = {  # whatever builds on an analysis, by its name; on others nothing does
     "stats": {"compare"},
     "pca": {"ledger", "tsne", "outliers", "compare"},
     "kmeans": {"compare"},
     "kmeans-centres": {"kmeans", "compare", "labels"},
-    "kmeans-cloud": {"kmeans-centres", "kmeans-gap", "kmeans", "compare", "labels"},
-    "kmeans-gap": {"kmeans", "compare"},
+    "kmeans-cloud": {"kmeans-centres", "kmeans-gap", "kmeans-natural", "kmeans", "compare", "labels"},
+    "kmeans-gap": {"kmeans-natural", "kmeans", "compare"},
+    "kmeans-natural": {"kmeans", "compare"},
     "tsne": {"compare"},
     "tsne-neighbours": {"tsne", "outliers", "compare"},
 }

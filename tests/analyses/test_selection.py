@@ -12,6 +12,8 @@ from latentscan.errors import ParameterError, UsageError
 from tests.builders import analyse, build_store
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from latentscan.store.reader import LatentStore
 
 Z = np.random.default_rng(0).standard_normal((90, 4)).astype(np.float32)
@@ -95,6 +97,16 @@ def test_a_cluster_is_that_of_the_best_cached_model(store: LatentStore) -> None:
         assert found.total == len(found.images)
     with pytest.raises(ParameterError, match="0 to 2"):
         chooser(store).cluster(3, 3)
+
+
+def test_the_clusters_that_the_gap_names_can_be_shown_whatever_k_was_asked_for(tmp_path: Path) -> None:
+    at = np.random.default_rng(1).integers(0, 5, 1500)
+    z = 9 * np.eye(5)[at] + np.random.default_rng(2).standard_normal((1500, 5))
+    store = build_store(tmp_path / "z.zarr", arrays={"z": z}, chunk_rows=400)
+    result = analyse(store, "kmeans", k="2:40:8", seeds=1, batch_rows=200)
+    assert result.attributes["gap_best"] == 5
+    found = [chooser(store, 1500).cluster(5, number).images for number in range(5)]
+    assert [len(np.unique(at[images])) for images in found] == [1] * 5
 
 
 @pytest.mark.parametrize(

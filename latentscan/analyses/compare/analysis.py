@@ -80,7 +80,7 @@ def compare_stores(task: CompareTask) -> Result:
         ),
     }
     if clusters:
-        variables |= inertia_variables(clusters)
+        variables |= inertia_variables(clusters, parameters.k)
     if parameters.tsne:
         paired = [at for group in groups if len(group) > 1 for at in group]
         try:

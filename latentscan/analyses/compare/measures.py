@@ -94,13 +94,14 @@ def _named(execution: Execution, member: Member) -> Execution:
     return replace(execution, progress=labelled(execution.progress, member.name))
 
 
-def inertia_variables(clusters: Sequence[Result]) -> dict[str, Variable]:
-    """Put the inertia of every store on the scale of its inertia with one cluster."""
+def inertia_variables(clusters: Sequence[Result], k: Sequence[int]) -> dict[str, Variable]:
+    """Put the inertia of every store with some k on the scale of its inertia with one cluster."""
+    of_k = [found["inertia"][np.isin(found["k"], k)] for found in clusters]
     with np.errstate(invalid="ignore"):  # points that are all equal
-        shares = np.array([found["inertia"] / found["total"] for found in clusters])
+        shares = np.array([each / found["total"] for each, found in zip(of_k, clusters, strict=True)])
     return {
         "inertia_share": Variable(("store", "k", "seed"), shares),
-        "k": Variable(("k",), clusters[0]["k"]),
+        "k": Variable(("k",), np.array(k)),
     }
 
 

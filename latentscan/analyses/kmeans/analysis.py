@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from latentscan.analyses.kmeans.centres import CENTRES
 from latentscan.analyses.kmeans.cloud import CLOUD, cloud_request, frame_of
 from latentscan.analyses.kmeans.cost import kmeans_cost
 from latentscan.analyses.kmeans.gap import GAP, gap_request
+from latentscan.analyses.kmeans.natural import NATURAL
 from latentscan.analyses.kmeans.parameters import KMeansParameters
 from latentscan.kernels.inertia import InertiaPartial, Models, inertia_partial
 from latentscan.kernels.reduction import LatentBlock, Reduction
@@ -41,9 +42,12 @@ def assess(task: Task[KMeansParameters, OneStore]) -> Result:
     trained = task.result_of(Request(CENTRES, parameters.training))
     cloud = task.result_of(cloud_request(parameters))
     gap = task.result_of(gap_request(parameters)) if parameters.reference else None
-    ks, seeds = np.array(parameters.k), np.array(parameters.all_seeds)
+    centres = {name: trained[name] for name in ("centres", "centre_k", "centre_seed")}
+    if parameters.reference:
+        centres = _joined(centres, task.result_of(Request(NATURAL, parameters.training)))
+    ks, seeds = np.unique(centres["centre_k"]), np.array(parameters.all_seeds)
     of_model = np.repeat(ks, len(seeds))
-    models = Models.of(trained["centres"], of_model.tolist(), frame_of(cloud))
+    models = Models.of(centres["centres"], of_model.tolist(), frame_of(cloud))
     labelled = np.flatnonzero(np.isin(of_model, parameters.labels)).tolist()
 
     found = _inertia(snapshot, points, models, labelled, task.execution)
@@ -57,12 +61,14 @@ def assess(task: Task[KMeansParameters, OneStore]) -> Result:
         "size": Variable(("centre",), found.sizes),
         "member": Variable(("centre",), found.members),
         "far_image": cloud.variables["far_image"],
-        **{name: trained.variables[name] for name in ("centres", "centre_k", "centre_seed")},
+        "centres": Variable(("centre", "component"), centres["centres"]),
+        "centre_k": Variable(("centre",), centres["centre_k"]),
+        "centre_seed": Variable(("centre",), centres["centre_seed"]),
     }
     if len(seeds) > 1:
         variables["inertia_std"] = Variable(("k",), inertia.std(axis=1, ddof=1))
     if labelled:
-        variables |= _best_labels(found, inertia, parameters, snapshot.schema.images)
+        variables |= _best_labels(found, inertia, ks, parameters, snapshot.schema.images)
     attributes = {
         "array": points,
         "images": snapshot.schema.images,
@@ -80,8 +86,9 @@ def assess(task: Task[KMeansParameters, OneStore]) -> Result:
 
 
 def _requires(parameters: KMeansParameters) -> list[Request]:
-    gap = [gap_request(parameters)] if parameters.reference else []
-    return [Request(CENTRES, parameters.training), cloud_request(parameters), *gap]
+    training = parameters.training
+    judged = [gap_request(parameters), Request(NATURAL, training)] if parameters.reference else []
+    return [Request(CENTRES, training), cloud_request(parameters), *judged]
 
 
 GAP_ATTRIBUTES = ("rows", "replicates", "verdict", "best", "range", "missing")
@@ -110,12 +117,12 @@ LABELS = {  # what each variable is, and its unit
 
 KMEANS = Analysis(
     name="kmeans",
-    version=3,
+    version=4,
     parameters=KMeansParameters,
     requires=_requires,
     compute=assess,
     cost=kmeans_cost,
-    parts=(CLOUD, CENTRES, GAP),
+    parts=(CLOUD, CENTRES, GAP, NATURAL),
     labels=LABELS,
     rows=("far_image", "member"),
 )
@@ -155,7 +162,8 @@ def kmeans(
     labels
         Those of `k` for which the cluster of each image is returned.
     reference
-        Whether the gap is computed too: how much less inertia the points have than Gaussian data.
+        Whether the gap is computed too: how much less inertia the points have than Gaussian data. The
+        number of clusters that it names is computed beside `k`.
     **options
         See `Options`.
 
@@ -208,6 +216,12 @@ def _gap_variables(gap: Result, ks: NDArray[np.int64], inertia: NDArray[np.float
     }
 
 
+def _joined(centres: dict[str, NDArray[Any]], others: Result) -> dict[str, NDArray[Any]]:
+    """Return the centres of all models by name, those with the fewest first."""
+    order = np.argsort(np.concatenate([centres["centre_k"], others["centre_k"]]), kind="stable")
+    return {name: np.concatenate([values, others[name]])[order] for name, values in centres.items()}
+
+
 def _inertia(
     snapshot: Snapshot, array: Points, models: Models, labelled: Sequence[int], execution: Execution
 ) -> InertiaPartial:
@@ -219,10 +233,14 @@ def _inertia(
 
 
 def _best_labels(
-    found: InertiaPartial, inertia: NDArray[np.float64], parameters: KMeansParameters, images: int
+    found: InertiaPartial,
+    inertia: NDArray[np.float64],
+    ks: NDArray[np.int64],
+    parameters: KMeansParameters,
+    images: int,
 ) -> dict[str, Variable]:
     """Pick, for every k whose labels are wanted, those of the model with the lowest inertia."""
-    best = inertia[np.isin(parameters.k, parameters.labels)].argmin(axis=1)
+    best = inertia[np.isin(ks, parameters.labels)].argmin(axis=1)
     columns = np.arange(len(best)) * inertia.shape[1] + best
     labels = np.full((len(best), images), -1, np.int32)
     labels[:, found.images] = found.labels[:, columns].T

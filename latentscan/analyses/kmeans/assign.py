@@ -21,9 +21,10 @@ USUAL = 10  # clusters, where nothing says how many there are
 
 def chosen_k(result: Result) -> int:
     """Return the number of clusters to look at: the natural one, or what is nearest to ten."""
-    wanted = result.attributes["gap_best"] if result.attributes.get("gap_verdict") == "about" else USUAL
+    if result.attributes.get("gap_verdict") == "about":
+        return int(result.attributes["gap_best"])
     ks: NDArray[np.int64] = result["k"]
-    return int(ks[np.abs(ks - wanted).argmin()])
+    return int(ks[np.abs(ks - USUAL).argmin()])
 
 
 def centres_of(result: Result, k: int) -> NDArray[np.intp]:

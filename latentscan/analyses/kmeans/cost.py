@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from latentscan.analyses.kmeans.gap import GRID
 from latentscan.analyses.kmeans.training import TRIALS, WINDOW_BATCHES, Schedule, initial_rows
 from latentscan.kernels.reduction import Footprint
 from latentscan.kernels.tiles import TILE_ROWS
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 def kmeans_cost(setting: Setting, parameters: KMeansParameters) -> Cost:
     """Return the cost of the pass that counts inertia, sizes and labels of all models."""
     schema, seeds = setting.schema, parameters.seeds
-    centres, width = sum(parameters.k) * seeds, schema.components * 4
+    natural = max(GRID) if parameters.reference else 0  # the most that the gap may name, beside k
+    centres, width = (sum(parameters.k) + natural) * seeds, schema.components * 4
     return one_pass(
         schema,
         (parameters.points_of(schema),),

@@ -193,6 +193,22 @@ def test_figures_are_those_of_numpy(tmp_path: Path) -> None:
     ]
 
 
+def test_inertia_is_of_the_same_k_whatever_clusters_each_store_has(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    stores = {
+        name: build_store(
+            tmp_path / name,
+            arrays={"z": 9 * np.eye(6)[rng.integers(0, count, 900)] + rng.standard_normal((900, 6))},
+        )
+        for name, count in (("a", 3), ("b", 5))
+    }
+    found = compare(stores, {"k": (2, 9), "seeds": 1, "batch_rows": 100, "tsne": False, "sample": 100})
+    assert [part["k"].tolist() for part in found.parts["kmeans"]] == [[2, 3, 9], [2, 5, 9]]
+    assert found["k"].tolist() == [2, 9]
+    for shares, part in zip(found["inertia_share"], found.parts["kmeans"], strict=True):
+        np.testing.assert_array_equal(shares, part["inertia"][[0, 2]] / part["total"])
+
+
 def test_inertia_and_maps_are_those_of_the_stores(tmp_path: Path) -> None:
     from scipy.spatial import procrustes
 

@@ -73,7 +73,7 @@ def test_inertia_is_a_share_of_that_of_one_cluster() -> None:
         }
         return Result(variables, {})
 
-    found = inertia_variables([curve(8.0), curve(16.0)])
+    found = inertia_variables([curve(8.0), curve(16.0)], (1, 2))
     assert found["inertia_share"].values.tolist() == [[[1.0], [0.25]], [[0.5], [0.125]]]
     assert found["k"].values.tolist() == [1, 2]
 

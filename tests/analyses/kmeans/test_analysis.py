@@ -84,6 +84,26 @@ def test_the_verdict_does_not_depend_on_the_k_that_were_asked_for(tmp_path: Path
         assert found["gap_k"][[0, 11]].tolist() == [1, 14]
 
 
+def test_the_number_of_clusters_that_the_gap_names_is_trained_as_if_it_were_asked_for(tmp_path: Path) -> None:
+    store = store_of(tmp_path, clusters(5))
+    found, asked = (analyse(store, "kmeans", k=k, seeds=2, batch_rows=256) for k in ("2:40:8", "2:40:8,5"))
+    assert (found.attributes["gap_verdict"], found.attributes["gap_best"]) == ("about", 5)
+    assert found["k"].tolist() == [2, 5, 10, 18, 26, 34]
+    for name in ("inertia", "centres", "centre_k", "centre_seed", "size", "member"):
+        np.testing.assert_array_equal(found[name], asked[name])
+    alone = analyse(store, "kmeans", k="2:40:8", seeds=2, batch_rows=256, reference=False)
+    assert alone["k"].tolist() == [2, 10, 18, 26, 34]
+    few = analyse(store, "kmeans", k=2, seeds=1, batch_rows=3)
+    assert few["k"].tolist() == [2, 5]
+    labelled = analyse(store, "kmeans", k="2:40:8", labels=(10,), seeds=2, batch_rows=256)
+    at = np.flatnonzero(labelled["label_seed"][0] == labelled["seed"])[0]
+    assert labelled["inertia"][2, at] == labelled["inertia"][2].min()
+    np.testing.assert_array_equal(
+        np.bincount(labelled["labels"][0]),
+        labelled["size"][of_model(labelled, 10, labelled["label_seed"][0])],
+    )
+
+
 def test_inertia_of_gaussian_data_is_that_of_the_points_by_the_gap(tmp_path: Path) -> None:
     found = analyse(store_of(tmp_path, clusters(12, rows=2000)), "kmeans", k=(1, 12, 100), batch_rows=512)
     at = found["gap_k"].tolist().index(12)
