@@ -15,6 +15,7 @@ import pytest
 
 from latentscan.errors import LatentscanError, ParameterError
 from latentscan.models.encoder import load_encoder
+from latentscan.models.packing import sha256
 from tests.models.encoders import save
 
 if TYPE_CHECKING:
@@ -115,3 +116,9 @@ def test_a_damaged_file_is_refused_or_gives_the_same_rows(
             assert [name for name in truth if not np.array_equal(found[name], truth[name])] == []
     assert seen["refused with 2"] > 0
     assert seen["refused with 2"] + seen["read"] == DAMAGES
+
+
+def test_a_folder_of_anything_is_not_hashed(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no model")
+    with pytest.raises(ParameterError, match="nor a SavedModel"):
+        sha256(tmp_path)
