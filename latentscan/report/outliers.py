@@ -51,7 +51,8 @@ _READING = {
     "local density": "as a share of that around the nearest images: small for an image that lies alone.",
     "reconstruction loss": "of the image made again, above the floor that its grey sets; its limit is of "
     "a log-normal distribution with the same quartiles.",
-    "near-duplicates": "images closer together than a small share of the usual distance between neighbours.",
+    "near-duplicates": "images closer together than a small share of the usual distance between neighbours, "
+    "within which chance hardly has a pair.",
 }
 
 
@@ -83,6 +84,7 @@ def to_json(result: Result) -> dict[str, Any]:
         "shown": [_shown(result, position) for position in range(len(result["shown_image"]))],
         "duplicates": {
             "within": attributes["duplicate_distance"],
+            "share": attributes["duplicate_share"],
             "images": attributes["duplicate_images"],
             "pairs_expected": attributes["duplicates_expected"],
             "dimension": attributes["dimension"],
@@ -249,6 +251,8 @@ def _said_of_duplicates(result: Result) -> str:
     groups, images = attributes["duplicate_groups"], attributes["duplicate_images"]
     expected, share = attributes["duplicates_expected"], attributes["duplicates_searched"]
     within = f"within a distance of {number(attributes['duplicate_distance'])}"
+    if of_typical := 100 * attributes["duplicate_share"]:
+        within += f", {number(of_typical)} % of that to neighbour {attributes['nearest']}"
     chance = "" if expected is None else f" ({_pairs(expected)} expected by chance)"
     part = "" if share == 1 else f", in a random {100 * share:.3g} % of the cells that were searched"
     if not images:

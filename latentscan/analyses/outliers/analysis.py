@@ -14,9 +14,8 @@ from latentscan.analyses.neighbours.index import build_index
 from latentscan.analyses.origins import StoreAndOrigins
 from latentscan.analyses.outliers.chance import (
     Extreme,
+    NearPairs,
     Twins,
-    dimension,
-    expected_pairs,
     mahalanobis_extreme,
     mahalanobis_quantile,
 )
@@ -24,7 +23,7 @@ from latentscan.analyses.outliers.cost import outliers_cost
 from latentscan.analyses.outliers.duplicates import find_duplicates
 from latentscan.analyses.outliers.exact import exact_figures
 from latentscan.analyses.outliers.figures import Cloud, Found, Measure
-from latentscan.analyses.outliers.parameters import OutliersParameters
+from latentscan.analyses.outliers.parameters import MOST_DUPLICATE, OutliersParameters
 from latentscan.analyses.outliers.reconstruction import excess_extreme, reconstruction_excess
 from latentscan.analyses.pca import PCA, PcaParameters
 from latentscan.kernels.reduction import Counts, Reduction
@@ -69,7 +68,13 @@ def find_outliers(task: Task[OutliersParameters, StoreAndOrigins]) -> Result:
     cloud, k = Cloud.of(task.result_of(_cloud(parameters))), graph.indices.shape[1]
     rows = gather_rows(snapshot, array, sample, execution)
     last = graph.distances[:, -1]
-    near = parameters.duplicate * float(np.median(last))
+    typical = float(np.median(last))
+    by_chance = NearPairs.of(graph, snapshot.schema.images, MOST_DUPLICATE * typical)
+    near = (
+        parameters.duplicate * typical
+        if parameters.duplicate
+        else by_chance.distance(MOST_DUPLICATE * typical)
+    )
     measure = Measure(
         snapshot,
         array,
@@ -89,7 +94,6 @@ def find_outliers(task: Task[OutliersParameters, StoreAndOrigins]) -> Result:
     figures = _Figures.of(found, _extremes(twins), excess)
     shown = figures.shown(parameters.listed)
     duplicates = find_duplicates(snapshot, array, found.cells, near, execution)
-    dimensions = dimension(graph, near)
     variables = {
         **_per_image(figures, snapshot.schema.images),
         **figures.lists(parameters.listed),
@@ -118,12 +122,13 @@ def find_outliers(task: Task[OutliersParameters, StoreAndOrigins]) -> Result:
         "search_recall": graph.recall,
         "axes": cloud.whitening.axes,
         "duplicate_distance": near,
+        "duplicate_share": near / typical if typical else 0.0,
         "duplicate_groups": int(duplicates.groups.max(initial=-1)) + 1,
         "duplicate_images": len(duplicates.images),
-        "duplicates_expected": _finite(expected_pairs(graph, counts.good, near, dimensions)),
+        "duplicates_expected": _finite(by_chance.within(near)),
         "duplicates_searched": duplicates.share,
         "duplicates_not_compared": duplicates.not_compared,
-        "dimension": _finite(dimensions),
+        "dimension": _finite(by_chance.dimension),
     }
     return Result(variables, attributes)
 
@@ -174,7 +179,7 @@ LABELS = {  # what each variable is, and its unit
 
 OUTLIERS = Analysis(
     name="outliers",
-    version=3,
+    version=4,
     parameters=OutliersParameters,
     inputs=StoreAndOrigins,
     requires=_requires,
@@ -195,7 +200,7 @@ def outliers(
     sample: int = 10_000,
     seed: int = 0,
     listed: int = 20,
-    duplicate: float = 1e-3,
+    duplicate: float = 0,
     array: PointsChoice = "auto",
     **options: Unpack[Options],
 ) -> Dataset:
@@ -220,7 +225,8 @@ def outliers(
     listed
         Images in a list.
     duplicate
-        Images nearer than this share of the median distance to the k-th neighbour are near-duplicates.
+        Images nearer than this share of the median distance to the k-th neighbour are near-duplicates; 0 for
+        the largest share, up to 0.01, at which no more than 0.01 pairs are expected by chance.
     array
         The points: ``"mu"``, ``"z"``, or ``"auto"``: mu where the store has one, else z.
     **options
@@ -248,8 +254,9 @@ def outliers(
     `gaussian_beyond` (tail) of as many Gaussian rows are expected beyond `gaussian_mahalanobis` (tail).
 
     `duplicate_image` (duplicate), with its `duplicate_group` and `duplicate_distance` from the first of the
-    group, are the images no farther apart than the attribute `duplicate_distance`; `duplicates_expected` is
-    how many pairs are so near by chance, in a smooth cloud of the estimated `dimension`.
+    group, are the images no farther apart than the attribute `duplicate_distance`, which is `duplicate_share`
+    of the median distance to the k-th neighbour; `duplicates_expected` is how many pairs are so near by
+    chance, in a smooth cloud of as many dimensions as it has about each of its rows, `dimension` on average.
 
     Raises
     ------

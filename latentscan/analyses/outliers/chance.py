@@ -207,37 +207,91 @@ def _edge(twin: NDArray[np.float32], k: int, whitening: Whitening, far: float) -
     return float(np.sqrt(squares[:, -1].max()))
 
 
-def dimension(graph: NeighbourGraph, near: float) -> float:
-    """Estimate how many dimensions the cloud has about its rows; NaN where no row has two distances.
+@dataclass(frozen=True)
+class NearPairs:
+    """How many pairs of images are near to one another by chance, where the cloud is smooth.
 
-    Levina, E., Bickel, P. J. (2004), Maximum likelihood estimation of intrinsic dimension, as the mean of
-    the inverses, after MacKay, D. J. C., Ghahramani, Z. (2005).
+    A row has (near / r)^d as many neighbours within `near` as within the distance r of its k-th, where the
+    cloud about it has d dimensions.
 
     Parameters
     ----------
-    graph
-        The k nearest neighbours of each row.
-    near
-        Neighbours as near as this are left out.
+    dimension
+        Of the cloud about its rows; NaN where no row has two distances.
+    ratios, counts
+        About each row and its neighbours, the sum of the logarithms of r over the distances to neighbours,
+        each of which is 1 / d on average, and how many these are, (row,).
+    last
+        The distance r of each row's k-th neighbour, (row,).
+    pairs
+        What the mean share of the k neighbours of a row is multiplied with, for all images.
     """
-    last = graph.distances[:, -1:].astype(np.float64)
-    others = graph.distances[:, :-1].astype(np.float64)
-    counted = (others > near) & (last > near)
-    if not counted.any():
-        return float("nan")
-    ratios = np.log(np.divide(last, others, out=np.ones_like(others), where=counted))
-    mean = ratios.sum() / counted.sum()
-    return float(1 / mean) if mean > 0 else float("nan")
 
+    dimension: float
+    ratios: Floats
+    counts: NDArray[np.int64]
+    last: Floats
+    pairs: float
 
-def expected_pairs(graph: NeighbourGraph, images: int, near: float, dimensions: float) -> float:
-    """Return how many pairs of images are nearer than `near` by chance, where the cloud is smooth.
+    @classmethod
+    def of(cls, graph: NeighbourGraph, images: int, repeated: float) -> NearPairs:
+        """Estimate the dimensions about every row.
 
-    Within the distance r of its k-th neighbour, a row has (near / r)^dimensions as many neighbours.
-    """
-    rows, k = graph.distances.shape
-    last = graph.distances[:, -1].astype(np.float64)
-    if not np.isfinite(dimensions) or rows < 2:
-        return float("nan")
-    shares = np.divide(near, last, out=np.ones(rows), where=last > near) ** dimensions
-    return float(images * (images - 1) / 2 * k / (rows - 1) * shares.mean())
+        Levina, E., Bickel, P. J. (2004), Maximum likelihood estimation of intrinsic dimension, as the mean
+        of the inverses, after MacKay, D. J. C., Ghahramani, Z. (2005). About a row, it is the mean over the
+        row and its k neighbours: a part of the cloud with few dimensions has near pairs by chance that the
+        mean over the whole cloud would not expect.
+
+        Parameters
+        ----------
+        graph
+            The k nearest neighbours of each row of a sample.
+        images
+            How many images there are.
+        repeated
+            Neighbours as near as this are left out: they may be repeats.
+        """
+        rows, k = graph.distances.shape
+        last = graph.distances[:, -1].astype(np.float64)
+        others = graph.distances[:, :-1].astype(np.float64)
+        counted = (others > repeated) & (last > repeated)[:, np.newaxis]
+        ratios = np.log(np.divide(last[:, np.newaxis], others, out=np.ones_like(others), where=counted))
+        sums, counts = ratios.sum(axis=1), counted.sum(axis=1)
+        fair = max(k - 1, 1)  # since the mean of 1 / r^d is above 1 over that of r^d
+        pairs = images * (images - 1) / 2 * fair / (rows - 1) if rows > 1 else np.nan
+        dimension = float(counts.sum() / sums.sum()) if sums.any() else float("nan")
+        return cls(
+            dimension,
+            sums + sums[graph.indices].sum(axis=1),
+            counts + counts[graph.indices].sum(axis=1),
+            last,
+            pairs,
+        )
+
+    def within(self, near: float) -> float:
+        """Return how many pairs are nearer than `near` by chance; NaN where nothing says so.
+
+        Rows that have k neighbours so near are not of a smooth cloud, and left out. Of n ratios with the sum
+        S, (1 − ln(r / near) / S)^(n − 1) is on average the very share; with n / S for d it would be larger.
+        """
+        if not np.isfinite(self.dimension) or not np.isfinite(self.pairs):
+            return float("nan")
+        held = (self.last > near) & (self.counts > 1) & (self.ratios > 0)
+        left = 1 - np.log(self.last[held] / near) / self.ratios[held]
+        shares = np.maximum(left, 0.0) ** (self.counts[held] - 1)
+        return float(self.pairs * shares.sum() / len(self.last))
+
+    def distance(self, most: float, expected: float = CHANCE) -> float:
+        """Return the largest distance up to `most` within which no more pairs are expected.
+
+        Where nothing is known of the dimensions, that is a tenth of `most`.
+        """
+        if np.isnan(self.within(most)):
+            return most / 10
+        low, high = np.log(most) - 60, np.log(most)
+        if self.within(most) <= expected:
+            return most
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.within(np.exp(middle)) <= expected else (low, middle)
+        return float(np.exp(low))

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 
 from latentscan.analyses.analysis import PointsParameters
+from latentscan.analyses.outliers.chance import CHANCE
+
+MOST_DUPLICATE = 0.01  # a share of the distance between neighbours that is near
 
 
 class OutliersParameters(PointsParameters):
@@ -22,8 +25,9 @@ class OutliersParameters(PointsParameters):
     seed: int = Field(default=0, ge=0, lt=2**63, description="seed of the sample, and of its Gaussian twins")
     listed: int = Field(default=20, ge=1, le=10_000, description="images in a list")
     duplicate: float = Field(
-        default=1e-3,
-        gt=0,
-        le=0.01,
-        description="images within this share of the median distance to neighbour k are near-duplicates",
+        default=0,
+        ge=0,
+        le=MOST_DUPLICATE,
+        description="images within this share of the median distance to neighbour k are near-duplicates; "
+        f"0: the largest, up to {MOST_DUPLICATE:g}, at which chance has {CHANCE:g} pairs at most",
     )

@@ -37,7 +37,7 @@ def test_a_gaussian_cloud_is_not_accused(tmp_path: Path, rows: int, components: 
         result = found_in(tmp_path / str(seed), gaussian(rows, components, seed), sample=sample)
         assert result["beyond"].tolist() == [0] * 6
         assert result.attributes["duplicate_images"] == 0
-        assert result.attributes["duplicates_expected"] < 0.1
+        assert result.attributes["duplicates_expected"] <= 0.01
 
 
 def test_limits_of_few_images_hardly_depend_on_the_seed(tmp_path: Path) -> None:
@@ -96,6 +96,34 @@ def test_near_duplicates_are_grouped_wherever_they_are(tmp_path: Path, sample: i
         assert result["duplicate_image_path"][1] == "ünter/700.jpg"
         assert result["duplicate_distance"][[0, 3, 4]].tolist() == [0, 0, 0]
         assert 0 < result["duplicate_distance"][1] < result.attributes["duplicate_distance"]
+
+
+@pytest.mark.parametrize("sample", [20_000, 1000])
+def test_pairs_far_nearer_than_chance_has_any_are_near_duplicates(tmp_path: Path, sample: int) -> None:
+    rng = np.random.default_rng(1)
+    z = rng.standard_normal((3000, 32))
+    usual = np.median(np.partition(np.linalg.norm(z[:200, None] - z, axis=2), 10)[:, 10])
+    away = rng.standard_normal((300, 32))
+    z[-300:] = z[:300] + 0.006 * usual * away / np.linalg.norm(away, axis=1)[:, None]
+    result = found_in(tmp_path, z.astype(np.float32), sample=sample)
+    assert result.attributes["duplicate_share"] == pytest.approx(0.01)
+    assert result["duplicate_image"].tolist() == np.arange(3000).reshape(10, 300)[[0, -1]].T.ravel().tolist()
+    assert np.bincount(result["duplicate_group"]).tolist() == [2] * 300
+
+
+def test_what_is_near_depends_on_the_pairs_that_chance_has(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    of_two = rng.standard_normal((3000, 2))
+    partly = rng.standard_normal((3000, 32))
+    partly[1500:, 2:] = 0
+    for name, z in (("two", of_two), ("partly", partly)):
+        result = found_in(tmp_path / name, z.astype(np.float32))
+        assert result.attributes["duplicates_expected"] == pytest.approx(0.01)
+        assert result.attributes["duplicate_share"] < 1e-3
+        assert result.attributes["duplicate_images"] == 0
+        wider = found_in(tmp_path / f"{name}, wider", z.astype(np.float32), duplicate=0.01)
+        pairs = wider.attributes["duplicate_images"] / 2
+        assert 0.3 < pairs / wider.attributes["duplicates_expected"] < 2
 
 
 def test_rows_that_are_all_there_many_times_are_groups(tmp_path: Path) -> None:
