@@ -90,8 +90,8 @@ def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def noticed(result: Result) -> list[str]:
-    """Return what the four effects allow to say, then the share of a core, a sentence each."""
-    return [_said(result), *_said_of_core(result)]
+    """Return what the four effects allow to say, then the share of a core, and repeats, a sentence each."""
+    return [_said(result), *_said_of_core(result), *_said_of_repeats(result)]
 
 
 def _said(result: Result) -> str:
@@ -151,6 +151,14 @@ def _words(result: Result, effect: str) -> str:
     kind = "filaments, sheets or tight groups" if value <= FEW else "fewer dimensions"
     near = "" if scale else ", of the two nearest images, which near-duplicates lower"
     return f"{kind} (dimension {own} where a Gaussian has {beside:.2f}{near})"
+
+
+def _said_of_repeats(result: Result) -> list[str]:
+    left_out, measured = result.attributes["repeats"], result.attributes["sampled"]
+    if not left_out:
+        return []
+    are = "1 image repeats" if left_out == 1 else f"{left_out:,} images repeat"
+    return [f"{are} another one, nearly or to the bit, of {left_out + measured:,}: left out of the shape."]
 
 
 def _said_of_core(result: Result) -> list[str]:

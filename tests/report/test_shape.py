@@ -101,9 +101,18 @@ def test_the_figure_has_four_panels_a_store(results: dict[str, Result]) -> None:
     assert any(word.startswith("clusters, z: Not one Gaussian") for word in words)
 
 
-def test_a_low_dimension_of_the_nearest_images_may_be_due_to_near_duplicates(tmp_path: Path) -> None:
+def test_a_low_dimension_of_the_nearest_images_may_be_due_to_pairs(tmp_path: Path) -> None:
     z = np.random.default_rng(4).standard_normal((1500, 16)).astype(np.float32)
-    z[700:740] = z[:40] + 1e-4
+    z[700:740] = z[:40] + 0.05
     found = analyse(build_store(tmp_path / "z.zarr", arrays={"z": z}), "shape", twins=6)
     assert found.attributes["lowest_scale"] == 0
     assert noticed(found)[0].endswith(", of the two nearest images, which near-duplicates lower).")
+
+
+def test_images_that_repeat_others_are_named_and_left_out(tmp_path: Path) -> None:
+    z = np.random.default_rng(4).standard_normal((1500, 16)).astype(np.float32)
+    z[700:740] = z[:40] + 1e-4
+    found = analyse(build_store(tmp_path / "z.zarr", arrays={"z": z}), "shape", twins=6)
+    said = noticed(found)
+    assert said[0] == "One Gaussian ellipsoid as far as tails, axes, neighbours and dimension show."
+    assert "40 images repeat another one, nearly or to the bit, of 1,500: left out of the shape." in said

@@ -20,6 +20,7 @@ from latentscan.analyses.shape.figures import (
     twins_of,
 )
 from latentscan.analyses.shape.parameters import ShapeParameters
+from latentscan.analyses.shape.repeats import without_repeats
 from latentscan.errors import TooFewImagesError
 from latentscan.kernels.shape import Principal
 from latentscan.scan.rows import gather_rows, sample_images
@@ -42,6 +43,8 @@ FEWEST = 10  # images, that show a shape at all
 def measure_shape(task: Task[ShapeParameters, OneStore]) -> Result:
     """Measure the shape of a sample of the good images, and of its Gaussian twins.
 
+    Images that repeat another one of the sample are left out, unless too few are different.
+
     Raises
     ------
     TooFewImagesError
@@ -50,22 +53,27 @@ def measure_shape(task: Task[ShapeParameters, OneStore]) -> Result:
     parameters, snapshot, execution = task.parameters, task.inputs.snapshot, task.execution
     array = parameters.points_of(snapshot.schema)
     sampled = sample_images(snapshot, parameters.sample, parameters.seed, execution)
-    count = len(sampled.images)
-    if count <= max(parameters.nearest, FEWEST - 1):
+    count, fewest = len(sampled.images), max(parameters.nearest + 1, FEWEST)
+    if count < fewest:
         raise TooFewImagesError(
             f"expected fewer nearest neighbours than the {count:,} images that there are, and at least "
             f"{FEWEST} images",
             field="nearest",
             value=parameters.nearest,
         )
-    principal = Principal.of(gather_rows(snapshot, array, sampled.images, execution))
+    rows = gather_rows(snapshot, array, sampled.images, execution)
+    different = without_repeats(rows, parameters.nearest)
+    if len(different) >= fewest:
+        rows = rows[different]
+    principal = Principal.of(rows)
     attributes = {
         **parameters.model_dump(include={"nearest", "twins"}),
         "array": array,
         "images": sampled.drawn_from,
         "components": snapshot.schema.components,
         "axes": len(principal.deviations),
-        "sampled": count,
+        "sampled": len(rows),
+        "repeats": count - len(rows),
     }
     with execution.progress.task("twins", total=1, unit="sets") as advance:
         variables, own = _measured(principal, parameters)
@@ -101,7 +109,7 @@ LABELS = {  # what each variable is, and its unit
 
 SHAPE = Analysis(
     name="shape",
-    version=1,
+    version=2,
     parameters=ShapeParameters,
     compute=measure_shape,
     cost=shape_cost,
@@ -154,7 +162,8 @@ def shape(
     estimates from the distances to the n-th and 2 n-th nearest, n being `scale`. `core_share` (cut) with
     `core_error` is the share of the images in the frame of a robust fit that lies where `cut` of a Gaussian
     does, over `cut`; `gaussian_core_share` (cut, twin). `axis_distance` and `gaussian_axis_distance` (axis)
-    are along the principal axes. All of it is of `sampled` images, in the frame of the points as they are.
+    are along the principal axes. All of it is of `sampled` images, in the frame of the points as they are;
+    `repeats` more images of the sample nearly repeat one of them, and are left out.
 
     Raises
     ------

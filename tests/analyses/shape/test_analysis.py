@@ -147,3 +147,27 @@ def test_too_few_images_are_refused(tmp_path: Path, rows: int, parameters: dict[
 def test_impossible_parameters(parameters: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(parameters))):
         ShapeParameters.model_validate(parameters)
+
+
+@pytest.mark.parametrize("apart", [0.0, 1e-3])
+def test_near_twins_are_no_fewer_dimensions(tmp_path: Path, apart: float) -> None:
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((3000, 32))
+    x[-300:] = x[:300] + apart * rng.standard_normal((300, 32))
+    result = shape_of(tmp_path, x, sample=3000)
+    assert outside(result) == []
+    assert result["found"][DIMENSION] == pytest.approx(1, abs=0.05)
+    assert (result.attributes["sampled"], result.attributes["repeats"]) == (2700, 300)
+
+
+def test_a_smooth_cloud_has_no_repeats_whatever_its_dimensions(tmp_path: Path) -> None:
+    for components in (1, 2, 8):
+        result = shape_of(tmp_path, ellipsoid(ROWS, components), f"{components}.zarr")
+        assert (result.attributes["sampled"], result.attributes["repeats"]) == (ROWS, 0)
+
+
+def test_a_few_points_that_are_there_many_times_are_groups(tmp_path: Path) -> None:
+    x = np.tile(ellipsoid(8, 4), (75, 1))
+    result = shape_of(tmp_path, x)
+    assert (result.attributes["sampled"], result.attributes["repeats"]) == (600, 0)
+    assert "neighbours" in outside(result)
