@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 import threading
 import time
 from contextlib import AbstractContextManager, contextmanager
@@ -111,6 +113,14 @@ class _Lines:
 
 class BarProgress(_Lines):
     """Draws a bar with the rate, the time left and the latest figures."""
+
+    def log(self, line: str) -> None:
+        """Write a line, broken between words where the terminal ends."""
+        width = shutil.get_terminal_size().columns
+        parts = textwrap.wrap(
+            line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+        super().log("\n".join(parts) or line)
 
     @contextmanager
     def task(self, label: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:

@@ -74,6 +74,20 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "total_loss 4553.2" in stream.getvalue()
 
 
+def test_notes_end_where_a_terminal_does(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    said = f"{'a model without a name takes pixels of 0..1; ' * 4}--value-range says another"
+    BarProgress().log(said)
+    PlainProgress().log(said)
+    broken, whole = (text.splitlines() for text in capsys.readouterr().err.split("another\n", 1))
+    assert max(map(len, broken)) <= 80
+    assert [line[:2] for line in broken[1:]] == ["  "] * (len(broken) - 1)
+    assert " ".join(line.strip() for line in broken) + " another" == said
+    assert whole == [said]
+
+
 def test_a_subscriber_of_ones_own_stays_what_it_is() -> None:
     class Own:
         @contextmanager

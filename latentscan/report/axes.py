@@ -180,6 +180,8 @@ def _draw_lines(axes: Axes, result: Result, number: int) -> None:
     for component, colour in zip(_coloured(result, number), series_colours(), strict=False):
         label = f"{component}: {distance[component]:.2f} σ"
         axes.plot(middles, curves[component], color=colour, linewidth=1.5, label=label)
+    if (more := int(result["far"][number].sum()) - COLOURED) > 0:
+        axes.plot([], [], color="0.5", linewidth=0.7, label=f"… and {more:,} more")
     fine = np.linspace(-SCORES, SCORES, 201)
     axes.plot(fine, np.exp(-(fine**2) / 2) / np.sqrt(2 * np.pi), "k--", linewidth=1.3, label="Gaussian")
     axes.set_xlim(-SCORES, SCORES)

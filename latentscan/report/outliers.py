@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,8 @@ GROUPS_SHOWN = 12  # with their images
 MARKED = 12  # images that the figure rings
 MANY = 0.01  # of the images beyond a limit: the tails are heavy, and few of them stand out
 NONE = 0.005  # expected pairs: fewer are called none
+RING = np.array([0.014, 0.016])  # half the width and the height of a ring, in shares of the axes
+LETTER, LINE = 0.0185, 0.045  # width of a letter and height of a line, likewise
 POINTS = 20_000  # drawn one by one; more are drawn as density
 _HEAD = ("images", "unwritten", "rejected", "components", "array", "nearest", "sampled", "search_recall")
 _NAMES = {
@@ -362,8 +364,8 @@ def _draw_images(axes: Axes, result: Result, colour: str) -> None:
     for values, scale in ((x[good], axes.set_xscale), (y[good], axes.set_yscale)):
         if _is_wide(values):
             scale("log")
-    _name_apart(axes, [(image, float(x[image]), float(y[image])) for image in beyond.tolist()])
     axes.margins(y=0.1)
+    _name_apart(axes, [(image, float(x[image]), float(y[image])) for image in beyond.tolist()])
     axes.set_xlabel("Mahalanobis distance from the mean")
     axes.set_ylabel(f"distance to neighbour {result.attributes['nearest']}")
     if axes.get_legend_handles_labels()[0]:
@@ -371,22 +373,47 @@ def _draw_images(axes: Axes, result: Result, colour: str) -> None:
 
 
 def _name_apart(axes: Axes, images: list[tuple[int, float, float]]) -> None:
-    """Write the rows of images beside their points, where they do not lie on one written before."""
+    """Write the rows of images beside their rings, where there is room among rings and other rows."""
     to_axes = axes.transData + axes.transAxes.inverted()
-    written: list[NDArray[np.float64]] = []
-    for image, x, y in images:
-        at = np.asarray(to_axes.transform((x, y)))
-        if all(np.any(np.abs(at - other) > (0.2, 0.05)) for other in written):
-            axes.annotate(
-                f"row {image}",
-                (x, y),
-                xytext=(-5, 6),
-                textcoords="offset points",
-                fontsize="small",
-                color=COLOURS[1],
-                ha="right",
-            )
-            written.append(at)
+    rings = [np.asarray(to_axes.transform((x, y))) for _, x, y in images]
+    taken = [_Box(*(at - RING), *(at + RING)) for at in rings]
+    for (image, *_), at in zip(images, rings, strict=True):
+        text = f"row {image}"
+        width, height = LETTER * len(text), LINE
+        for right, up in ((-1, 1), (1, 1), (-1, -1), (1, -1), (-1, 0), (1, 0)):
+            left = at[0] + right * RING[0] - (width if right < 0 else 0)
+            below = at[1] + up * (RING[1] + height / 2) - height / 2
+            box = _Box(left, below, left + width, below + height)
+            if box.is_inside and not any(box.overlaps(other) for other in taken):
+                axes.text(
+                    left if right > 0 else left + width,
+                    below + height / 2,
+                    text,
+                    transform=axes.transAxes,
+                    fontsize="small",
+                    color=COLOURS[1],
+                    ha="left" if right > 0 else "right",
+                    va="center",
+                )
+                taken.append(box)
+                break
+
+
+class _Box(NamedTuple):
+    """A rectangle, in shares of the axes."""
+
+    left: float
+    below: float
+    right: float
+    above: float
+
+    @property
+    def is_inside(self) -> bool:
+        return min(self) >= 0 and max(self) <= 1
+
+    def overlaps(self, other: _Box) -> bool:
+        apart = self.right <= other.left or other.right <= self.left
+        return not (apart or self.above <= other.below or other.above <= self.below)
 
 
 def _draw_tail(axes: Axes, result: Result, colour: str) -> None:

@@ -186,17 +186,24 @@ def _verdict(document: Mapping[str, Any]) -> str:
             return f"the radii are those of a Gaussian {known} (within {found} of their std); {_BLIND}."
     closest = min(laws, key=lambda law: float(laws[law]["wasserstein_distance"]))
     off = _distance(laws[closest], std)
+    distances = {name: number(law["distance_in_std"]) for name, law in laws.items()}
+    equal = [law for law, distance in distances.items() if distance == distances[closest]]
+    are = f"the closest, {closest}, is" if len(equal) == 1 else f"the closest, {_listed(equal)}, are"
     if any(low < EXPLAINS for low, _ in ends.values()):
         return (
-            f"it is undecided whether a Gaussian has these radii: the closest, {closest}, is {off} of their "
-            f"std off, and {EXPLAINS:g} decides. Few images, images far out, or an order of the images by "
+            f"it is undecided whether a Gaussian has these radii: {are} {off} of their std off, "
+            f"and {EXPLAINS:g} decides. Few images, images far out, or an order of the images by "
             "their kind make the distance vary so much."
         )
     return (
-        f"none of the three Gaussians has these radii: the closest, {closest}, is {off} of their std off, "
-        "and spreads by "
-        f"{number(laws[closest]['std'])}, not {number(std)}."
+        f"none of the three Gaussians has these radii: {are} {off} of their std off, "
+        f"and {'spreads' if len(equal) == 1 else 'spread'} by "
+        f"{_listed(list(dict.fromkeys(number(laws[law]['std']) for law in equal)))}, not {number(std)}."
     )
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def section(results: Mapping[str, Result]) -> Section:

@@ -483,6 +483,16 @@ def _all(mapping: Mapping[str, float], show: Callable[[float], str]) -> str:
     return "\n".join(f"{name}: {show(value)}" for name, value in mapping.items())
 
 
+def _of_values(document: Mapping[str, Any]) -> Callable[[float], str]:
+    """Return how a count of values of an array is written, of all that good images have."""
+    values = (document["images"] - document["rejected"]) * document["components"]
+    return lambda count: f"{count:,} of {values:,}"
+
+
+def _with_a_gap(document: Mapping[str, Any]) -> str:
+    return f"{len(document['groups']['components']):,} of {document['components']:,}"
+
+
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
@@ -566,7 +576,7 @@ _SECTIONS: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
         "images",
         (
             ("images", _images),
-            ("rejected", lambda d: f"{d['rejected']:,}"),
+            ("rejected", lambda d: f"{d['rejected']:,} of {d['images']:,}"),
             ("components", lambda d: f"{d['components']:,}"),
         ),
     ),
@@ -589,7 +599,7 @@ _SECTIONS: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
         (
             ("max", lambda d: number(d["deviation"]["max"])),
             *_place("deviation", "max_at"),
-            ("above", lambda d: _all(d["deviation"]["above"], lambda n: f"{n:,}")),
+            ("above", lambda d: _all(d["deviation"]["above"], _of_values(d))),
         ),
     ),
     (
@@ -601,7 +611,7 @@ _SECTIONS: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
             ("min", lambda d: number(d["logvar"]["min"])),
             *_place("logvar", "min_at"),
             ("mean", lambda d: number(d["logvar"]["mean"])),
-            ("within", lambda d: _all(d["logvar"]["intervals"], lambda n: f"{n:,}")),
+            ("within", lambda d: _all(d["logvar"]["intervals"], _of_values(d))),
         ),
     ),
     (
@@ -619,7 +629,7 @@ _SECTIONS: tuple[tuple[str, str, tuple[_Row, ...]], ...] = (
         "duplicates",
         (
             ("repeated rows", lambda d: f"{d['duplicates']['rows']:,} of {d['duplicates']['of']:,}"),
-            ("components with a gap in their values", lambda d: f"{len(d['groups']['components']):,}"),
+            ("components with a gap in their values", _with_a_gap),
         ),
     ),
     (

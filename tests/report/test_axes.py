@@ -110,6 +110,14 @@ def test_components_in_colour_are_marked_at_their_rank(results: dict[str, Result
         assert mark.get_xdata()[0] in (smaller.sum(), narrower.sum())  # type: ignore[index]
 
 
+def test_components_without_a_colour_are_counted(tmp_path: Path) -> None:
+    z = np.random.default_rng(0).standard_normal((2000, 12))
+    z[:, :9] = np.abs(z[:, :9])
+    store = build_store(tmp_path / "z.zarr", arrays={"z": z})
+    labels = figure({"z.zarr": analyse(store, "axes")}).axes[1].get_legend_handles_labels()[1]
+    assert labels[4:] == ["… and 5 more", "Gaussian"]
+
+
 def test_components_are_sorted_by_the_mean_where_that_differs_most(tmp_path: Path) -> None:
     z = np.random.default_rng(0).standard_normal((500, 30))
     same, shifted = (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from latentscan.report.outliers import section
+from latentscan.report.outliers import figure, section
 from tests.builders import analyse, build_store
 
 if TYPE_CHECKING:
@@ -53,3 +53,19 @@ def test_ranked_lists_say_how_many_are_beyond_what_limit(found: Section) -> None
     assert plain.startswith("Mahalanobis distance, none beyond the limit of ")
     (planted,) = [title for name, title in titles if name == "planted" and title.startswith("Mahalanobis")]
     assert planted.startswith("Mahalanobis distance, 3 beyond the limit of ")
+
+
+def test_rows_are_named_beside_rings_and_other_rows(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    z = rng.standard_normal((2000, 12))
+    z[100:112] *= rng.uniform(2, 2.4, (12, 1))
+    result = analyse(build_store(tmp_path / "z.zarr", arrays={"z": z}), "outliers")
+    drawing = figure({"z.zarr": result})
+    drawing.draw_without_rendering()
+    axes = drawing.axes[0]
+    (rings,) = (line for line in axes.lines if line.get_marker() == "o")
+    boxes = [text.get_window_extent() for text in axes.texts]
+    at = axes.transData.transform(rings.get_xydata())
+    assert 4 <= len(boxes) <= len(at)
+    assert not any(one.overlaps(other) for n, one in enumerate(boxes) for other in boxes[:n])
+    assert not any(box.contains(*place) for box in boxes for place in at.tolist())

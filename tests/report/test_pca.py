@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from latentscan.report.pca import figure, table, to_json
+from latentscan.store.results import Variable
 from tests.builders import analyse, build_store
 from tests.report.rendering import shown, words_of
 
@@ -59,6 +60,19 @@ def test_the_table_says_which_gaussian_explains_the_radii(
     shares = values * np.diff(edges)
     assert shares.sum() == pytest.approx(100)
     assert [str(line.get_label()).split(":")[0] for line in radius.lines] == result["law"].tolist()
+
+
+def test_gaussians_that_are_equally_close_are_all_named(tmp_path: Path) -> None:
+    result = result_of(tmp_path / "z.zarr", TWO_SHELLS)
+    distances = result["wasserstein_distance"].copy()
+    distances[:2] = 2 * distances.max()
+    variables = {**result.variables, "wasserstein_distance": Variable(("law",), distances)}
+    names = result["law"].tolist()
+    text = " ".join(shown(table({"z.zarr": replace(result, variables=variables)})).split())
+    assert f"the closest, {names[2]}, is " in text
+    distances[:] = distances.max()
+    text = " ".join(shown(table({"z.zarr": replace(result, variables=variables)})).split())
+    assert f"the closest, {names[0]}, {names[1]} and {names[2]}, are " in text
 
 
 def test_clusters_with_the_radii_of_a_gaussian_are_not_called_one(tmp_path: Path) -> None:

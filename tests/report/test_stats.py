@@ -42,6 +42,17 @@ def test_the_table_says_what_is_missing(results: dict[str, Result]) -> None:
         assert title in text
 
 
+def test_counts_are_said_of_how_many(tmp_path: Path) -> None:
+    mu = np.random.default_rng(0).standard_normal((300, 40))
+    arrays = {"mu": mu, "logvar": 0 * mu - 1, "z": mu + 0.1}
+    store = build_store(tmp_path / "z.zarr", arrays=arrays, rejected=(7,))
+    text = " ".join(shown(table({"z.zarr": analyse(store, "stats")})).split())
+    assert "rejected 1 of 300" in text
+    assert "above 0.05: 11,960 of 11,960" in text
+    assert "within [-3,5]: 11,960 of 11,960" in text
+    assert "components with a gap in their values 0 of 40" in text
+
+
 def test_the_histogram_says_what_it_does_not_show(stores: dict[str, LatentStore]) -> None:
     short = analyse(stores["vae.zarr"], "stats", upper=18)
     beyond = [int(count) for count in short["radius_overflow"]]
