@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -66,10 +66,13 @@ class Column:
         Its name.
     read
         Returns its values for the images of a block, (image,).
+    part_of
+        What it is an axis of: the map, the principal axes; empty where of nothing.
     """
 
     name: str
     read: Callable[[BlockReader], NDArray[Any]]
+    part_of: Literal["", "map", "axes"] = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +153,7 @@ def point_table(inputs: OneStore, parameters: TableParameters, cache: Cache) -> 
     if found is not None:
         places = np.full((snapshot.schema.images, 2), np.nan, np.float32)
         places[found["image"]] = found["embedding"]
-        columns += [Column(name, _of_image(places[:, axis])) for axis, name in enumerate("xy")]
+        columns += [Column(name, _of_image(places[:, axis]), "map") for axis, name in enumerate("xy")]
         kept = np.isfinite(places[:, 0]) if parameters.mapped else None
     if parameters.k is not None:
         columns.append(_cluster(*best_centres(location, snapshot, parameters.k, parameters.array)))
@@ -161,7 +164,7 @@ def point_table(inputs: OneStore, parameters: TableParameters, cache: Cache) -> 
         axes = min(parameters.axes, snapshot.schema.components)
         projection = Projection(snapshot.store, cache.result(request, inputs), axes)
         points = PcaParameters(array=parameters.array).points_of(snapshot.schema)
-        columns += [Column(f"pc{axis + 1}", _along(projection, points, axis)) for axis in range(axes)]
+        columns += [Column(f"pc{axis + 1}", _along(projection, points, axis), "axes") for axis in range(axes)]
     return PointTable(snapshot, tuple(_with_own_names(columns)), kept)
 
 
@@ -231,4 +234,4 @@ def _with_own_names(columns: list[Column]) -> Iterator[Column]:
         while name in taken or (name != column.name and name in own):
             name, number = f"{column.name}_{number}", number + 1
         taken.add(name)
-        yield Column(name, column.read)
+        yield replace(column, name=name)

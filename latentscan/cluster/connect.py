@@ -182,6 +182,8 @@ def _construct(found: Callable[..., Any], args: tuple[Any, ...], keywords: dict[
     """Start a cluster; close one that fails now, not noisily when the process ends."""
     from distributed.core import Status
 
+    # the port of the dashboard was free; another command may take it before the scheduler does, which goes on
+    warnings.filterwarnings("ignore", r"Port \d+ is already in use", UserWarning)
     before = set(getattr(found, "_instances", ()))
     try:
         return found(*args, **keywords)

@@ -123,7 +123,7 @@ class Preprocessing(BaseModel):
         return made
 
     @model_validator(mode="after")
-    def _figures_for_each_channel(self) -> Self:
+    def _figures_fit(self) -> Self:
         """Check that there are as many means as channels, and that black is not white."""
         if self.value_range[0] == self.value_range[1]:
             raise ValueError("value_range: expected two different numbers, or all images are one")

@@ -107,13 +107,12 @@ def _add(file: ShareableFile, number: int, members: Members, prefix: str) -> Non
         elif kind in _LINKS:
             folder = name.rpartition("/")[0] if kind == b"2" else ""
             links[prefix + _joined(folder, target)].append(name)
-    ready = [path for path in links if members.values(path) is not None]
+    ready = [(path, values) for path in links if (values := members.values(path)) is not None]
     while ready:
-        path = ready.pop()
-        for name in links.pop(path):
-            members.add(name, members.values(path) or (), prefix)
-            if (own := prefix + member_path(name)) in links:  # a link may lead to a link
-                ready.append(own)
+        path, values = ready.pop()
+        for name in links.pop(path, ()):
+            members.add(name, values, prefix)
+            ready.append((prefix + member_path(name), values))  # a link may lead to a link
     for name in chain.from_iterable(links.values()):
         members.add(name, (_NO_FILE, 0, number), prefix)
 

@@ -124,9 +124,8 @@ def open_text_table(file: AnyPath) -> TextTable:
     following = next(rows, None)
     is_one_longer = following is not None and len(following[1]) == len(names) + 1
     if is_one_longer and following is not None and not following[1][-1].strip():
-        rows = _without_the_last(
-            chain([following], rows), len(names)
-        )  # separators end rows, but not the first
+        # separators end rows, but not the first
+        rows = _without_the_last(chain([following], rows), len(names))
         following, is_one_longer = next(rows), False
     if names and names[0].lower() not in PATH_NAMES and (is_counted or is_one_longer):
         names = ["", *names]

@@ -126,6 +126,7 @@ class _Planner:
     job: Job
     tasks_at_once: int
     force: bool
+    _untrained: frozenset[str] = field(init=False)  # run folders
     _estimate: Estimate = field(init=False)
     _cache: Cache = field(init=False)
     _schemas: dict[str, Schema | None] = field(default_factory=dict)
@@ -133,13 +134,14 @@ class _Planner:
     _named: Mapping[str, str] = field(default_factory=dict)  # what else the step at hand is of
 
     def __post_init__(self) -> None:
+        self._untrained = frozenset(one.out for one in self.job.train if not one.is_done)
         self._cache = Cache(CachePolicy(self.job.results))
         self._estimate = Estimate(self._is_cached)
 
     def planned(self, step: Step) -> PlannedStep:
         given = tuple(one.model_dump(mode="json", exclude_unset=True) for one in step.parameters)
         if step.name == TRAIN:  # what it costs is said as it trains
-            done = cast("Train", step.parameters[0]).is_done
+            done = cast("Train", step.parameters[0]).out not in self._untrained
             return PlannedStep(step.name, step.of, given, cached=done, cost=Cost() if done else None)
         if step.name == REPORT:  # which shows what is cached, and reads little of the stores
             return PlannedStep(step.name, step.stores, given, cached=False, cost=Cost(1))
@@ -157,7 +159,7 @@ class _Planner:
     def _writing(self, store: str, asked: Encode, model: str) -> Cost | None:
         """Return the cost of writing what is missing of one store."""
         planned = PlannedEncoding(asked, model)
-        if any(training.out == model and not training.is_done for training in self.job.train):
+        if model in self._untrained:
             self._schemas[store] = None
             return None
         if not store_begun(store):

@@ -18,6 +18,22 @@ WEIGHTS = frozenset({".pt", ".pth", ".ckpt", ".bin", ".safetensors"})
 EXPECTED = "expected a run folder, a .keras file, an .onnx file, or FILE.py:FUNCTION"
 
 
+def require_saved_model(folder: Path) -> None:
+    """Check that a folder is a SavedModel, before it is read: of another one, a whole disk might be.
+
+    Raises
+    ------
+    ParameterError
+        If it is none.
+    """
+    if not (folder / "saved_model.pb").exists():
+        raise ParameterError(
+            f"neither a run folder (no run.json) nor a SavedModel (no saved_model.pb); {EXPECTED}",
+            field="model",
+            value=folder,
+        )
+
+
 def kind_of(path: Path, loading: Loading) -> str:
     """Return what runs a model: function, onnx or keras.
 
@@ -34,12 +50,7 @@ def kind_of(path: Path, loading: Loading) -> str:
         raise ParameterError(f"does not exist; {EXPECTED}", field="model", value=path)
     ending = path.suffix.lower()
     if path.is_dir():
-        if not (path / "saved_model.pb").exists():
-            raise ParameterError(
-                f"neither a run folder (no run.json) nor a SavedModel (no saved_model.pb); {EXPECTED}",
-                field="model",
-                value=path,
-            )
+        require_saved_model(path)
         ending = "SavedModel"
     elif path.name.lower().endswith(".weights.h5"):
         raise ParameterError(

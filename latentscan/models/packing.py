@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from latentscan.errors import ParameterError, UsageError
+from latentscan.errors import UsageError
+from latentscan.models.kinds import require_saved_model
 from latentscan.models.onnx_file import onnx_files
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from latentscan.models.network import Loading, Network
 
-SAVED_MODEL = "saved_model.pb"
 NETWORKS_HELD = 2  # of those that were sent to this process
 
 
@@ -40,12 +40,7 @@ def _files(path: Path) -> dict[str, Path]:
     """Return the files of a model by their names: those of a folder, or it and those that it names."""
     if path.is_file():
         return onnx_files(path) if path.suffix.lower() == ".onnx" else {path.name: path}
-    if not (path / SAVED_MODEL).exists():  # of a folder of anything, a whole disk might be read
-        raise ParameterError(
-            f"neither a file, nor a run folder (no run.json), nor a SavedModel (no {SAVED_MODEL})",
-            field="model",
-            value=path,
-        )
+    require_saved_model(path)
     files = sorted(file for file in path.rglob("*") if file.is_file())
     return {file.relative_to(path).as_posix(): file for file in files}
 

@@ -236,9 +236,9 @@ def _said(result: Result) -> list[str]:
         look = f"{share} of their images look like real ones"
         if result["density"][at] < SPARSE * result["precision"][at]:
             look = (
-                f"whether their images look like real ones is undecided, {share}: a few real "
-                "images far from the others decide it; density, which these hardly change, is "
-                f"{result['density'][at]:.2f} (of real ones {result['density'][names.index(ceiling)]:.2f})"
+                f"whether their images look like real ones is undecided, {share}: each is near few of them "
+                f"(density {result['density'][at]:.2f}, of real ones "
+                f"{result['density'][names.index(ceiling)]:.2f}), as noise is near one that is like no other"
             )
         lines.append(
             f"points of N(0, 1): {look}, and {_share(result, 'coverage', at)} of the real ones are reached "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import re
 import zipfile
 from contextlib import contextmanager
 from functools import partial
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 
 ENDINGS = (".parquet", ".csv", ".npz", ".h5ad", ".npy")
-ROWS_OF_A_CHUNK = 4096
+INDEX, ROWS_OF_A_CHUNK = "_index", 4096  # of a data frame of AnnData, which has its names
 
 
 def write_table(table: PointTable, path: Path, progress: Progress) -> None:
@@ -163,43 +162,38 @@ def _write_h5ad(table: PointTable, path: Path, advance: Advance) -> None:
 
     from latentscan.analyses.point_table import BlockReader, Column
 
-    names = _without_slashes([column.name for column in table.columns])
+    names = _without_slashes([column.name for column in table.columns], taken=(INDEX,))
     latents = table.snapshot.schema.latents
-    reads = tuple(Column(f"obsm/{name}", partial(BlockReader.array, name=name)) for name in latents)
-    joined = {
-        name: parts
-        for name, parts in (
-            ("X_tsne", [one for one in ("x", "y") if one in names]),
-            ("X_pca", [one for one in names if re.fullmatch(r"pc\d+", one)]),
-        )
-        if parts
-    }
+    reads = tuple(Column(name, partial(BlockReader.array, name=name)) for name in latents)
+    joined = {"X_tsne": "map", "X_pca": "axes"}
     with h5py.File(path, "w") as file:
         _encoded(file, "anndata", "0.1.0")
         for group in ("obsm", "varm", "obsp", "varp", "layers", "uns"):
             _encoded(file.create_group(group), "dict", "0.1.0")
         for group, order in (("obs", list(names.values())), ("var", [])):
             frame = _encoded(file.create_group(group), "dataframe", "0.2.0")
-            frame.attrs["_index"] = "_index"
+            frame.attrs["_index"] = INDEX
             frame.attrs.create("column-order", order, dtype=h5py.string_dtype())
-        _append(file, "var/_index", np.empty(0, object))
-        for block in table.blocks((*table.columns, *reads)):
-            _append(file, "obs/_index", block["row"].astype(str).astype(object))
+        _append(file, f"var/{INDEX}", np.empty(0, object))
+        for block, points in zip(table.blocks(), table.blocks(reads), strict=True):
+            _append(file, f"obs/{INDEX}", block["row"].astype(str).astype(object))
             for name, own in names.items():
                 _append(file, f"obs/{own}", block[name])
-            for one in reads:
-                _append(file, one.name, block[one.name])
-            for name, parts in joined.items():
-                _append(file, f"obsm/{name}", np.column_stack([block[part] for part in parts]))
+            for name, part_of in joined.items():
+                axes = [block[column.name] for column in table.columns if column.part_of == part_of]
+                if axes:
+                    _append(file, f"obsm/{name}", np.column_stack(axes))
+            for name, values in points.items():
+                _append(file, f"obsm/{name}", values)
             advance(1)
 
 
-def _without_slashes(names: Sequence[str]) -> dict[str, str]:
+def _without_slashes(names: Sequence[str], taken: Sequence[str] = ()) -> dict[str, str]:
     """Return names in which a slash is no way into a folder, each another, by the names that were given."""
     found: dict[str, str] = {}
     for name in names:
         own = name.replace("/", "_")
-        while own in found.values() or (own != name and own in names):
+        while own in (*found.values(), *taken) or (own != name and own in names):
             own += "_"
         found[name] = own
     return found

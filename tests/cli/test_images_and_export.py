@@ -146,6 +146,20 @@ def test_anndata_finds_table_and_latents(tmp_path: Path, store: LatentStore) -> 
     np.testing.assert_array_equal(np.asarray(ls.open(str(again)).z), np.asarray(store.z))
 
 
+def test_attributes_named_as_what_anndata_or_a_table_has_take_the_place_of_nothing(tmp_path: Path) -> None:
+    labels = ("pc1", "_index", "a/b", "a_b", "obsm/z")
+    store = build_store(tmp_path / "s.zarr", images=30, components=3, labels=labels, latents=("z",))
+    done = latentscan("export", "--store", store.location, "--out", tmp_path / "s.h5ad")
+    assert done.returncode == 0, done.stderr
+    with h5py.File(tmp_path / "s.h5ad") as file:
+        obs = file["obs"]
+        assert {array.shape for array in obs.values()} == {(30,)}
+        assert len(obs) == len(obs.attrs["column-order"]) + 1
+        np.testing.assert_array_equal(file["obsm/X_pca"][:, 0], obs["pc1_2"])
+        np.testing.assert_array_equal(obs["pc1"], np.asarray(store.array("attribute"))[:, 0])
+        np.testing.assert_array_equal(file["obsm/z"], np.asarray(store.z))
+
+
 def test_a_table_that_cannot_be_made_leaves_nothing(tmp_path: Path, store: LatentStore) -> None:
     for words in (("--out", "a.xlsx"), ("--out", "a.csv", "--k", 4), ("--out", "a.csv", "--mapped")):
         done = latentscan("export", "--store", store.location, *words, cwd=tmp_path)

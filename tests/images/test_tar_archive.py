@@ -64,16 +64,23 @@ def test_links_in_an_archive_are_what_they_lead_to(tmp_path: Path) -> None:
             ("hard.png", tarfile.LNKTYPE, "deep/1.png"),
             ("a.png", tarfile.SYMTYPE, "b/soft.png"),  # a link to a link that comes later
             ("b/soft.png", tarfile.SYMTYPE, "../deep/1.png"),
+            ("c.png", tarfile.SYMTYPE, "no-image"),  # by way of a link that is no image by its name
+            ("no-image", tarfile.SYMTYPE, "hard.png"),
+            ("hard.png", tarfile.LNKTYPE, "deep/1.png"),  # twice
+            ("loop.png", tarfile.SYMTYPE, "loop.png"),
         ]
         for name, kind, target in [*links, ("out.png", tarfile.SYMTYPE, "/etc/passwd")]:
             member = tarfile.TarInfo(name)
             member.type, member.linkname = kind, target
             archive.addfile(member)
     source = opened(tmp_path / "a.tar")
-    assert list(source.paths) == ["a.png", "b/soft.png", "deep/1.png", "hard.png", "out.png"]
-    pixels = source.read(0, 5)
-    assert pixels.status.tolist() == [0, 0, 0, 0, Status.MISSING]
-    assert pixels.values[:4, 0, 0, 0].tolist() == [5, 5, 5, 5]
+    assert list(source.paths) == [
+        *("a.png", "b/soft.png", "c.png", "deep/1.png", "hard.png"),
+        *("loop.png", "out.png"),
+    ]
+    pixels = source.read(0, 7)
+    assert pixels.status.tolist() == [0] * 5 + [Status.MISSING] * 2
+    assert pixels.values[:5, 0, 0, 0].tolist() == [5] * 5
 
 
 @pytest.mark.parametrize("form", ["gnu", "posix"])

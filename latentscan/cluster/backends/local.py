@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from latentscan.cluster.backends.backend import LOOPBACK, Backend, dashboard_address, encryption
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
 
 
 def _arguments(_class: Any, _profile: Profile, spec: ClusterSpec) -> dict[str, Any]:
-    # the port of the dashboard was free; another command may take it before the scheduler does, which goes on
-    warnings.filterwarnings("ignore", r"Port \d+ is already in use", UserWarning)
     first = spec.scale or (spec.adapt.minimum if spec.adapt else processors())
     processes = spec.keywords.get("processes", True)
     keywords = {
